@@ -1,0 +1,1 @@
+"""From frozen content to RFC 5322 bytes, without clock, dice, files or the stdlib e-mail package."""

@@ -1,0 +1,75 @@
+"""One try of one transport for some recipients of one message; written before it is made."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from postroom.model.ids import AttemptId, LeaseToken, MessageId
+from postroom.model.lifecycle import RecipientState
+from postroom.model.message import Message
+from postroom.model.outcome import RecipientResult
+
+
+class Stage(StrEnum):
+    """How far an attempt is known to have come, durably."""
+
+    OPEN = "open"
+    """The dial may have begun; nothing irreversible was sent. Free to retry."""
+    COMMITTING = "committing"
+    """Stored just before the final dot: without a result the outcome is uncertain."""
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A claim on one group of recipients of one message, and the attempt written with it.
+
+    Every later write names the lease; a write under a lease that is over changes nothing.
+    """
+
+    message_id: MessageId
+    group: int
+    attempt: AttemptId
+    token: LeaseToken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """One unit of work handed to the dispatcher."""
+
+    lease: Lease
+    message: Message
+    recipients: tuple[int, ...]
+    """Numbers of the recipients of this group that are still open, ascending."""
+    tries: int
+    """Attempts of this group that counted, before this one."""
+    digest: str | None
+    """SHA-256 of the variant that earlier reached ``committing``: the bytes must not change (rulings 3)."""
+    maybe_duplicate: bool = False
+    """An earlier attempt ended uncertain and is being repeated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """What becomes of one recipient when an attempt is settled."""
+
+    recipient: int
+    state: RecipientState
+    """Never ``SENDING``."""
+    due_at: datetime | None = None
+    """When it is due again; ``None`` for final states and for those that wait for a person."""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """The end of an attempt: what happened and what becomes of each recipient of the lease."""
+
+    lease: Lease
+    settled_at: datetime
+    results: tuple[RecipientResult, ...]
+    """Evidence lines; recipients that were not begun have none."""
+    moves: tuple[Move, ...]
+    """Recipients of the group without a move go back to the state they had, due at once."""
+    counts: bool
+    """Whether this was an attempt of the message (failures up to and including AUTH are not)."""

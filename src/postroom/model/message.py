@@ -1,0 +1,154 @@
+"""What a caller hands in and what is stored of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from postroom.model.address import Address, Mailbox
+from postroom.model.ids import DEFAULT_TENANT, MessageId, TenantId
+
+
+class MailClass(StrEnum):
+    """Sets expiry, retry span, uncertain policy and priority (the table is in ``policy.retry``)."""
+
+    CODE = "code"
+    ALERT = "alert"
+    TRANSACTIONAL = "transactional"
+    BULK = "bulk"
+
+
+class UncertainPolicy(StrEnum):
+    """What happens to a recipient whose outcome is uncertain."""
+
+    RETRY = "retry"
+    """Again after the normal delay, same bytes, marked as maybe a duplicate."""
+    WAIT = "wait"
+    """Stay uncertain until 15 minutes after the final dot, then as ``RETRY``."""
+    ASK = "ask"
+    """Stay uncertain for a person."""
+
+
+class Door(StrEnum):
+    """The way a message came in."""
+
+    HTTP = "http"
+    NEXUS = "nexus"
+    CLI = "cli"
+
+
+class Disposition(StrEnum):
+    """How a part is shown (RFC 2183)."""
+
+    ATTACHMENT = "attachment"
+    INLINE = "inline"
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """A file in the blob store, named by its content."""
+
+    sha256: str
+    """64 lower-case hex digits."""
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """One attached or inline file."""
+
+    filename: str
+    content_type: str
+    """``type/subtype`` without parameters, checked."""
+    blob: BlobRef
+    content_id: str | None = None
+    """Without angle brackets; given for inline images."""
+    disposition: Disposition = Disposition.ATTACHMENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What a caller handed in, validated field by field at the edge."""
+
+    tenant: TenantId = DEFAULT_TENANT
+    door: Door = Door.HTTP
+    from_: Mailbox | None = None
+    """``None`` takes the transport's default sender."""
+    sender: Mailbox | None = None
+    """MAIL FROM, and a Sender header when it differs from From."""
+    to: tuple[Mailbox, ...] = ()
+    cc: tuple[Mailbox, ...] = ()
+    bcc: tuple[Mailbox, ...] = ()
+    reply_to: tuple[Mailbox, ...] = ()
+    subject: str = ""
+    text: str | None = None
+    html: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """Extra headers in order; names the writer owns are refused at the edge."""
+    attachments: tuple[Attachment, ...] = ()
+    in_reply_to: str | None = None
+    """A message id without angle brackets."""
+    references: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    mail_class: MailClass = MailClass.TRANSACTIONAL
+    uncertain_policy: UncertainPolicy | None = None
+    """``None`` takes the policy of the class."""
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    idempotency_key: str | None = None
+    message_id_domain: str | None = None
+    """Right side of the Message-ID; ``None`` takes From's domain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """Everything the MIME writer needs; frozen at acceptance, so that every retry sends identical bytes."""
+
+    message_id: str
+    """The Message-ID header value without angle brackets."""
+    date: datetime
+    boundary: str
+    """Seed of every boundary in the message; unguessable, so that no content can contain it."""
+    from_: Mailbox
+    sender: Mailbox | None = None
+    """The Sender header; ``None`` when it equals From."""
+    to: tuple[Mailbox, ...] = ()
+    cc: tuple[Mailbox, ...] = ()
+    reply_to: tuple[Mailbox, ...] = ()
+    subject: str = ""
+    text: str | None = None
+    html: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    in_reply_to: str | None = None
+    references: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """Reverse path and recipients as SMTP sees them."""
+
+    reverse_path: Address
+    recipients: tuple[Address, ...]
+    """At least one, no doubles; a recipient's number is its index here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A stored submission."""
+
+    id: MessageId
+    tenant: TenantId
+    door: Door
+    mail_class: MailClass
+    created_at: datetime
+    send_at: datetime
+    """When the first attempt is due; ``created_at`` unless scheduled."""
+    expires_at: datetime
+    uncertain_policy: UncertainPolicy
+    envelope: Envelope
+    content: Content
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,103 @@
+"""A configured way out, as a parsed value (rulings 9; forms of the URL: ``docs/transports.md``)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from postroom.model.address import Mailbox
+from postroom.model.secret import Secret
+
+
+class TransportKind(StrEnum):
+    """What stands at the other end."""
+
+    SMTP = "smtp"
+    CAPTURE = "capture"
+
+
+class TlsMode(StrEnum):
+    """How a connection is encrypted."""
+
+    IMPLICIT = "tls"
+    """TLS from the first byte. A port that turns out to speak plain is used with STARTTLS *required*."""
+    STARTTLS = "starttls"
+    """STARTTLS required."""
+    OPPORTUNISTIC = "starttls-if-offered"
+    """STARTTLS when offered; with a password and off loopback a server without it is refused."""
+    NONE = "none"
+    """Plain; explicit only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpAccount:
+    """Where to connect and who we are there."""
+
+    host: str
+    port: int
+    tls: TlsMode
+    username: str | None = None
+    password: Secret | None = None
+    allow_plaintext_login: bool = False
+    """Send the password without TLS; imports never set this silently."""
+    ca_file: str | None = None
+    """PEM file with the authorities to trust instead of the system's."""
+    verify: bool = True
+    """Check the certificate and its name; ``False`` is loud."""
+    auth: str | None = None
+    """Force one SASL mechanism; ``None`` chooses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportSpec:
+    """One configured transport."""
+
+    name: str
+    kind: TransportKind
+    account: SmtpAccount | None = None
+    """Given exactly when ``kind`` is SMTP."""
+    default_from: Mailbox | None = None
+    subject_prefix: str = ""
+    """Put verbatim before the subject."""
+    ehlo_name: str | None = None
+    max_connections: int = 10
+    """Concurrent connections; providers cap this (Microsoft 365: 3, QQ: 4)."""
+    max_recipients: int = 100
+    """Recipients of one transaction, the rest in the next (RFC 5321 section 4.5.3.1.8: at least 100)."""
+    max_messages: int = 1000
+    """Messages on one connection before it is replaced."""
+    max_idle_s: float = 30.0
+    """An idle connection is closed after this; servers cut at 60 s to 5 min."""
+    max_age_s: float = 600.0
+    """A connection is replaced after this, so that DNS changes are followed."""
+    pipelining: bool = True
+    """Use PIPELINING when announced; ``False`` forces lockstep."""
+    timeouts: "StepTimeouts | None" = None
+    """``None`` takes the defaults."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTimeouts:
+    """Seconds each step may take without progress (delivery practice; RFC 5321 section 4.5.3.2)."""
+
+    connect: float = 30.0
+    connect_per_address: float = 15.0
+    greeting: float = 60.0
+    tls: float = 30.0
+    ehlo: float = 30.0
+    starttls: float = 30.0
+    auth: float = 60.0
+    mail: float = 120.0
+    rcpt: float = 120.0
+    data: float = 120.0
+    body: float = 180.0
+    body_end: float = 600.0
+    """Never shorter: ending this wait early makes duplicates (RFC 1047)."""
+    rset: float = 30.0
+    quit: float = 2.0
+
+
+def redacted_url(account: SmtpAccount) -> str:
+    """Return the account as a URL for people, the password as ``*****``."""
+    scheme = "smtps" if account.tls is TlsMode.IMPLICIT else "smtp"
+    user = f"{account.username}:*****@" if account.username else ""
+    host = f"[{account.host}]" if ":" in account.host else account.host
+    return f"{scheme}://{user}{host}:{account.port}"
