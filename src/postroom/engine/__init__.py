@@ -1,1 +1,1 @@
-"""Being built."""
+"""The engine: takes messages in, makes attempts, tells what happened. Imports ports, never an adapter."""

@@ -1,14 +1,23 @@
 """The engine as the doors see it: one object with every verb a door may use."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from postroom import providers
+from postroom.clock import Clock
+from postroom.engine.intake import Intake
+from postroom.engine.keyring import KeyRing
 from postroom.engine.limits import MessageLimits
-from postroom.model.ids import MessageId, TenantId
+from postroom.engine.signals import Signals
+from postroom.engine.ways import Ways
+from postroom.errors import ConflictError, NotFoundError, Problem
+from postroom.model.ids import DEFAULT_TENANT, MessageId, TenantId, is_message_id
+from postroom.model.lifecycle import RecipientState
 from postroom.model.message import Submission
+from postroom.model.outcome import OutcomeKind
 from postroom.model.view import (
     ApiKey,
     CapturedMail,
@@ -18,7 +27,7 @@ from postroom.model.view import (
     QueueCounts,
     TransportPause,
 )
-from postroom.ports import StagedBlob
+from postroom.ports import Blobs, Captures, Spool, StagedBlob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +78,44 @@ class Status:
 class Service:
     """Submit, look, cancel. Raises only what ``errors`` draws; a door turns that into its dialect."""
 
-    limits: MessageLimits
+    def __init__(  # noqa: PLR0913 - the wiring hands over every part by name
+        self,
+        *,
+        spool: Spool,
+        blobs: Blobs,
+        captures: Captures,
+        ways: Ways,
+        intake: Intake,
+        signals: Signals,
+        keyring: KeyRing,
+        limits: MessageLimits,
+        clock: Clock,
+        durability: str,
+    ) -> None:
+        """Take the parts."""
+        self._spool = spool
+        self._blobs = blobs
+        self._captures = captures
+        self._ways = ways
+        self._intake = intake
+        self._signals = signals
+        self._keyring = keyring
+        self._clock = clock
+        self._durability = durability
+        self.limits = limits
+        self.is_stopping = False
+        """Set by the wiring when the process is asked to end: not ready any more."""
 
     @property
     def mode(self) -> str:
         """``live``, or ``capture`` when nothing leaves the machine."""
-        raise NotImplementedError
+        return self._ways.mode
+
+    # ------------------------------------------------------------------ messages
 
     def stage(self, tenant: TenantId) -> StagedBlob:
-        """Begin a file that a submission will name; discard it or commit it before ``submit``."""
-        raise NotImplementedError
+        """Begin a file that a submission will name; commit it before ``submit``, or discard it."""
+        return self._blobs.stage(tenant)
 
     async def submit(self, submission: Submission, *, senders: Sequence[str] = ()) -> Receipt:
         """Check, freeze and store one message; return after the commit.
@@ -87,44 +124,132 @@ class Service:
         Raises InputError (all problems at once), TooLargeError, OverloadError, DiskFullError,
         UnknownOutcomeError.
         """
-        raise NotImplementedError
+        message_id, way, is_replay = await self._intake.submit(submission, senders=senders)
+        return Receipt(
+            message_id=message_id,
+            transport=way.name,
+            is_capture=way.transport.is_capture,
+            is_replay=is_replay,
+        )
 
     async def first_attempt(self, message_id: MessageId, *, tenant: TenantId, wait_s: float) -> MessageView:
         """Return the message after its first attempt or the pause of its transport, or after ``wait_s``."""
-        raise NotImplementedError
+        # The waiter is registered before the look, so that no attempt can fall in between.
+        waiter = self._signals.watch(message_id, self._ways.default.name)
+        try:
+            view = await self.view(message_id, tenant=tenant)
+            if not self._is_waiting(view):
+                return view
+            try:
+                async with asyncio.timeout(wait_s):
+                    await waiter
+            except TimeoutError:
+                pass
+            return await self.view(message_id, tenant=tenant)
+        finally:
+            self._signals.unwatch(message_id, waiter)
+
+    def _is_waiting(self, view: MessageView) -> bool:
+        way = self._ways.named(view.transport)
+        if way is not None and way.pause is not None and way.pause.until > self._clock.now():
+            return False
+        return all(
+            recipient.state in (RecipientState.QUEUED, RecipientState.SENDING)
+            and not any(attempt.outcome in _SETTLED for attempt in recipient.attempts)
+            for recipient in view.recipients
+        )
 
     async def view(self, message_id: str, *, tenant: TenantId) -> MessageView:
         """Return one message. Raises NotFoundError.
 
         While a transport is paused its cause stands on every recipient that waits for it.
         """
-        raise NotImplementedError
+        view = None
+        if is_message_id(message_id):
+            view = await self._spool.view(MessageId(message_id), tenant=tenant)
+        if view is None:
+            raise NotFoundError(f"there is no message {message_id!r}")
+        way = self._ways.named(view.transport)
+        return view if way is None or way.pause is None else _with_pause(view, way.pause)
 
     async def list(self, wanted: MessageFilter) -> Sequence[MessageSummary]:
         """Return one page of messages, newest first."""
-        raise NotImplementedError
+        return await self._spool.list(wanted)
 
     async def cancel(self, message_id: str, *, tenant: TenantId) -> MessageView:
         """Cancel what waits. Raises NotFoundError; ConflictError when nothing could be cancelled."""
-        raise NotImplementedError
+        before = await self.view(message_id, tenant=tenant)
+        after = await self._spool.cancel(before.id, tenant=tenant, now=self._clock.now())
+        if all(after.get(recipient.number) == recipient.state for recipient in before.recipients):
+            states = ", ".join(
+                f"{recipient.address}: {recipient.state}" for recipient in before.recipients[:20]
+            )
+            raise ConflictError(
+                Problem(
+                    code="nothing-to-cancel",
+                    field="id",
+                    cause=f"no recipient is queued, deferred or held ({states})",
+                    fix="Only mail that still waits can be cancelled.",
+                )
+            )
+        return await self.view(message_id, tenant=tenant)
 
     def words(self, cause: str, *, language: str = "en") -> Words:
         """Return meaning and remedy of a cause id."""
-        raise NotImplementedError
+        meaning, remedy = providers.words(cause, language) if cause else ("", "")
+        return Words(meaning=meaning, remedy=remedy)
+
+    # ------------------------------------------------------------------ state
 
     async def status(self) -> Status:
         """Return the state of queue and transports."""
-        raise NotImplementedError
+        problems = [
+            f"transport {way.name} is paused until {way.pause.until:%H:%M:%S} UTC: {way.pause.text}"
+            for way in self._ways
+            if way.pause is not None
+        ]
+        if self.is_stopping:
+            problems.append("the server is stopping")
+        return Status(
+            mode=self.mode,
+            ready=not self.is_stopping,
+            problems=tuple(problems),
+            queue=await self._spool.counts(),
+            transports=tuple(
+                TransportStatus(name=way.name, target=way.target, pause=way.pause) for way in self._ways
+            ),
+            durability=self._durability,
+        )
+
+    async def backup(self, target: Path) -> None:
+        """Write an online copy of the store to a new file. Raises ConflictError when it exists."""
+        if await asyncio.to_thread(target.exists):
+            raise ConflictError(
+                Problem(
+                    code="backup-exists",
+                    field="path",
+                    cause=f"{target} exists",
+                    fix="Name a file that does not exist yet; a backup never overwrites.",
+                )
+            )
+        await self._spool.backup(target)
+
+    # ------------------------------------------------------------------ capture inbox
 
     async def captured(self, *, before: int | None, limit: int) -> Sequence[CapturedMail]:
         """Return one page of captured mails, newest first."""
-        raise NotImplementedError
+        return await self._captures.page(before=before, limit=limit)
 
     async def captured_source(self, number: int) -> tuple[CapturedMail, BinaryIO]:
         """Return one captured mail and its open source file. Raises NotFoundError."""
-        raise NotImplementedError
+        mail = await self._captures.one(number)
+        if mail is None:
+            raise NotFoundError(f"there is no captured mail {number}")
+        return mail, self._blobs.open(DEFAULT_TENANT, mail.source)
 
-    async def create_key(  # noqa: PLR0913 - the fields of a key
+    # ------------------------------------------------------------------ keys
+
+    async def create_key(
         self,
         name: str,
         *,
@@ -132,23 +257,41 @@ class Service:
         tenant: TenantId,
         senders: tuple[str, ...] = (),
         networks: tuple[str, ...] = (),
-        secret: str | None = None,
     ) -> tuple[ApiKey, str]:
         """Create a key and return it with its secret, which is shown this once and not stored."""
-        raise NotImplementedError
+        return await self._keyring.create(
+            name, scopes=scopes, tenant=tenant, senders=senders, networks=networks
+        )
 
     async def keys(self) -> Sequence[ApiKey]:
-        """Return every key."""
-        raise NotImplementedError
+        """Return every key, without its hash."""
+        return await self._keyring.all()
 
     async def revoke_key(self, key_id: str) -> None:
         """Revoke a key by id or name. Raises NotFoundError."""
-        raise NotImplementedError
+        await self._keyring.revoke(key_id)
 
     def key_for(self, secret: str) -> ApiKey | None:
-        """Return the live key with this secret, from memory; constant time in the secret."""
-        raise NotImplementedError
+        """Return the live key with this secret, from memory."""
+        return self._keyring.find(secret)
 
-    async def backup(self, target: Path, *, now: datetime | None = None) -> None:
-        """Write an online copy of the store to a new file."""
-        raise NotImplementedError
+
+_SETTLED = frozenset(kind.value for kind in OutcomeKind)
+
+
+def _with_pause(view: MessageView, pause: TransportPause) -> MessageView:
+    """Put a pause's cause on every recipient that waits for the transport."""
+    waiting = (RecipientState.QUEUED, RecipientState.DEFERRED)
+    recipients = tuple(
+        replace(recipient, cause=pause.cause, due_at=max(recipient.due_at or pause.until, pause.until))
+        if recipient.state in waiting
+        else recipient
+        for recipient in view.recipients
+    )
+    if all(recipient.state not in waiting for recipient in view.recipients):
+        return view
+    return replace(
+        view,
+        recipients=recipients,
+        next_attempt_at=max(view.next_attempt_at or pause.until, pause.until),
+    )

@@ -1,0 +1,213 @@
+"""From a submission to a message: the checks every door shares, then everything a retry must not change.
+
+Pure: the instant, the entropy and the way out are arguments. Field syntax (addresses, control characters)
+was checked where the value was made; here are the rules that need the whole submission or the settings.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from functools import lru_cache
+
+from postroom.engine.limits import MessageLimits
+from postroom.errors import Problem
+from postroom.model.address import Address, Mailbox
+from postroom.model.ids import ALPHABET, new_message_id
+from postroom.model.message import Content, Envelope, Message, Submission
+from postroom.policy.retry import ClassRules
+
+ENTROPY_BYTES = 32
+"""Half for the id, half for the boundary."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """What the chosen way out says about senders."""
+
+    transport: str
+    default_from: Mailbox | None
+    account: Address | None
+
+
+def problems(
+    submission: Submission,
+    *,
+    sending: Sending,
+    limits: MessageLimits,
+    senders: Sequence[str],
+    now: datetime,
+) -> list[Problem]:
+    """Return everything that forbids accepting the submission, in field order; empty when nothing does."""
+    return [
+        *_sender_problems(submission, sending, senders),
+        *_recipient_problems(submission, limits),
+        *_size_problems(submission, limits),
+        *_time_problems(submission, now),
+    ]
+
+
+def _sender_problems(submission: Submission, sending: Sending, senders: Sequence[str]) -> Iterator[Problem]:
+    from_ = submission.from_ or sending.default_from
+    if from_ is None:
+        yield Problem(
+            code="from-missing",
+            field="from",
+            cause=f"no sender given and transport {sending.transport!r} has no default sender",
+            fix="Give `from`, or set POSTROOM_FROM (or `from` in postroom.toml) to the sender's address.",
+        )
+        return
+    if not senders:
+        return
+    for name, mailbox in (("from", from_), ("sender", submission.sender)):
+        if mailbox is not None and not _is_allowed(mailbox.address, senders):
+            yield Problem(
+                code="sender-not-allowed",
+                field=name,
+                cause=f"this key may not send as {mailbox.address}; allowed: {', '.join(senders)}",
+                fix="Use an allowed sender, or a key that allows this one.",
+            )
+
+
+def _is_allowed(address: Address, senders: Sequence[str]) -> bool:
+    spec, domain = address.spec.lower(), f"@{address.domain}"
+    return any(allowed.lower() in (spec, domain) for allowed in senders)
+
+
+def _recipient_problems(submission: Submission, limits: MessageLimits) -> Iterator[Problem]:
+    count = len(submission.to) + len(submission.cc) + len(submission.bcc)
+    if count == 0:
+        yield Problem(
+            code="recipients-missing",
+            field="to",
+            cause="no recipient in to, cc or bcc",
+            fix="Give at least one address in `to`, `cc` or `bcc`.",
+        )
+    if count > limits.max_recipients:
+        yield Problem(
+            code="too-many-recipients",
+            field="to",
+            cause=f"{count} recipients, at most {limits.max_recipients} in one message",
+            fix="Send several messages; POST /v1/messages/batch takes many at once.",
+        )
+
+
+def _size_problems(submission: Submission, limits: MessageLimits) -> Iterator[Problem]:
+    total = sum(attachment.blob.size for attachment in submission.attachments)
+    for name, value in (("text", submission.text), ("html", submission.html)):
+        if value is None:
+            continue
+        size = len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+        total += size
+        if size > limits.max_text:
+            yield _too_much(
+                name, f"{size} bytes, at most {limits.max_text}", "Attach long content as a file."
+            )
+    if total > limits.max_content:
+        yield _too_much(
+            "attachments",
+            f"{total} bytes of texts and files, at most {limits.max_content}",
+            "Send links to large files.",
+        )
+    for name, count, most in (
+        ("attachments", len(submission.attachments), limits.max_attachments),
+        ("headers", len(submission.headers), limits.max_headers),
+        ("tags", len(submission.tags), limits.max_tags),
+        ("metadata", len(submission.metadata), limits.max_metadata),
+    ):
+        if count > most:
+            yield _too_much(name, f"{count} entries, at most {most}", f"Give at most {most}.")
+
+
+def _too_much(field: str, cause: str, fix: str) -> Problem:
+    return Problem(code="limit-exceeded", field=field, cause=cause, fix=fix)
+
+
+def _time_problems(submission: Submission, now: datetime) -> Iterator[Problem]:
+    expires_at, send_at = submission.expires_at, submission.send_at
+    if expires_at is not None and expires_at <= max(now, send_at or now):
+        yield Problem(
+            code="expires-too-early",
+            field="expires_at",
+            cause=f"{expires_at.isoformat()} is not after the time of sending",
+            fix="Give a later `expires_at`, or leave it out to take the class's lifetime.",
+        )
+
+
+def freeze(
+    submission: Submission,
+    *,
+    sending: Sending,
+    rules: ClassRules,
+    id_domain: str | None,
+    now: datetime,
+    entropy: bytes,
+) -> Message:
+    """Make the message: id, Date, Message-ID, boundary, envelope and lifetime are fixed here.
+
+    ``problems`` must have found nothing.
+    """
+    message_id = new_message_id(now, entropy[:16])
+    from_ = submission.from_ or sending.default_from
+    if from_ is None:
+        raise AssertionError("freeze needs a sender; problems() was not asked")
+    sender = submission.sender
+    recipients = dict.fromkeys(
+        mailbox.address for mailbox in (*submission.to, *submission.cc, *submission.bcc)
+    )
+    due_at = max(submission.send_at or now, now)
+    domain = submission.message_id_domain or id_domain or from_.address.domain
+    return Message(
+        id=message_id,
+        tenant=submission.tenant,
+        door=submission.door,
+        mail_class=submission.mail_class,
+        created_at=now,
+        send_at=due_at,
+        expires_at=submission.expires_at or due_at + rules.expires,
+        uncertain_policy=submission.uncertain_policy or rules.uncertain,
+        envelope=Envelope(
+            reverse_path=sender.address if sender else sending.account or from_.address,
+            recipients=tuple(recipients),
+        ),
+        content=Content(
+            message_id=f"{message_id}@{domain}",
+            date=now,
+            boundary=_letters(entropy[16:]),
+            from_=from_,
+            sender=sender if sender and sender.address != from_.address else None,
+            to=submission.to,
+            cc=submission.cc,
+            reply_to=submission.reply_to,
+            subject=submission.subject,
+            text=submission.text,
+            html=submission.html,
+            headers=submission.headers,
+            attachments=submission.attachments,
+            in_reply_to=submission.in_reply_to,
+            references=submission.references,
+        ),
+        tags=submission.tags,
+        metadata=submission.metadata,
+    )
+
+
+def _letters(entropy: bytes) -> str:
+    return "".join([ALPHABET[byte % 57] for byte in entropy])
+
+
+@lru_cache(maxsize=1)
+def _digested_fields() -> tuple[str, ...]:
+    left_out = {"idempotency_key", "tenant", "door"}
+    return tuple(field.name for field in fields(Submission) if field.name not in left_out)
+
+
+def field_digests(submission: Submission) -> Mapping[str, str]:
+    """Return a short digest of each field, by the name callers use, to say later what differs."""
+    digests = {}
+    for name in _digested_fields():
+        value = getattr(submission, name)
+        canonical = sorted(value.items()) if isinstance(value, Mapping) else value
+        public = {"from_": "from", "mail_class": "class"}.get(name, name)
+        digests[public] = hashlib.sha256(repr(canonical).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return digests

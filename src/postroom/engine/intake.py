@@ -1,0 +1,120 @@
+"""The only writer of new messages: check, freeze, render, prove, store, and only then answer.
+
+Everything that can be refused is refused before the commit (reliability rule A5). Between the end of the
+caller's data and the commit nothing is looked up, fetched or sent.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from postroom.clock import Clock, Dice
+from postroom.engine import freezing
+from postroom.engine.dispatcher import Dispatcher
+from postroom.engine.limits import MessageLimits
+from postroom.engine.rendering import RenderedMessages
+from postroom.engine.ways import Way, Ways
+from postroom.errors import InputError, Problem, TooLargeError
+from postroom.mime import parseback
+from postroom.mime.writer import render
+from postroom.model.ids import MessageId
+from postroom.model.message import MailClass, Message, Submission
+from postroom.policy.retry import ClassRules
+from postroom.ports import IdempotencyClaim, KeyReused, Replayed, Spool
+
+IDEMPOTENCY_LIFE = timedelta(hours=24)
+"""A key is kept at least this long and never shorter than its message lives (reliability rule H1)."""
+
+
+class Intake:
+    """Takes submissions in."""
+
+    def __init__(  # noqa: PLR0913 - the wiring hands over every part by name
+        self,
+        *,
+        spool: Spool,
+        ways: Ways,
+        dispatcher: Dispatcher,
+        rendered: RenderedMessages,
+        rules: Mapping[MailClass, ClassRules],
+        limits: MessageLimits,
+        clock: Clock,
+        dice: Dice,
+        id_domain: str | None = None,
+    ) -> None:
+        """Take the parts. ``id_domain`` is the right side of every Message-ID when given."""
+        self._spool = spool
+        self._ways = ways
+        self._dispatcher = dispatcher
+        self._rendered = rendered
+        self._rules = rules
+        self._limits = limits
+        self._clock = clock
+        self._dice = dice
+        self._id_domain = id_domain
+
+    async def submit(self, submission: Submission, *, senders: Sequence[str]) -> tuple[MessageId, Way, bool]:
+        """Store one submission; return its id, its way out and whether it is a replay.
+
+        Raises InputError, TooLargeError, and whatever ``Spool.accept`` raises.
+        """
+        way = self._ways.default
+        message = self._frozen(submission, way, senders)
+        self._prove(message, way)
+        claim = self._idempotency(submission, message)
+        stored = await self._spool.accept(message, transport=way.name, idempotency=claim)
+        if isinstance(stored, KeyReused):
+            raise InputError(
+                [
+                    Problem(
+                        code="idempotency-key-reused",
+                        field=name,
+                        cause="differs from the message this idempotency key was first used for",
+                        fix="Use a new key for a new message, or repeat the first one unchanged.",
+                    )
+                    for name in stored.fields
+                ]
+            )
+        if isinstance(stored, Replayed):
+            return stored.message_id, way, True
+        self._dispatcher.wake(way.name)
+        return message.id, way, False
+
+    def _frozen(self, submission: Submission, way: Way, senders: Sequence[str]) -> Message:
+        now = self._clock.now()
+        sending = freezing.Sending(transport=way.name, default_from=way.default_from, account=way.account)
+        found = freezing.problems(submission, sending=sending, limits=self._limits, senders=senders, now=now)
+        if found:
+            raise InputError(found)
+        return freezing.freeze(
+            submission,
+            sending=sending,
+            rules=self._rules[submission.mail_class],
+            id_domain=self._id_domain,
+            now=now,
+            entropy=self._dice.token(freezing.ENTROPY_BYTES),
+        )
+
+    def _prove(self, message: Message, way: Way) -> None:
+        """Render the default variant and read it back; keep the bytes for the first attempt."""
+        variant = way.transport.variant
+        rendered = render(message.content, variant)
+        if rendered.size > self._limits.max_wire:
+            raise TooLargeError(
+                Problem(
+                    code="message-too-large",
+                    field="attachments",
+                    cause=f"{rendered.size} bytes once encoded, at most {self._limits.max_wire}",
+                    fix="Send links to large files.",
+                )
+            )
+        parseback.check(rendered, message.content, variant)
+        self._rendered.keep(message.id, variant, rendered)
+
+    def _idempotency(self, submission: Submission, message: Message) -> IdempotencyClaim | None:
+        if submission.idempotency_key is None:
+            return None
+        return IdempotencyClaim(
+            key=submission.idempotency_key,
+            fields=freezing.field_digests(submission),
+            keep_until=max(message.created_at + IDEMPOTENCY_LIFE, message.expires_at),
+        )

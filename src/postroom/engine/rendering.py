@@ -1,0 +1,40 @@
+"""Rendered messages kept between acceptance and the first attempt, bounded by bytes.
+
+Rendering is a pure function, so losing an entry costs time and nothing else.
+"""
+
+from postroom.mime.rendered import RenderedMessage, Variant
+from postroom.mime.writer import render
+from postroom.model.ids import MessageId
+from postroom.model.message import Message
+
+MAX_KEPT_BYTES = 16 * 1024 * 1024
+"""About 4,000 messages of 4 KB: what a burst holds between two commits, and little memory."""
+
+
+class RenderedMessages:
+    """A first-in first-out store of rendered messages, taken at most once each."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._kept: dict[MessageId, tuple[Variant, RenderedMessage]] = {}
+        self._bytes = 0
+
+    def keep(self, message_id: MessageId, variant: Variant, rendered: RenderedMessage) -> None:
+        """Keep a message that is whole in memory; the oldest go when it gets too much."""
+        if not rendered.is_whole:
+            return
+        self._kept[message_id] = (variant, rendered)
+        self._bytes += rendered.size
+        while self._bytes > MAX_KEPT_BYTES:
+            oldest = next(iter(self._kept))
+            self._bytes -= self._kept.pop(oldest)[1].size
+
+    def take(self, message: Message, variant: Variant) -> RenderedMessage:
+        """Return the message rendered for ``variant``, from memory or anew."""
+        entry = self._kept.pop(message.id, None)
+        if entry is not None:
+            self._bytes -= entry[1].size
+            if entry[0] == variant:
+                return entry[1]
+        return render(message.content, variant)
