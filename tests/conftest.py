@@ -1,0 +1,64 @@
+"""Rules for every test: what a missing system package means, how hypothesis searches, how long faults run."""
+
+import os
+import shutil
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from _pytest.reports import CollectReport, TestReport
+
+IS_CI = os.environ.get("CI") == "1"
+
+PACKAGES = {"postfix": "postfix", "chromium": "chromium", "strace": "strace"}
+"""Marker to the program it needs; the Debian package has the same name."""
+
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if IS_CI else "local")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--faults", type=float, default=0.0, metavar="SECONDS", help="let each fault test go on for SECONDS"
+    )
+
+
+@pytest.fixture
+def fault_seconds(request: pytest.FixtureRequest) -> float:
+    """Return how long a fault test goes on; 0 means its short round, the one of ``make test``."""
+    seconds: float = request.config.getoption("--faults")
+    return seconds
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, program in PACKAGES.items():
+        if item.get_closest_marker(marker) is None:
+            continue
+        if shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin") is None:
+            pytest.skip(f"needs the program {program} (Debian: apt-get install {marker})")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, "TestReport", "TestReport"]:
+    report = yield
+    _fail_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, "CollectReport", "CollectReport"]:
+    report = yield
+    _fail_skipped(report)
+    return report
+
+
+def _fail_skipped(report: "TestReport | CollectReport") -> None:
+    """With ``CI=1`` every package is there, so a skip is a hole in the proof."""
+    if IS_CI and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"with CI=1 a skip is a failure: {reason}"
