@@ -1,0 +1,104 @@
+"""A real ``postroom serve`` in a process of its own, as a user starts it."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+KEY = "test-bootstrap-key-0123456789"
+START_S = 20.0
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class PostroomProcess:
+    """``with PostroomProcess(data) as server``: started and ready; ended at exit."""
+
+    def __init__(
+        self, data: Path, *, environ: dict[str, str] | None = None, args: tuple[str, ...] = ()
+    ) -> None:
+        self.port = free_port()
+        self.data = data
+        self._args = args
+        self._environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(data.parent),
+            "POSTROOM_API_KEY": KEY,
+            **(environ or {}),
+        }
+        self.log = data.parent / f"{data.name}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The address of the HTTP doors."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start and wait until the server says it is ready."""
+        command = [str(Path(sys.executable).parent / "postroom"), "serve", "--data", str(self.data)]
+        command += ["--http", f"127.0.0.1:{self.port}", *self._args]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env=self._environ, cwd=self.data.parent, stdout=log, stderr=subprocess.STDOUT
+            )
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                if self.call("GET", "/readyz")[0] == 200:
+                    return
+            except OSError:
+                pass
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"postroom did not start:\n{self.log.read_text()[-3000:]}")
+            time.sleep(0.02)
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """Make one call with the bootstrap key; return status and decoded JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            sent = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json", **(headers or {})}
+            payload = body if body is None or isinstance(body, bytes) else json.dumps(body)
+            connection.request(method, path, payload, sent)
+            answer = connection.getresponse()
+            raw = answer.read()
+            kind = answer.headers.get_content_type()
+            return answer.status, json.loads(raw) if kind.endswith("json") else raw
+        finally:
+            connection.close()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """SIGTERM; return the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
