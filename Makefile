@@ -9,7 +9,7 @@ BENCH ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 BUILD := build
 NEEDS_MORE := slow or postfix or chromium or strace
 PYTEST := $(BIN)/python -m pytest -n 2 -rs
