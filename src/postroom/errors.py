@@ -3,6 +3,7 @@
     PostroomError
     +-- CallerError            the caller must change the request
     |   +-- InputError         one or more fields are wrong (all of them are listed)
+    |   |   +-- MalformedError the input cannot be read as what it claims to be
     |   +-- NotFoundError      there is no such thing, or not for this caller
     |   +-- ConflictError      the thing is in a state that forbids this
     |   +-- TooLargeError      a size limit; ``limit`` in bytes or items
@@ -51,6 +52,10 @@ class InputError(CallerError):
         """Take every problem found, at least one."""
         super().__init__("; ".join(f"{problem.field}: {problem.cause}" for problem in problems))
         self.problems = tuple(problems)
+
+
+class MalformedError(InputError):
+    """The input cannot be read as what it claims to be: broken JSON, a form cut short, wrong charset."""
 
 
 class NotFoundError(CallerError):
