@@ -1,1 +1,1 @@
-"""Being built."""
+"""Sockets: name resolution, the address race, TLS, connections. It decides nothing about mail."""

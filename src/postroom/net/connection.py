@@ -1,0 +1,348 @@
+"""One outgoing connection as a stream of bytes, plain or TLS, on uvloop and asyncio alike.
+
+Rules: one reader; a wait costs one future and no timer (one lazy timer serves every wait of a connection);
+writes go straight to the transport; bytes that came before a TLS handshake are an error (they would be
+read as if they had come under TLS: RFC 3207 section 6). It knows nothing of SMTP.
+"""
+
+import asyncio
+import ssl
+from typing import cast
+
+from postroom.clock import Clock
+from postroom.model.outcome import Fault, FaultKind
+from postroom.model.step import Step
+from postroom.model.transport import SmtpAccount, StepTimeouts, TlsMode
+from postroom.net.addresses import SocketAddress, race, resolve
+from postroom.net.faults import NetFault, socket_fault, tls_fault
+from postroom.net.tls import TlsLayer, is_tls
+from postroom.telemetry import logger
+
+MAX_UNREAD = 256 * 1024
+"""Bytes that may wait for the reader before the socket is left alone; a reply has at most 64 lines of
+4,096 octets (security limit)."""
+
+_log = logger("net")
+
+
+class Connection(asyncio.Protocol):
+    """A dialled connection. Made by ``dial``; used by one task at a time.
+
+    Attributes:
+        host: the account's host name.
+        port: its port.
+        peer_address: the address that answered.
+        tls_version: ``TLSv1.2``, ``TLSv1.3``, or ``None`` while plain.
+        is_resumed: whether TLS took up an earlier session.
+    """
+
+    def __init__(self, account: SmtpAccount, address: SocketAddress) -> None:
+        """Take the account and the address that is being connected to."""
+        self.host = account.host
+        self.port = account.port
+        self.peer_address = address.ip
+        self.tls_version: str | None = None
+        self.is_resumed = False
+        self._peer = str(address)
+        self._account = account
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._tls: TlsLayer | None = None
+        self._chunks: list[bytes] = []
+        self._unread = 0
+        self._is_reading = True
+        self._is_ended = False
+        self._fault: Fault | None = None
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+        self._is_write_paused = False
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+
+    # ------------------------------------------------------------- for the user
+
+    async def receive(self, timeout_s: float) -> bytes:
+        """Return what has come, at least one byte, or ``b""`` when the peer has ended.
+
+        Raises:
+            NetFault: TIMEOUT, CLOSED or TLS; its step is a placeholder that the caller replaces.
+        """
+        while not self._chunks:
+            if self._fault is not None:
+                raise NetFault(Step.CONNECT, self._fault, self._peer)
+            if self._is_ended:
+                return b""
+            await self._wait(timeout_s)
+        chunks = self._chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._chunks = []
+        self._unread = 0
+        if not self._is_reading and self._transport is not None:
+            self._is_reading = True
+            self._transport.resume_reading()
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Hand ``data`` to the socket; a connection that is gone tells it at the next wait."""
+        if self._transport is not None and not self._is_ended:
+            self._transport.write(data if self._tls is None else self._tls.encrypt(data))
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until the socket takes more; at once unless much is waiting.
+
+        Raises:
+            NetFault: TIMEOUT without progress, CLOSED when the peer is gone (a last reply may be unread).
+        """
+        if self._is_write_paused and not self._is_ended:
+            self._writer = self._loop.create_future()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._writer
+            except TimeoutError:
+                raise NetFault(Step.CONNECT, self._timeout(), self._peer) from None
+            finally:
+                self._writer = None
+        if self._is_ended:
+            fault = self._fault or Fault(
+                kind=FaultKind.CLOSED, text=f"connection closed by the peer ({self._peer})"
+            )
+            raise NetFault(Step.CONNECT, fault, self._peer)
+
+    async def start_tls(self, timeout_s: float) -> None:
+        """Make the connection a TLS one; for use after the reply to STARTTLS.
+
+        Raises:
+            NetFault: at step TLS; PROTOCOL when bytes are unread (somebody put them before the handshake).
+        """
+        if self._chunks:
+            text = "bytes received before the tls handshake"
+            raise self._tls_failure(Fault(kind=FaultKind.PROTOCOL, text=text, cause="starttls-injection"))
+        await self._shake_hands(timeout_s, is_implicit=False)
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes wait for ``receive``."""
+        return bool(self._chunks)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the peer has ended or the connection is gone."""
+        return self._is_ended
+
+    def close(self) -> None:
+        """Send what waits, say goodbye in TLS, close."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            if self._tls is not None:
+                transport.write(self._tls.end())
+            transport.close()
+
+    def abort(self) -> None:
+        """Close at once and drop what waits."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # ------------------------------------------------------------- TLS
+
+    async def _shake_hands(self, timeout_s: float, *, is_implicit: bool) -> None:
+        deadline = self._loop.time() + timeout_s
+        try:
+            layer = TlsLayer(self._account)
+        except (OSError, ValueError) as error:
+            text = f"tls cannot be set up: {error} ({self._account.ca_file or self.host})"
+            raise self._tls_failure(Fault(kind=FaultKind.LOCAL, text=text)) from None
+        try:
+            received = b""
+            while not layer.handshake(received):
+                self.write(layer.to_send())
+                is_first = received == b""
+                received = await self._during_handshake(deadline - self._loop.time())
+                if is_first and not is_tls(received):
+                    raise self._tls_failure(_plain_fault(received, is_implicit=is_implicit))
+            self.write(layer.to_send())
+            self._tls = layer
+            self.tls_version = layer.version
+            self.is_resumed = layer.is_resumed
+            if rest := layer.decrypt(b""):
+                self._take(rest)
+        except ssl.SSLError as error:
+            self.write(layer.to_send())  # the alert
+            raise self._tls_failure(tls_fault(error)) from None
+
+    async def _during_handshake(self, timeout_s: float) -> bytes:
+        try:
+            received = await self.receive(max(timeout_s, 0.0))
+        except NetFault as failure:
+            raise self._tls_failure(failure.fault) from None
+        if not received:
+            text = f"connection closed during the tls handshake ({self._peer})"
+            raise self._tls_failure(Fault(kind=FaultKind.CLOSED, text=text))
+        return received
+
+    def _tls_failure(self, fault: Fault) -> NetFault:
+        self.close()
+        return NetFault(Step.TLS, fault, self._peer)
+
+    # ------------------------------------------------------------- waiting
+
+    async def _wait(self, timeout_s: float) -> None:
+        """Wait for bytes, the end or the deadline; the caller looks which it was."""
+        loop = self._loop
+        self._reader = loop.create_future()
+        self._deadline = deadline = loop.time() + timeout_s
+        if self._timer is None or self._timer_at > deadline:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._arm(deadline)
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+
+    def _arm(self, at: float) -> None:
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        """The timer fired: for the wait that is on, for a longer one, or for none."""
+        self._timer = None
+        reader = self._reader
+        if reader is None or reader.done():
+            return
+        if self._loop.time() < self._deadline:
+            self._arm(self._deadline)
+        else:
+            reader.set_exception(NetFault(Step.CONNECT, self._timeout(), self._peer))
+
+    def _timeout(self) -> Fault:
+        text = f"timed out waiting for {self.host}:{self.port} ({self.peer_address})"
+        return Fault(kind=FaultKind.TIMEOUT, text=text)
+
+    def _take(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self._unread += len(data)
+        if self._unread > MAX_UNREAD and self._is_reading and self._transport is not None:
+            self._is_reading = False
+            self._transport.pause_reading()
+
+    def _wake(self) -> None:
+        reader = self._reader
+        if reader is not None and not reader.done():
+            reader.set_result(None)
+
+    # ------------------------------------------------------------- called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the socket."""
+        if self._tls is not None:
+            try:
+                data = self._tls.decrypt(data)
+            except ssl.SSLError as error:
+                self._end(tls_fault(error))
+                self.abort()
+                return
+            if answer := self._tls.to_send():  # a key update
+                self.write(answer)
+            if self._tls.is_ended:
+                self._is_ended = True
+            if not data:
+                if self._is_ended:
+                    self._wake()
+                return
+        self._take(data)
+        self._wake()
+
+    def eof_received(self) -> None:
+        """Note the end; returning nothing lets the transport close."""
+        self._end(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end and wake who waits."""
+        fault = None
+        if exc is not None:
+            fault = socket_fault(exc if isinstance(exc, OSError) else OSError(str(exc)), self._peer)
+        self._end(fault)
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def pause_writing(self) -> None:
+        """Note that the socket takes no more."""
+        self._is_write_paused = True
+
+    def resume_writing(self) -> None:
+        """Note that the socket takes more again."""
+        self._is_write_paused = False
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
+
+    def _end(self, fault: Fault | None) -> None:
+        self._is_ended = True
+        if self._fault is None:
+            self._fault = fault
+        self._wake()
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
+
+
+async def dial(account: SmtpAccount, timeouts: StepTimeouts, *, clock: Clock) -> Connection:
+    """Connect to an account's server: resolve, race the addresses, handshake when TLS comes first.
+
+    Raises:
+        NetFault: at step RESOLVE, CONNECT or TLS; cause ``tls-on-plain`` when an implicit-TLS account's port
+            speaks plain.
+    """
+    if not account.verify and account.tls is not TlsMode.NONE:
+        _log.warning("the certificate will not be verified", host=account.host, port=account.port)
+    addresses = await resolve(account.host, account.port, timeout_s=timeouts.connect)
+    loop = asyncio.get_running_loop()
+
+    async def connect(address: SocketAddress) -> Connection:
+        try:
+            async with asyncio.timeout(timeouts.connect_per_address):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(account, address), address.ip, address.port, family=address.family
+                )
+        except TimeoutError:
+            raise _connect_fault(_no_answer(account, f" ({address})"), str(address)) from None
+        except OSError as error:
+            raise _connect_fault(socket_fault(error, str(address)), str(address)) from None
+        return connection
+
+    try:
+        async with asyncio.timeout(timeouts.connect):
+            connection = await race(addresses, connect, clock=clock)
+    except TimeoutError:
+        raise _connect_fault(_no_answer(account, ""), account.host) from None
+    if account.tls is TlsMode.IMPLICIT:
+        try:
+            await connection._shake_hands(timeouts.tls, is_implicit=True)  # noqa: SLF001 - same module
+        except BaseException:
+            connection.abort()  # a cancelled dial must not leave a socket
+            raise
+    return connection
+
+
+def _connect_fault(fault: Fault, peer: str) -> NetFault:
+    return NetFault(Step.CONNECT, fault, peer)
+
+
+def _no_answer(account: SmtpAccount, where: str) -> Fault:
+    text = f"timed out while connecting to {account.host}:{account.port}{where}"
+    return Fault(kind=FaultKind.TIMEOUT, text=text)
+
+
+def _plain_fault(received: bytes, *, is_implicit: bool) -> Fault:
+    line = received.split(b"\n", 1)[0][:80].decode("latin-1").strip()
+    words = "".join(char if char.isprintable() else "?" for char in line)
+    return Fault(
+        kind=FaultKind.TLS if is_implicit else FaultKind.PROTOCOL,
+        text=f'the server answered the tls handshake in plain text ("{words}"): wrong version number',
+        cause="tls-on-plain" if is_implicit else None,
+    )
