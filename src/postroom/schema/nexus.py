@@ -1,0 +1,337 @@
+"""The Nexus dialect as values: what its members mean, its code table, its answers.
+
+Pure. The reader turns the members of a call (JSON values or form texts) into plain fields; the writer turns
+an outcome into one of the document's codes. Rules: a known member is read strictly, an unknown one is
+ignored; nothing a caller asked for is dropped silently, so a call that names its own SMTP server or sends
+``files`` where none can be is refused. What an address or a control character may be is decided by
+``schema.submission``, for every door alike.
+
+Sources: the "Biz E-mail" API page of Nexus JEDAI (its spellings ``smtp``, ``pasword``, ``replay_id`` are read
+as aliases).
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from postroom.errors import Problem
+from postroom.model.lifecycle import OPEN_STATES, RecipientState
+from postroom.model.view import MessageView, RecipientView
+
+
+class Code(StrEnum):
+    """The document's code table; a code is always text."""
+
+    SENT = "200"
+    PARAMETER = "410"
+    TO = "411"
+    USER = "421"
+    SMTP_URL = "422"
+    PASSWORD = "423"  # noqa: S105 - a code, not a password
+    SERVER = "500"
+
+
+TEXTS: Mapping[Code, str] = {
+    Code.SENT: "발송 성공",
+    Code.PARAMETER: "[Error] parameter invalid.",
+    Code.TO: "[Error] parameter invalid.(to)",
+    Code.USER: "[Error] parameter invalid.(user)",
+    Code.SMTP_URL: "[Error] parameter invalid.(smtp_url)",
+    Code.PASSWORD: "[Error] parameter invalid.(password)",
+    Code.SERVER: "[Error] Server",
+}
+"""The document's words for each code."""
+
+MAX_FIELD = 512
+"""Characters (not bytes) of every member the document calls ``text(512)``; ``reply_id`` is held to it too."""
+
+_TENANT_MEMBERS = ("smtp_url", "smtp", "user", "password", "pasword")
+ADDRESS_MEMBERS = ("to", "cc", "bcc")
+TEXT_MEMBERS = frozenset(
+    {*ADDRESS_MEMBERS, *_TENANT_MEMBERS, "subject", "body", "use_html", "reply_id", "replay_id"}
+)
+"""Members that are texts: a file part under one of these names is a slip."""
+
+_BOOLEANS = {
+    "true": True,
+    "1": True,
+    "y": True,
+    "yes": True,
+    "false": False,
+    "0": False,
+    "n": False,
+    "no": False,
+}
+
+_PIECE = re.compile(r"""(?: [^,"<]  |  "(?:[^"\\]|\\.)*"  |  <[^>]*>  |  ["<] )++""", re.VERBOSE | re.DOTALL)
+"""One entry of an address list: commas inside quotes and angle brackets do not end it."""
+
+_BLANKS = " \t"
+
+_MEMBERS_OF_FIELDS = {
+    "text": "body",
+    "html": "body",
+    "in_reply_to": "reply_id",
+    "references": "reply_id",
+    "attachments": "files",
+}
+"""Fields of a submission that the dialect calls otherwise."""
+
+_MAX_NAMED = 5
+"""Addresses named for one cause in ``message``, which people read on one line."""
+
+_OUR_FIELDS = frozenset({"from", "sender"})
+"""Fields of a submission no caller can name here: the settings or the key are wrong, not the call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """The fields of one call; addresses are still text."""
+
+    to: tuple[str, ...]
+    cc: tuple[str, ...]
+    bcc: tuple[str, ...]
+    subject: str
+    body: str
+    is_html: bool
+    reply_id: str | None
+
+
+class Wording(Protocol):
+    """Meaning and remedy of a cause, in the shape of ``engine.service.Words``."""
+
+    @property
+    def meaning(self) -> str:
+        """What the cause means."""
+        ...
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a call is answered with, before it is JSON."""
+
+    code: Code
+    message: str
+
+
+def split_addresses(text: str) -> tuple[str, ...]:
+    """Split a list at its commas; empty entries (a trailing comma) vanish."""
+    return tuple(piece for match in _PIECE.finditer(text) if (piece := unquoted(match[0])))
+
+
+def unquoted(text: str) -> str:
+    """Strip blanks and one pair of surrounding quotes, which the document's curl examples carry.
+
+    The first quote must be closed by the last: ``"Kim" <kim@example.com>`` keeps its own. Line ends are not
+    blanks: they stay, and are refused as what they are.
+    """
+    text = text.strip(_BLANKS)
+    if len(text) >= 2 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:
+        return text[1:-1].strip(_BLANKS)
+    return text
+
+
+def read_call(members: Mapping[str, object]) -> tuple[Call | None, list[Problem]]:
+    """Read the members of one call; either a call or every problem found.
+
+    Values are JSON values, or texts for a form. ``None`` counts as absent.
+    """
+    reader = _Reader(members)
+    reader.refuse_tenant_members()
+    to = reader.addresses("to")
+    reader.require("to", to, 'Give at least one address, for example "<a@example.com>".')
+    cc, bcc = reader.addresses("cc"), reader.addresses("bcc")
+    subject = reader.text("subject")
+    reader.require("subject", subject.strip(), "Give a subject.")
+    body = reader.text("body", limit=None)
+    is_html = reader.boolean("use_html")
+    reply_id = unquoted(reader.text("reply_id", "replay_id"))
+    if members.get("files"):
+        reader.refuse(
+            "files", "not-a-file", "given as text", "Send files as file parts to /email/multipart/send."
+        )
+    if reader.problems:
+        return None, reader.problems
+    call = Call(to=to, cc=cc, bcc=bcc, subject=subject, body=body, is_html=is_html, reply_id=reply_id or None)
+    return call, []
+
+
+class _Reader:
+    """Members by name, with the problems found so far."""
+
+    def __init__(self, members: Mapping[str, object]) -> None:
+        self._members = members
+        self.problems: list[Problem] = []
+
+    def refuse(self, member: str, code: str, cause: str, fix: str) -> None:
+        self.problems.append(Problem(code=code, field=member, cause=cause, fix=fix))
+
+    def require(self, member: str, value: object, fix: str) -> None:
+        if not value and all(problem.field != member for problem in self.problems):
+            self.refuse(member, "missing", "missing or empty", fix)
+
+    def refuse_tenant_members(self) -> None:
+        for name in _TENANT_MEMBERS:
+            if self._members.get(name) not in (None, ""):
+                self.refuse(
+                    name,
+                    "account-in-call",
+                    "this door sends with the configured account, not with one named in the call",
+                    "Leave out smtp_url, user and password.",
+                )
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        return split_addresses(unquoted(self.text(name)))
+
+    def text(self, name: str, *aliases: str, limit: int | None = MAX_FIELD) -> str:
+        value: object = None
+        for key in (name, *aliases):
+            value = self._members.get(key)
+            if value is not None and value != "":
+                break
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            self.refuse(name, "not-text", f"{_kind(value)}, must be text", f"Send {name} as text.")
+            return ""
+        if limit is not None and len(value) > limit:
+            self.refuse(
+                name,
+                "too-long",
+                f"{len(value)} characters, at most {limit}",
+                f"Shorten {name}, or send several calls.",
+            )
+            return ""
+        return value
+
+    def boolean(self, name: str) -> bool:
+        value = self._members.get(name)
+        if value is None or value == "":
+            return True
+        word = value if isinstance(value, str) else str(value) if isinstance(value, bool | int) else ""
+        found = _BOOLEANS.get(unquoted(word).lower())
+        if found is None:
+            self.refuse(
+                name,
+                "not-boolean",
+                "not a truth value",
+                "Use true or false (1 and 0, y and n are read as well).",
+            )
+            return True
+        return found
+
+
+def _kind(value: object) -> str:
+    match value:
+        case bool():
+            return "a truth value"
+        case int() | float():
+            return "a number"
+        case list():
+            return "a list"
+        case dict():
+            return "an object"
+        case _:
+            return "not text"
+
+
+# --------------------------------------------------------------------------- answers
+
+
+def in_dialect(problems: Iterable[Problem]) -> list[Problem]:
+    """Name the fields of a submission as the dialect does; keep what a caller used before."""
+    renamed = []
+    for problem in problems:
+        root, dot, rest = problem.field.partition(".")
+        field = _MEMBERS_OF_FIELDS.get(root, root) + dot + rest
+        renamed.append(Problem(code=problem.code, field=field, cause=problem.cause, fix=problem.fix))
+    return renamed
+
+
+def code_for(problems: Sequence[Problem]) -> Code:
+    """Choose the code of the table: the account's members first, then ``to``, then the rest of the call."""
+    roots = {problem.field.partition(".")[0] for problem in problems}
+    if roots & set(_TENANT_MEMBERS):
+        return Code.SMTP_URL
+    if any(problem.code == "idempotency-key-reused" for problem in problems):
+        return Code.PARAMETER
+    if "to" in roots:
+        return Code.TO
+    return Code.SERVER if roots <= _OUR_FIELDS else Code.PARAMETER
+
+
+def refusal(problems: Sequence[Problem]) -> Answer:
+    """Answer with every problem, in the document's words and ours."""
+    told = in_dialect(problems)
+    lines = [f"{problem.field}: {problem.cause}. {problem.fix}" for problem in told]
+    code = code_for(told)
+    return Answer(code=code, message=f"{TEXTS[code]} {' '.join(lines)}")
+
+
+def server_fault(cause: str) -> Answer:
+    """Answer code 500 with the cause."""
+    return Answer(code=Code.SERVER, message=f"{TEXTS[Code.SERVER]} {cause}")
+
+
+def stored() -> Answer:
+    """Answer at the commit, before any attempt."""
+    return Answer(code=Code.SENT, message="stored, not sent yet")
+
+
+_FAILED = frozenset(
+    {
+        RecipientState.REFUSED,
+        RecipientState.SUPPRESSED,
+        RecipientState.CANCELLED,
+        RecipientState.EXPIRED,
+        RecipientState.BOUNCED,
+    }
+)
+
+
+def outcome(view: MessageView, words: Callable[[str], Wording]) -> Answer:
+    """Answer after the first attempt.
+
+    Code 500 only when no recipient was reached and none can be any more: a caller repeats a call that
+    failed, and a partly sent message would arrive twice. ``message`` names what is missing then.
+    """
+    waiting = [one for one in view.recipients if one.state in OPEN_STATES]
+    failed = [one for one in view.recipients if one.state in _FAILED]
+    told = _told((*failed, *waiting), words)
+    if len(failed) == len(view.recipients):
+        return server_fault(told)
+    if len(waiting) == len(view.recipients):
+        return Answer(code=Code.SENT, message=f"not sent yet: {told}")
+    if told:
+        return Answer(code=Code.SENT, message=f"not sent to all: {told}")
+    if all(one.state is RecipientState.CAPTURED for one in view.recipients):
+        return Answer(code=Code.SENT, message=f"{TEXTS[Code.SENT]} (captured: nothing left this machine)")
+    return Answer(code=Code.SENT, message=TEXTS[Code.SENT])
+
+
+def _told(recipients: Sequence[RecipientView], words: Callable[[str], Wording]) -> str:
+    """Say each different cause once, with the addresses it stands for."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for one in recipients:
+        state = "outcome unknown" if one.state is RecipientState.UNCERTAIN else one.state.value
+        said = one.attempts[-1].text if one.attempts else ""
+        groups.setdefault((state, one.cause, said), []).append(one.address)
+    lines = []
+    for (state, cause, said), addresses in groups.items():
+        shown = ", ".join(addresses[:_MAX_NAMED])
+        if len(addresses) > _MAX_NAMED:
+            shown = f"{shown} and {len(addresses) - _MAX_NAMED} more"
+        parts = [f"{shown} {state}", f"({cause})" if cause else "", f"[{said}]" if said else ""]
+        line = " ".join(part for part in parts if part) + "."
+        meant = words(cause) if cause else None
+        lines.append(
+            " ".join(part for part in (line, meant.meaning, meant.remedy) if part) if meant else line
+        )
+    return " ".join(lines)
