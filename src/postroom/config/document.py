@@ -1,0 +1,325 @@
+"""What may stand in the settings file, as models: names, types, bounds and the sentence for the docs.
+
+Parsing only: a value here is as written, made typed. Defaults that depend on other settings, merging and
+checks are in ``load``. Error texts of these models never contain the value that was refused.
+"""
+
+from ipaddress import ip_network
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from postroom.config.quantities import parse_duration, parse_size
+from postroom.config.sender import parse_sender
+from postroom.config.settings import Listener, NexusAnswer
+from postroom.config.sources import DEFAULT_DATA, DEFAULT_HTTP
+from postroom.engine.limits import MIB
+from postroom.grammar import HOST_NAME
+from postroom.model.address import Mailbox
+from postroom.model.message import UncertainPolicy
+from postroom.model.secret import Secret
+
+
+def parse_listener(text: object) -> Listener:
+    """Read ``HOST:PORT``, ``[IPv6]:PORT`` or ``:PORT`` (every address). Raises ValueError."""
+    host, colon, port = str(text).strip().rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+        msg = "not HOST:PORT, for example 127.0.0.1:8587, [::1]:8587 or :8587 for every address"
+        raise ValueError(msg)
+    bare = host.removeprefix("[").removesuffix("]")
+    if (":" in bare) != (host != bare):
+        msg = "an IPv6 address stands in brackets, for example [::1]:8587"
+        raise ValueError(msg)
+    return Listener(host=bare or "0.0.0.0", port=int(port))  # noqa: S104 - what ":PORT" asks for
+
+
+def _network(text: object) -> str:
+    try:
+        return str(ip_network(str(text).strip()))
+    except ValueError:
+        msg = "not a network in CIDR form, for example 10.0.0.0/8 or 192.0.2.7"
+        raise ValueError(msg) from None
+
+
+def _secret(value: object) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if isinstance(value, str):
+        return Secret(value.strip())
+    msg = "not text"
+    raise ValueError(msg)
+
+
+def _public_url(text: str) -> str:
+    parts = urlsplit(text)
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or parts.query
+        or parts.fragment
+        or parts.username
+    ):
+        msg = "not an http or https URL of a host with an optional path"
+        raise ValueError(msg)
+    return text.rstrip("/")
+
+
+def _domain(text: str) -> str:
+    if not HOST_NAME.match(text):
+        msg = "not a domain name"
+        raise ValueError(msg)
+    return text.lower()
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        msg = "control characters are not allowed"
+        raise ValueError(msg)
+    return text
+
+
+def _listed(value: object) -> object:
+    """One entry, or entries separated by commas, are a list too: environment variables have only text."""
+    if isinstance(value, str):
+        return [entry.strip() for entry in value.split(",") if entry.strip()]
+    return value
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+Size = Annotated[int, BeforeValidator(parse_size)]
+Count = Annotated[int, Field(ge=1)]
+Network = Annotated[str, BeforeValidator(_network)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(_listed)]
+Hidden = Annotated[Secret, BeforeValidator(_secret)]
+Sender = Annotated[Mailbox, BeforeValidator(parse_sender)]
+Listen = Annotated[tuple[Annotated[Listener, BeforeValidator(parse_listener)], ...], BeforeValidator(_listed)]
+
+
+class Section(BaseModel):
+    """A table of the file: unknown names are errors, values are frozen, errors hide what was written."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        arbitrary_types_allowed=True,
+        populate_by_name=False,
+    )
+
+
+class HttpSection(Section):
+    """The HTTP doors."""
+
+    listen: Listen = (parse_listener(DEFAULT_HTTP),)
+    """Addresses to listen on, `HOST:PORT`; one or a list."""
+    tls_cert: str | None = None
+    """PEM file with the certificate and its intermediates; makes every address of `listen` speak TLS."""
+    tls_key: str | None = None
+    """PEM file with the certificate's key."""
+    public_url: Annotated[str, AfterValidator(_public_url)] | None = None
+    """The URL callers use when a proxy stands before Postroom."""
+    trusted_proxies: Networks = ()
+    """Networks of proxies whose X-Forwarded-* headers are believed."""
+
+
+class TimeoutsSection(Section):
+    """Seconds without progress at each SMTP step; what is missing keeps its default."""
+
+    connect: Duration | None = None
+    """All addresses of the server together (30 s)."""
+    connect_per_address: Duration | None = None
+    """One address of the server (15 s)."""
+    greeting: Duration | None = None
+    """The server's first line (60 s)."""
+    tls: Duration | None = None
+    """The TLS handshake (30 s)."""
+    ehlo: Duration | None = None
+    """The answer to EHLO (30 s)."""
+    starttls: Duration | None = None
+    """The answer to STARTTLS (30 s)."""
+    auth: Duration | None = None
+    """Each answer while logging in (60 s)."""
+    mail: Duration | None = None
+    """The answer to MAIL FROM (120 s)."""
+    rcpt: Duration | None = None
+    """The answer to each RCPT TO (120 s)."""
+    data: Duration | None = None
+    """The answer to DATA (120 s)."""
+    body: Duration | None = None
+    """Each stretch of the body being taken (180 s)."""
+    body_end: Annotated[float, BeforeValidator(parse_duration), Field(ge=600)] | None = None
+    """The answer to the final dot (600 s, the least allowed): ending this wait early makes duplicates."""
+    rset: Duration | None = None
+    """The answer to RSET (30 s)."""
+    quit: Duration | None = None
+    """The answer to QUIT (2 s)."""
+
+
+class TransportSection(Section):
+    """One way out. The first one is used for every message."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,39}$")] = "default"
+    """Its name in answers, logs and metrics: lower-case letters, digits, `-` and `_`."""
+    url: Hidden | None = None
+    """Where and as whom to send; the forms are in transports.md. Secret."""
+    url_file: str | None = None
+    """File that holds `url`, for secrets mounted as files."""
+    from_: Annotated[Sender | None, Field(alias="from")] = None
+    """Sender of messages that name none; replaces the general `from`."""
+    subject_prefix: Annotated[str, Field(max_length=200), AfterValidator(_one_line)] = ""
+    """Put before every subject as it is, without a blank."""
+    ehlo_name: Annotated[str, AfterValidator(_domain)] | None = None
+    """Host name given at EHLO; else this machine's."""
+    max_connections: Count = 10
+    """Connections at once; providers cap this."""
+    max_recipients: Count = 100
+    """Recipients of one transaction; more are sent in several."""
+    max_messages: Count = 1000
+    """Messages on one connection before it is replaced."""
+    max_idle: Duration = 30.0
+    """How long an idle connection is kept."""
+    max_age: Duration = 600.0
+    """How long any connection is kept, so that DNS changes are followed."""
+    pipelining: bool = True
+    """Send commands without waiting for each answer when the server announces it."""
+    ca_file: str | None = None
+    """PEM file with the authorities to trust instead of the system's."""
+    verify: bool = True
+    """Check the server's certificate and its name. Without it anybody in between can read the mail."""
+    allow_plaintext_login: bool = False
+    """Send the password also when the connection is not encrypted."""
+    auth: Annotated[str, Field(pattern=r"^[A-Z0-9\-_]{1,20}$")] | None = None
+    """Force one SASL mechanism, for example `LOGIN`."""
+    timeouts: TimeoutsSection | None = None
+    """Timeouts of this transport."""
+
+
+class LimitsSection(Section):
+    """Bounds of messages and doors; sizes take units such as `50 MiB`."""
+
+    max_content: Size = 50 * MIB
+    """Texts and attachments of one message, decoded."""
+    max_wire: Size = 72 * MIB
+    """One message as it is sent."""
+    max_text: Size = 2 * MIB
+    """`text` and `html`, each."""
+    max_recipients: Count = 1000
+    """Recipients of one message."""
+    max_attachments: Count = 100
+    """Attachments of one message."""
+    max_headers: Count = 100
+    """Extra headers of one message."""
+    max_batch: Count = 500
+    """Messages of one batch."""
+    max_tags: Count = 20
+    """Tags of one message."""
+    max_metadata: Count = 50
+    """Metadata entries of one message."""
+    max_body: Size = 72 * MIB
+    """One request body."""
+    max_bodies_in_flight: Size = 256 * MIB
+    """All request bodies being read at once; a JSON body counts four times its size."""
+    max_parts: Count = 200
+    """Parts of one multipart body."""
+    max_connections: Count = 1024
+    """HTTP connections at once."""
+    max_connections_per_address: Count = 20
+    """HTTP connections at once from one address; loopback and trusted proxies are exempt."""
+
+
+class RetentionSection(Section):
+    """How long things are kept after their last change, in days."""
+
+    content: Annotated[float, Field(ge=0, le=36500)] = 30
+    """Texts and attachments."""
+    events: Annotated[float, Field(ge=0, le=36500)] = 365
+    """What happened to each recipient."""
+    captures: Annotated[float, Field(ge=0, le=36500)] = 7
+    """The capture inbox."""
+
+
+class DiskSection(Section):
+    """When intake stops before the disk is full."""
+
+    reserve: Size | None = None
+    """Intake stops when less than this is free; else the smaller of 5 % of the volume and 1 GiB."""
+    ballast: Size | None = None
+    """A file given up in an emergency; else the smaller of 64 MiB and 1 % of the volume."""
+
+
+class NexusSection(Section):
+    """The Nexus doors `/email/...`."""
+
+    config: str | None = None
+    """INI file of a Nexus mail API to take over."""
+    answer: NexusAnswer = NexusAnswer.SENT
+    """What code 200 means: `sent` waits for the first attempt, `stored` does not."""
+    wait: Annotated[float, BeforeValidator(parse_duration), Field(le=60)] = 10.0
+    """How long an answer waits for the first attempt, at most 60 s."""
+    networks: Networks = ()
+    """Networks whose callers need no key, beside this machine."""
+    keyless: bool | None = None
+    """Callers on this machine and in `networks` need no key; else only in capture mode or with `config`."""
+    domain: Annotated[str, AfterValidator(_domain)] | None = None
+    """Right side of the Message-ID; else the domain of From."""
+    from_: Annotated[Sender | None, Field(alias="from")] = None
+    """Sender of these doors; else the transport's."""
+
+
+class ClassSection(Section):
+    """What is different in one mail class; what is missing keeps the class's own value."""
+
+    expires: Duration | None = None
+    """A message not sent after this is given up."""
+    first_retry: Duration | None = None
+    """Wait before the second attempt; doubles from there."""
+    max_retry: Duration | None = None
+    """Longest wait between attempts."""
+    uncertain: UncertainPolicy | None = None
+    """When nobody knows whether a message arrived: `retry`, `wait` 15 minutes, or `ask` a person."""
+
+
+class ClassesSection(Section):
+    """Changes to the mail classes."""
+
+    code: ClassSection = ClassSection()
+    """One-time codes."""
+    alert: ClassSection = ClassSection()
+    """Alerts."""
+    transactional: ClassSection = ClassSection()
+    """The class of messages that name none."""
+    bulk: ClassSection = ClassSection()
+    """Mail to many."""
+
+
+class LogSection(Section):
+    """The log, on standard error."""
+
+    json_: Annotated[bool, Field(alias="json")] = False
+    """One JSON object a line instead of lines for people."""
+
+
+class Document(Section):
+    """The whole settings file."""
+
+    data: str = DEFAULT_DATA
+    """Directory of the store, relative to the working directory."""
+    from_: Annotated[Sender | None, Field(alias="from")] = None
+    """Sender of messages that name none; else the account of the transport when it is an address."""
+    capture: bool = False
+    """Keep every mail in the capture inbox, whatever transports say."""
+    api_key: Annotated[Hidden | None, Field()] = None
+    """A key with all scopes, 20 characters or more, for containers. Secret."""
+    api_key_file: str | None = None
+    """File that holds `api_key`."""
+    http: HttpSection = HttpSection()
+    transports: tuple[TransportSection, ...] = ()
+    """Ways out; none means that everything is captured."""
+    limits: LimitsSection = LimitsSection()
+    retention: RetentionSection = RetentionSection()
+    disk: DiskSection = DiskSection()
+    nexus: NexusSection = NexusSection()
+    classes: ClassesSection = ClassesSection()
+    log: LogSection = LogSection()

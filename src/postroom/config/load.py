@@ -1,0 +1,291 @@
+"""From flags, environment and files to ``Settings``, or to every error at once.
+
+Reads the files that settings name (certificates are only looked for). The way: lay the sources over each
+other (``sources``), make the raw document typed (``document``), resolve the ways out (``ways_out``), put the
+rest together here, and look at the whole (``checks``).
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from postroom.config.checks import exposure_problems, keyless_problems, keyless_warnings
+from postroom.config.document import Document, Section
+from postroom.config.nexus_ini import NexusIni, read_nexus_ini
+from postroom.config.quantities import did_you_mean
+from postroom.config.settings import (
+    ClassSettings,
+    DiskSettings,
+    DoorLimits,
+    Listener,
+    NexusSettings,
+    Settings,
+    TlsFiles,
+)
+from postroom.config.sources import Flags, Sources, data_directory, read_sources
+from postroom.config.ways_out import WaysOut
+from postroom.engine.limits import MessageLimits
+from postroom.errors import ConfigError, Problem
+from postroom.grammar import HOST_NAME
+from postroom.model.message import MailClass
+from postroom.model.secret import Secret
+from postroom.ports import Retention
+
+MIN_API_KEY = 20
+"""Characters of a bootstrap key (security limit): fewer can be guessed."""
+
+_KEY_FORM = re.compile(r"[!-~]+\Z")
+_Kind = TypeVar("_Kind", MessageLimits, DoorLimits, DiskSettings)
+
+
+def load(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Settings:
+    """Return the settings of this run. Raises ConfigError with every problem found."""
+    loading = _Loading(read_sources(flags, environ, cwd), cwd)
+    settings = loading.settings()
+    if loading.problems:
+        raise ConfigError(loading.problems)
+    return settings
+
+
+class _Loading:
+    """One reading of the settings; finds every problem before it gives up."""
+
+    def __init__(self, sources: Sources, cwd: Path) -> None:
+        self._cwd = cwd
+        self._sources = sources
+        self.problems = sources.problems
+        self._document, self._broken = typed_document(sources)
+        self._ini = self._read_ini()
+        self._ways = WaysOut(self._document, self._ini, sources, cwd)
+        self._warnings = list(self._ini.warnings)
+
+    def settings(self) -> Settings:
+        document, ways = self._document, self._ways
+        specs = ways.specs()
+        if document.capture and specs:
+            self._warnings.append("capture is asked for: the configured transports are not used")
+        tls = self._tls()
+        key = ways.secret(self._named("api_key"), document.api_key, document.api_key_file)
+        self._check_key(key)
+        settings = Settings(
+            data=Path(os.path.normpath(data_directory(self._sources, self._cwd))),
+            listeners=self._listeners(tls),
+            tls=tls,
+            public_url=document.http.public_url,
+            trusted_proxies=document.http.trusted_proxies,
+            transports=() if document.capture else specs,
+            capture=document.capture,
+            default_from=document.from_,
+            bootstrap_key=key,
+            message_limits=_taken(MessageLimits, document.limits),
+            door_limits=self._door_limits(),
+            retention=Retention(**{name: timedelta(days=days) for name, days in document.retention}),
+            disk=_taken(DiskSettings, document.disk),
+            nexus=self._nexus(is_capturing=document.capture or not specs),
+            classes=_classes(document),
+            log_json=document.log.json_,
+        )
+        self.problems.extend(ways.problems)
+        self._look_at(settings)
+        return replace(settings, warnings=(*self._warnings, *ways.warnings, *keyless_warnings(settings)))
+
+    def _look_at(self, settings: Settings) -> None:
+        """Judge the whole, where no part that matters to the judgement was left out."""
+        if not self._broken & {"http", "transports", "capture"} and not self._ways.problems:
+            self.problems.extend(exposure_problems(settings))
+        if not self._broken & {"http", "nexus"}:
+            is_set = self._document.nexus.keyless is True
+            is_asked = is_set or self._document.nexus.config is not None
+            self.problems.extend(keyless_problems(settings, is_asked=is_asked, is_set=is_set))
+        if (
+            self._document.nexus.config is None
+            or settings.is_capturing
+            or self._broken
+            or self._ways.problems
+        ):
+            return
+        if settings.nexus.from_ is None and settings.transports[0].default_from is None:
+            cause = "the Nexus doors have no sender: their requests name none"
+            fix = "Set from_mail in the Nexus file, nexus.from or from."
+            self._report("sender-missing", "nexus.from", cause, fix)
+
+    def _read_ini(self) -> NexusIni:
+        if self._document.nexus.config is None:
+            return NexusIni()
+        try:
+            return read_nexus_ini(self._cwd / Path(self._document.nexus.config).expanduser())
+        except ConfigError as error:
+            self.problems.extend(error.problems)
+            self._broken.update({"nexus", "transports"})
+            return NexusIni()
+
+    def _tls(self) -> TlsFiles | None:
+        http = self._document.http
+        paths = {}
+        for name, value in (("tls_cert", http.tls_cert), ("tls_key", http.tls_key)):
+            path = None if value is None else self._cwd.absolute() / Path(value).expanduser()
+            if path is not None and not path.is_file():
+                self._report("file", self._named("http", name), "there is no such file", f"Check {path}.")
+            paths[name] = path
+        cert, key = paths["tls_cert"], paths["tls_key"]
+        if (cert is None) != (key is None):
+            missing, given = ("tls_key", "tls_cert") if key is None else ("tls_cert", "tls_key")
+            self._report(
+                "tls-incomplete", f"http.{missing}", f"missing beside {given}", "Set both or neither."
+            )
+        return TlsFiles(cert=cert, key=key) if cert is not None and key is not None else None
+
+    def _listeners(self, tls: TlsFiles | None) -> tuple[Listener, ...]:
+        found = [replace(listener, tls=tls is not None) for listener in self._document.http.listen]
+        if self._ini.api_port is not None and all(self._ini.api_port != listener.port for listener in found):
+            beyond = any(not ip_network(net).is_loopback for net in self._document.nexus.networks)
+            host = "0.0.0.0" if beyond else "127.0.0.1"  # noqa: S104 - only when networks are listed
+            port, https = self._ini.api_port, self._ini.https
+            found.append(Listener(host=host, port=port, tls=https, nexus_only=True))
+        if self._ini.https and tls is None:
+            cause, fix = (
+                "yes, but there is no certificate",
+                "Set http.tls_cert and http.tls_key, or https = no.",
+            )
+            self._report("tls-incomplete", "[api] https", cause, fix)
+        return tuple(found)
+
+    def _check_key(self, key: Secret | None) -> None:
+        if key is None:
+            return
+        field = self._named("api_key_file" if self._document.api_key_file is not None else "api_key")
+        if len(key.reveal()) < MIN_API_KEY:
+            cause = f"shorter than {MIN_API_KEY} characters"
+            self._report(
+                "api-key", field, cause, "Use a long random one, for example from `openssl rand -hex 32`."
+            )
+        elif not _KEY_FORM.match(key.reveal()):
+            cause = "holds a character that cannot stand in an Authorization header"
+            self._report("api-key", field, cause, "Use printable ASCII without blanks.")
+
+    def _nexus(self, *, is_capturing: bool) -> NexusSettings:
+        section, ini = self._document.nexus, self._ini
+        is_behind_proxy = self._document.http.public_url is not None or bool(
+            self._document.http.trusted_proxies
+        )
+        keyless = section.keyless
+        if keyless is None:
+            keyless = section.config is not None or is_capturing
+        if keyless and is_behind_proxy and section.config is not None:
+            self._warnings.append("the Nexus doors ask for a key because a proxy may stand before Postroom")
+        domain = section.domain or ini.domain
+        if domain is not None and not HOST_NAME.match(domain):
+            self._warnings.append("[api] domain is not a domain name and is not used for the Message-ID")
+            domain = None
+        return NexusSettings(
+            answer=section.answer,
+            wait_s=section.wait,
+            networks=section.networks,
+            keyless=keyless and not is_behind_proxy,
+            domain=domain,
+            from_=section.from_ or self._ways.ini_sender(),
+        )
+
+    def _door_limits(self) -> DoorLimits:
+        limits = _taken(DoorLimits, self._document.limits)
+        if self._ini.max_client is None or "max_connections" in self._document.limits.model_fields_set:
+            return limits
+        return replace(limits, max_connections=self._ini.max_client)
+
+    def _named(self, *path: str) -> str:
+        """Return the setting as its reader wrote it: a variable, a flag, or its place in the file."""
+        return self._sources.origins.get(path, ".".join(path))
+
+    def _report(self, code: str, field: str, cause: str, fix: str) -> None:
+        self.problems.append(Problem(code=code, field=field, cause=cause, fix=fix))
+
+
+def _taken(kind: type[_Kind], section: Section) -> _Kind:
+    """Make ``kind`` from the settings of the same names."""
+    return kind(**{name: getattr(section, name) for name in kind.__dataclass_fields__})
+
+
+def _classes(document: Document) -> dict[MailClass, ClassSettings]:
+    changed = {}
+    for name, section in document.classes:
+        if section.model_fields_set:
+            spans = {
+                key: timedelta(seconds=value)
+                for key in ("expires", "first_retry", "max_retry")
+                if (value := getattr(section, key)) is not None
+            }
+            changed[MailClass(name)] = ClassSettings(**spans, uncertain=section.uncertain)
+    return changed
+
+
+def typed_document(sources: Sources) -> tuple[Document, set[str]]:
+    """Return the document without what is wrong in it, and the first names of the paths that were wrong.
+
+    Every wrong value is reported to ``sources`` and left out, so that the rest can be looked at too.
+    """
+    broken = {"http", "transports", "nexus"} if sources.problems else set[str]()
+    try:
+        return Document.model_validate(sources.document), broken
+    except ValidationError as error:
+        for finding in error.errors(include_url=False, include_input=False, include_context=False):
+            sources.problems.append(_finding(finding["loc"], finding["type"], finding["msg"], sources))
+            broken.add(str(finding["loc"][0]))
+            _leave_out(sources.document, finding["loc"])
+    return Document.model_validate(sources.document), broken
+
+
+def _finding(path: tuple[int | str, ...], kind: str, text: str, sources: Sources) -> Problem:
+    keys = [tuple(map(str, path[:size])) for size in range(len(path), 0, -1)]
+    field = next((sources.origins[key] for key in keys if key in sources.origins), ".".join(keys[0]))
+    known, sentence = _described(path)
+    if kind == "extra_forbidden":
+        fix = did_you_mean(str(path[-1]), known)
+        return Problem(code="unknown-setting", field=field, cause="no such setting", fix=fix)
+    cause = text.removeprefix("Value error, ")
+    return Problem(code="setting-value", field=field, cause=cause[:1].lower() + cause[1:], fix=sentence)
+
+
+def _described(path: tuple[int | str, ...]) -> tuple[list[str], str]:
+    """Return the names known beside the last one of ``path``, and the sentence about the setting."""
+    model: type[BaseModel] | None = Document
+    known: list[str] = []
+    sentence = "See docs/settings.md."
+    for part in path:
+        if isinstance(part, int) or model is None:
+            continue
+        by_name = {info.alias or name: info for name, info in model.model_fields.items()}
+        known = list(by_name)
+        info = by_name.get(part)
+        sentence = (info.description if info else None) or sentence
+        model = _section_of(info.annotation) if info else None
+    return known, sentence
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """Find the model inside ``X``, ``X | None`` or ``tuple[X, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_section_of, get_args(annotation))), None)
+
+
+def _leave_out(raw: Any, path: tuple[int | str, ...]) -> None:
+    """Remove the innermost named value on ``path``; nothing when an earlier finding took it along."""
+    spot: tuple[dict[str, Any], str] | None = None
+    value = raw
+    for part in path:
+        if isinstance(value, dict):
+            if part not in value:
+                return
+            spot = (value, str(part))
+        elif not isinstance(value, list):
+            break
+        value = value[part]
+    if spot is not None:
+        del spot[0][spot[1]]

@@ -1,0 +1,63 @@
+"""Durations, sizes and near names, as people write them in settings.
+
+Pure. A number without a unit is seconds, or bytes. Months and years are left out: they have no one length.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+
+_QUANTITY = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)\s*\Z")
+
+SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+"""Seconds of each unit."""
+
+BYTES = {"": 1, "b": 1, "kb": 1000, "kib": 1024, "mb": 1000**2, "mib": 1024**2, "gb": 1000**3, "gib": 1024**3}
+"""Bytes of each unit, compared without case."""
+
+
+def parse_duration(value: object) -> float:
+    """Return seconds from a number or from text such as ``30 s``, ``15 min`` or ``3 d``.
+
+    Raises ValueError.
+    """
+    number, unit = _split(value)
+    if unit not in SECONDS:
+        msg = f"not a duration; units are {', '.join(filter(None, SECONDS))}"
+        raise ValueError(msg)
+    return number * SECONDS[unit]
+
+
+def parse_size(value: object) -> int:
+    """Return bytes from a number or from text such as ``50 MiB``.
+
+    Raises ValueError.
+    """
+    number, unit = _split(value)
+    if unit.lower() not in BYTES:
+        msg = "not a size; units are B, kB, KiB, MB, MiB, GB, GiB"
+        raise ValueError(msg)
+    return int(number * BYTES[unit.lower()])
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name most like ``name``, compared without case, or ``None`` when none is near."""
+    by_folded = {entry.lower(): entry for entry in known}
+    found = difflib.get_close_matches(name.lower(), by_folded, n=1, cutoff=0.6)
+    return by_folded[found[0]] if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a sentence with the nearest known name, or with all of them when none is near."""
+    entries = sorted(known)
+    near = nearest(name, entries)
+    return f"Did you mean {near}?" if near else f"Known here: {', '.join(entries)}."
+
+
+def _split(value: object) -> tuple[float, str]:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15:
+        return float(value), ""
+    if isinstance(value, str) and (match := _QUANTITY.match(value)):
+        return float(match[1]), match[2]
+    msg = "not a number with an optional unit"
+    raise ValueError(msg)

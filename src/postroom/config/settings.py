@@ -1,0 +1,161 @@
+"""The settings of one run, complete and checked: what ``load`` returns and ``bootstrap`` builds from.
+
+Pure values. Every path is absolute, every secret is wrapped, every default is filled in. What each setting
+means for a user is in ``docs/settings.md``; how it is written is in ``document``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+
+from postroom.engine.limits import MIB, MessageLimits
+from postroom.model.address import Mailbox
+from postroom.model.message import MailClass, UncertainPolicy
+from postroom.model.secret import Secret
+from postroom.model.transport import TransportKind, TransportSpec
+from postroom.ports import Retention
+
+DEFAULT_RETENTION = Retention(
+    content=timedelta(days=30), events=timedelta(days=365), captures=timedelta(days=7)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """One address the HTTP doors listen on."""
+
+    host: str
+    """An IP address without brackets, or a name."""
+    port: int
+    """0 lets the system choose."""
+    tls: bool = False
+    nexus_only: bool = False
+    """Opened for ``api_port`` of a Nexus file: serves the Nexus doors and the health checks only."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Say whether only this machine can connect."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def url(self) -> str:
+        """Return the URL of the door as people write it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """Certificate and key of the HTTP doors, both PEM files that exist."""
+
+    cert: Path
+    """With the intermediate certificates after it."""
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoorLimits:
+    """Security limits of the HTTP doors; sizes in bytes."""
+
+    max_connections: int = 1024
+    max_connections_per_address: int = 20
+    """Loopback and trusted proxies are exempt."""
+    max_body: int = 72 * MIB
+    """One request body."""
+    max_bodies_in_flight: int = 256 * MIB
+    """All bodies being read at once; a JSON body counts four times its size."""
+    max_parts: int = 200
+    """Parts of one multipart body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskSettings:
+    """When intake stops before the disk is full; bytes."""
+
+    reserve: int | None = None
+    """``None``: the smaller of 5 % of the volume and 1 GiB."""
+    ballast: int | None = None
+    """``None``: the smaller of 64 MiB and 1 % of the volume."""
+
+
+class NexusAnswer(StrEnum):
+    """What code 200 of the Nexus doors means."""
+
+    SENT = "sent"
+    """The first attempt was made and accepted, or has not ended within ``wait_s``."""
+    STORED = "stored"
+    """The message is on stable storage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NexusSettings:
+    """The Nexus doors."""
+
+    answer: NexusAnswer = NexusAnswer.SENT
+    wait_s: float = 10.0
+    """Seconds an answer waits for the first attempt."""
+    networks: tuple[str, ...] = ()
+    """Networks in CIDR form whose peers need no key, beside loopback."""
+    keyless: bool = False
+    """Peers on loopback and in ``networks`` need no key. Never beside ``public_url``."""
+    domain: str | None = None
+    """Right side of the Message-ID; ``None`` takes From's domain."""
+    from_: Mailbox | None = None
+    """Sender of messages that name none; ``None`` takes the transport's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassSettings:
+    """What the settings change in one mail class; ``None`` keeps the class's own value."""
+
+    expires: timedelta | None = None
+    first_retry: timedelta | None = None
+    max_retry: timedelta | None = None
+    uncertain: UncertainPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything one run needs to know."""
+
+    data: Path
+    """The data directory, absolute; it need not exist yet."""
+    listeners: tuple[Listener, ...]
+    """At least one."""
+    tls: TlsFiles | None = None
+    """Given when any listener speaks TLS."""
+    public_url: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks in CIDR form."""
+    transports: tuple[TransportSpec, ...] = ()
+    """The first is the default. Empty: everything is captured. ``default_from`` is filled from the
+    transport's own ``from``, else the general one, else the account when it is an address."""
+    capture: bool = False
+    """Capture was asked for, so no transport is used even where one is configured."""
+    default_from: Mailbox | None = None
+    """The general sender, as configured."""
+    bootstrap_key: Secret | None = None
+    """A key with all scopes, for containers."""
+    message_limits: MessageLimits = field(default_factory=MessageLimits)
+    door_limits: DoorLimits = DoorLimits()
+    retention: Retention = DEFAULT_RETENTION
+    disk: DiskSettings = DiskSettings()
+    nexus: NexusSettings = NexusSettings()
+    classes: Mapping[MailClass, ClassSettings] = field(default_factory=dict)
+    """Only the classes that are changed."""
+    log_json: bool = False
+    warnings: tuple[str, ...] = ()
+    """Sentences for the log at start; never contain a secret."""
+
+    @property
+    def is_capturing(self) -> bool:
+        """Say whether nothing leaves the machine: no transport is an SMTP account."""
+        return all(spec.kind is TransportKind.CAPTURE for spec in self.transports)
