@@ -62,15 +62,3 @@ def keyless_warnings(settings: Settings) -> tuple[str, ...]:
             f"nexus.networks: {everyone[0]} lets every caller that reaches the port send mail without a key",
         )
     return ()
-
-
-def store_problem(settings: Settings, *, has_sent_real_mail: bool) -> Problem | None:
-    """Refuse to capture silently in a store whose mail used to leave: most likely a setting got lost."""
-    if not has_sent_real_mail or not settings.is_capturing or settings.capture:
-        return None
-    return Problem(
-        code="transport-lost",
-        field="transports",
-        cause=f"no transport is set, but the store in {settings.data} has sent real mail before",
-        fix="Set the transport again, name another data directory, or say --capture when that is meant.",
-    )

@@ -1,7 +1,7 @@
 """``cli.key`` in the data directory: how the command line finds the server that owns the directory.
 
-Written by ``serve`` at each start, readable by its owner only, removed at a clean stop. JSON with ``url``, ``key`` and,
-for a TLS door, ``certificate``: the file whose certificate the door shows, trusted for this URL and no other.
+Written by ``serve`` at each start and readable by its owner only. JSON with ``url``, ``key`` and, for a TLS
+door, ``certificate``: the file whose certificate the door shows, trusted for this URL and no other.
 """
 
 import json
@@ -34,11 +34,6 @@ def write_cli_key(data: Path, cli_key: CliKey) -> None:
     with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(content, file)
     written.replace(data / FILE_NAME)
-
-
-def remove_cli_key(data: Path) -> None:
-    """Remove the file; does nothing when there is none. Raises OSError."""
-    (data / FILE_NAME).unlink(missing_ok=True)
 
 
 def read_cli_key(data: Path) -> CliKey | None:

@@ -11,12 +11,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from postroom.config.quantities import parse_duration, parse_size
-from postroom.config.sender import parse_sender
 from postroom.config.settings import Listener, NexusAnswer
 from postroom.config.sources import DEFAULT_DATA, DEFAULT_HTTP
 from postroom.engine.limits import MIB
 from postroom.grammar import HOST_NAME
-from postroom.model.address import Mailbox
+from postroom.model.address import Mailbox, parse_mailbox
 from postroom.model.message import UncertainPolicy
 from postroom.model.secret import Secret
 
@@ -40,6 +39,13 @@ def _network(text: object) -> str:
     except ValueError:
         msg = "not a network in CIDR form, for example 10.0.0.0/8 or 192.0.2.7"
         raise ValueError(msg) from None
+
+
+def _sender(value: object) -> Mailbox:
+    if not isinstance(value, str):
+        msg = "not text"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic collects value errors only
+    return parse_mailbox(value)
 
 
 def _secret(value: object) -> Secret:
@@ -92,7 +98,7 @@ Count = Annotated[int, Field(ge=1)]
 Network = Annotated[str, BeforeValidator(_network)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_listed)]
 Hidden = Annotated[Secret, BeforeValidator(_secret)]
-Sender = Annotated[Mailbox, BeforeValidator(parse_sender)]
+Sender = Annotated[Mailbox, BeforeValidator(_sender)]
 Listen = Annotated[tuple[Annotated[Listener, BeforeValidator(parse_listener)], ...], BeforeValidator(_listed)]
 
 
@@ -243,10 +249,10 @@ class RetentionSection(Section):
 class DiskSection(Section):
     """When intake stops before the disk is full."""
 
-    reserve: Size | None = None
-    """Intake stops when less than this is free; else the smaller of 5 % of the volume and 1 GiB."""
-    ballast: Size | None = None
-    """A file given up in an emergency; else the smaller of 64 MiB and 1 % of the volume."""
+    reserve: Size = 1024 * MIB
+    """Intake stops when less than this is free, or less than 5 % of the volume where that is smaller."""
+    ballast: Size = 64 * MIB
+    """A file given up in an emergency; 1 % of the volume where that is smaller."""
 
 
 class NexusSection(Section):
@@ -310,7 +316,7 @@ class Document(Section):
     """Sender of messages that name none; else the account of the transport when it is an address."""
     capture: bool = False
     """Keep every mail in the capture inbox, whatever transports say."""
-    api_key: Annotated[Hidden | None, Field()] = None
+    api_key: Hidden | None = None
     """A key with all scopes, 20 characters or more, for containers. Secret."""
     api_key_file: str | None = None
     """File that holds `api_key`."""

@@ -48,7 +48,15 @@ class Listener:
     @property
     def url(self) -> str:
         """Return the URL of the door as people write it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self._url_of(self.host)
+
+    @property
+    def local_url(self) -> str:
+        """Return the URL by which this machine reaches the door: "every address" becomes loopback."""
+        return self._url_of({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host))  # noqa: S104
+
+    def _url_of(self, host: str) -> str:
+        host = f"[{host}]" if ":" in host else host
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
 
@@ -80,10 +88,10 @@ class DoorLimits:
 class DiskSettings:
     """When intake stops before the disk is full; bytes."""
 
-    reserve: int | None = None
-    """``None``: the smaller of 5 % of the volume and 1 GiB."""
-    ballast: int | None = None
-    """``None``: the smaller of 64 MiB and 1 % of the volume."""
+    reserve: int = 1024 * MIB
+    """At most 5 % of the volume."""
+    ballast: int = 64 * MIB
+    """At most 1 % of the volume."""
 
 
 class NexusAnswer(StrEnum):

@@ -90,6 +90,7 @@ _FORM = "Write smtps://USER:SECRET@HOST, smtp://USER:SECRET@HOST:587?starttls=al
 _ENCODE = (
     "In a user name or secret write / as %2F, ? as %3F, # as %23 and % as %25; `postroom transport-url` does."
 )
+_IMPLICIT_ON_587 = "port 587 usually speaks plain first; if it does, smtps:// becomes STARTTLS required"
 _WRITTEN = {
     TlsMode.IMPLICIT: ("smtps", ""),
     TlsMode.STARTTLS: ("smtp", "?starttls=always"),
@@ -225,8 +226,7 @@ class _Reading:
             if starttls is not None:
                 self._warn("starttls has no meaning under smtps:// and is ignored")
             if port == SUBMISSION_PORT:
-                self._warn("port 587 usually wants STARTTLS; smtps:// is used as written and, when the port "
-                           "speaks plain first, becomes STARTTLS required")  # fmt: skip
+                self._warn(_IMPLICIT_ON_587)
             return TlsMode.IMPLICIT
         if port == SMTPS_PORT and starttls is not TlsMode.NONE:
             self._warn("port 465 speaks TLS from the first byte; it is used like smtps://")

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from postroom.config.document import Document, TimeoutsSection, TransportSection
 from postroom.config.nexus_ini import NexusIni
-from postroom.config.sender import is_address, parse_sender
 from postroom.config.sources import Sources
 from postroom.config.transport_url import SMTPS_PORT, SUBMISSION_PORT, TransportUrl, parse_transport_url
 from postroom.errors import ConfigError, Problem
-from postroom.model.address import Mailbox
+from postroom.model.address import AddressError, Mailbox, parse_mailbox
 from postroom.model.secret import Secret
 from postroom.model.transport import SmtpAccount, StepTimeouts, TlsMode, TransportKind, TransportSpec
 
@@ -167,10 +166,10 @@ class WaysOut:
         if text is None:
             return None
         try:
-            return parse_sender(text)
-        except ValueError as error:
+            return parse_mailbox(text)
+        except AddressError as error:
             if not any(problem.field == field for problem in self.problems):
-                self._report("address-syntax", field, str(error), "Write an address, with a name if wanted.")
+                self._report("address-syntax", field, error.cause, error.fix)
             return None
 
     def _from_smtp_variables(self) -> TransportSpec | None:
@@ -221,9 +220,12 @@ class WaysOut:
 
 
 def _account_as_sender(account: SmtpAccount | None) -> Mailbox | None:
-    if account is None or account.username is None or not is_address(account.username):
+    if account is None or account.username is None:
         return None
-    return parse_sender(account.username)
+    try:
+        return parse_mailbox(account.username)
+    except AddressError:
+        return None
 
 
 def _timeouts(section: TimeoutsSection | None) -> StepTimeouts | None:
