@@ -1,0 +1,167 @@
+"""The reply rules: from what a server said, or what was found locally, to a named cause with its words.
+
+``data/replies.toml`` is the table and says in its head how a rule is found; ``data/local.toml`` names what
+Postroom finds by itself. Loading takes tens of milliseconds and happens at the first look-up; patterns are
+compiled when first tried. No opinion here: what an action does to a message is ``policy.classify``'s.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from importlib.resources import files
+from typing import Any
+
+from postroom.model.outcome import Action
+from postroom.model.step import Step
+
+MAX_TEXT = 4096
+"""Characters of a reply that the patterns look at (security limit); every known text is far shorter."""
+_ANY_PROVIDER = "*"
+
+_STAGES: Mapping[Step, str] = {
+    Step.RESOLVE: "connect",
+    Step.CONNECT: "connect",
+    Step.PROXY: "connect",
+    Step.BODY: "body",
+    Step.BODY_END: "body",
+    Step.RSET: "mail",
+}
+"""Steps that the table knows under another name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One row of the table."""
+
+    id: str
+    meaning: str
+    remedies: Mapping[str, str]
+    """By language, ``en`` always."""
+    action: Action
+    min_delay_s: float | None = None
+    """``None`` when the row names none."""
+    is_final: bool = False
+    """A 4xx that never succeeds."""
+    provider: str = _ANY_PROVIDER
+    stages: tuple[str, ...] = ()
+    codes: frozenset[str] = frozenset()
+    """Reply codes and ``4xx``, ``5xx``; empty means a local fault."""
+    ports: frozenset[int] = frozenset()
+    match: str = ""
+    sample: str = ""
+    grade: str = ""
+    sources: tuple[str, ...] = ()
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """``match`` compiled, without regard to case."""
+        return re.compile(self.match, re.IGNORECASE)
+
+    def concerns(self, stage: str, code: int | None) -> bool:
+        """Say whether stage and code are this rule's."""
+        if stage not in self.stages and "any" not in self.stages:
+            return False
+        if code is None:
+            return not self.codes
+        return str(code) in self.codes or f"{code // 100}xx" in self.codes
+
+
+def find_rule(*, host: str, port: int, step: Step, code: int | None, text: str) -> Rule | None:
+    """Return the first rule for a reply (``code`` and the joined lines) or a local fault (``code`` is None).
+
+    Every 4xx and 5xx has one; a local fault may have none.
+    """
+    stage = _STAGES.get(step, step.value)
+    if code is None and step is Step.BODY:
+        stage = "data"  # the table's body faults are uncertain, and before the final dot nothing is
+    return find_by_stage(group_of(host), port, stage, code=code, text=text[:MAX_TEXT])
+
+
+@lru_cache(maxsize=2048)
+def find_by_stage(group: str, port: int, stage: str, *, code: int | None, text: str) -> Rule | None:
+    """Return the first rule of ``group``, then of everybody, by the table's own stage names."""
+    subject = text if code is None else f"{code} {text}"
+    for rule in _candidates(group, stage, code):
+        if (not rule.ports or port in rule.ports) and rule.pattern.search(subject):
+            return rule
+    return None
+
+
+@lru_cache(maxsize=256)
+def group_of(host: str) -> str:
+    """Return the provider group of a submission host, ``*`` when it is nobody's in particular."""
+    dotted = "." + host.lower().rstrip(".")
+    for group, suffixes in _table().hosts.items():
+        if any(dotted.endswith("." + suffix.lstrip(".")) for suffix in suffixes):
+            return group
+    return _ANY_PROVIDER
+
+
+def rule(cause: str) -> Rule | None:
+    """Return the rule with this id, from either file."""
+    return _table().by_id.get(cause)
+
+
+def rules() -> Sequence[Rule]:
+    """Return every reply rule in file order."""
+    return _table().replies
+
+
+def words(cause: str, language: str = "en") -> tuple[str, str]:
+    """Return meaning and remedy of a cause; the remedy in ``language`` where there is one, else English.
+
+    Two empty strings for an unknown or empty cause.
+    """
+    found = rule(cause)
+    if found is None:
+        return "", ""
+    tongue = language.replace("_", "-").partition("-")[0].lower()
+    return found.meaning, found.remedies.get(tongue, found.remedies["en"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    hosts: Mapping[str, Sequence[str]]
+    replies: Sequence[Rule]
+    by_id: Mapping[str, Rule]
+
+
+@lru_cache(maxsize=1)
+def _table() -> _Table:
+    data = _parsed("replies.toml")
+    replies = [_rule(row) for row in data["rule"]]
+    local = [_rule(row) for row in _parsed("local.toml")["rule"]]
+    return _Table(hosts=data["hosts"], replies=replies, by_id={row.id: row for row in replies + local})
+
+
+def _parsed(name: str) -> dict[str, Any]:
+    return tomllib.loads((files(__package__) / "data" / name).read_text(encoding="utf-8"))
+
+
+def _rule(row: Mapping[str, Any]) -> Rule:
+    remedies = {key[7:]: text for key, text in row.items() if key.startswith("remedy_")}
+    return Rule(
+        id=row["id"],
+        meaning=row["meaning"],
+        remedies={"en": row["remedy"], **remedies},
+        action=Action(row["action"]),
+        min_delay_s=row.get("min_delay_s"),
+        is_final=row.get("final", False),
+        provider=row.get("provider", _ANY_PROVIDER),
+        stages=tuple(row.get("stage", ())),
+        codes=frozenset(row.get("code", ())),
+        ports=frozenset(row.get("port", ())),
+        match=row.get("match", ""),
+        sample=row.get("sample", ""),
+        grade=row.get("grade", ""),
+        sources=tuple(row.get("sources", ())),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _candidates(group: str, stage: str, code: int | None) -> Sequence[Rule]:
+    """Rules that can hit, in their order: the group's, then everybody's."""
+    groups = (group, _ANY_PROVIDER) if group != _ANY_PROVIDER else (_ANY_PROVIDER,)
+    return [row for name in groups for row in rules() if row.provider == name and row.concerns(stage, code)]
