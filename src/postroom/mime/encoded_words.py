@@ -34,7 +34,7 @@ def encode_words(text: str, room: int) -> list[str]:
     """Encode ``text`` as words; the first has at most ``room`` characters, if that is room at all."""
     room = min(room, MAX_ENCODED_WORD) if room >= 24 else MAX_ENCODED_WORD
     octets = len(text.encode())
-    is_b = 3 * (len(text) - len(text.encode("ascii", "ignore"))) > len(text)
+    is_b = 3 * (octets - len(text.encode("ascii", "ignore"))) > octets
     if is_b and (octets + 2) // 3 * 4 + _OVERHEAD <= room:
         return [_word(text, is_b=True)]
     words = []

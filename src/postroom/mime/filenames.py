@@ -24,7 +24,7 @@ def filename_problem(name: str) -> str | None:
 
 
 def safe_filename(name: str, number: int) -> str:
-    """Return the last component of ``name``, or ``attachment-<number>`` with its suffix when none is usable."""
+    """Return the last component of ``name``; ``attachment-<number>`` with its suffix when none is usable."""
     name = _SEPARATORS.split(name.rstrip("/\\ "))[-1].strip(" ")
     stem, dot, suffix = name.rpartition(".")
     if not name.strip(". ") or _RESERVED.match(name.partition(".")[0].rstrip(" ")):

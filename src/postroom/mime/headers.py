@@ -13,7 +13,7 @@ Sources: RFC 5322 sections 2.2 and 3.6, RFC 2047, RFC 2231, RFC 6532, RFC 8058 s
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from postroom.errors import InvariantError
 from postroom.grammar import ATEXT, CONTROL, FIELD_NAME, MSG_ID, SURROGATE
@@ -91,7 +91,7 @@ def unstructured(name: str, text: str) -> str:
     return _fold(name, _text_tokens(text, MAX_COLUMN - len(name) - 2))
 
 
-def extra(name: str, value: str) -> str:
+def caller_header(name: str, value: str) -> str:
     """Write a caller's header, which ``header_problem`` has let through."""
     if name.lower() in _ONE_LINE:
         _refuse_controls(name, value)
@@ -130,17 +130,19 @@ def message_ids(name: str, ids: Sequence[str]) -> str:
 
 
 def date(at: datetime) -> str:
-    """Write the Date field in the offset of ``at``, which must be aware (RFC 5322 section 3.3)."""
+    """Write the Date field in the offset of ``at``, aware and in whole minutes (RFC 5322 section 3.3)."""
     offset = at.utcoffset()
     if offset is None:
         raise InvariantError("the date of a message has no offset")
-    if offset % timedelta(minutes=1):
-        at, offset = at.astimezone(UTC), timedelta()
-    minutes = int(offset.total_seconds()) // 60
-    zone = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{abs(minutes) % 60:02}"
+    if offset.seconds % 60 or offset.microseconds:
+        raise InvariantError("the offset of a message's date is not in whole minutes")
+    zone = "+0000"
+    if offset:
+        minutes = int(offset.total_seconds()) // 60
+        zone = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{abs(minutes) % 60:02}"
+    iso = at.isoformat()
     return (
-        f"Date: {_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year:04} "
-        f"{at.hour:02}:{at.minute:02}:{at.second:02} {zone}\r\n"
+        f"Date: {_DAYS[at.weekday()]}, {iso[8:10]} {_MONTHS[at.month - 1]} {iso[:4]} {iso[11:19]} {zone}\r\n"
     )
 
 
@@ -171,7 +173,10 @@ def named_file(content_type: str, disposition: str, filename: str) -> str:
         )
     words = "\r\n ".join(encode_words(filename, MAX_COLUMN - len(' name=""')))
     extended = "".join(f";\r\n {part}" for part in _extended_parameter("filename", filename))
-    return f'Content-Type: {content_type};\r\n name="{words}"\r\nContent-Disposition: {disposition}{extended}\r\n'
+    return (
+        f'Content-Type: {content_type};\r\n name="{words}"\r\n'
+        f"Content-Disposition: {disposition}{extended}\r\n"
+    )
 
 
 def quoted_string(text: str) -> str:
@@ -256,12 +261,8 @@ def _extended_parameter(name: str, value: str) -> list[str]:
         if len(pieces[-1]) + len(unit) > 50:
             pieces.append("")
         pieces[-1] += unit
-    return [
-        f"{name}*{number}*={chr(39) * 2 if number else 'UTF-8' + chr(39) * 2}{piece}"
-        if number == 0
-        else f"{name}*{number}*={piece}"
-        for number, piece in enumerate(pieces)
-    ]
+    pieces[0] = "UTF-8''" + pieces[0]
+    return [f"{name}*{number}*={piece}" for number, piece in enumerate(pieces)]
 
 
 def _percent(char: str) -> str:

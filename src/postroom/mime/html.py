@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass, field
 
 MAX_DEPTH = 40
-"""Open lists, items, quotations, tables, rows and cells (security limit); deeper ones are read as plain blocks."""
+"""Open lists, items, quotations, tables, rows, cells (security limit); deeper ones are plain blocks."""
 
 _TAG_NAME = re.compile(r"</?([A-Za-z][^\s/>]*)")
 _TAG_REST = re.compile(r"""(?:[^"'>]++|"[^"]*+"|'[^']*+')*+>""")
@@ -247,7 +247,7 @@ class _Walker:
         self._frames.append(frame)
 
     def _close_named(self, names: tuple[str, ...], limits: tuple[str, ...], *, every: bool = False) -> None:
-        """Close frames down to the nearest of ``names`` (or to the outermost), searching no further than a limit."""
+        """Close frames down to the nearest of ``names`` (or the outermost), looking no further than a limit."""
         found = 0
         for index in range(len(self._frames) - 1, 0, -1):
             if self._frames[index].name in limits:
@@ -297,11 +297,11 @@ class _Walker:
 
 
 def _row(cells: list[str], *, is_data: bool) -> str:
-    """Lay out one row: two short cells as ``key: value``, several in one line, all others one below another."""
+    """Lay out one row: two short cells as ``key: value``, more in one line, others one below another."""
     cells = [cell for cell in cells if cell]
     if is_data and len(cells) > 1 and not any("\n" in cell for cell in cells):
         if len(cells) == 2:
-            return f"{cells[0].rstrip().removesuffix(':').removesuffix('：')}: {cells[1]}"
+            return f"{cells[0].rstrip().removesuffix(':').removesuffix('\uff1a')}: {cells[1]}"
         return " | ".join(cells)
     return "\n".join(cells)
 

@@ -25,15 +25,24 @@ def encode_text(text: str) -> tuple[str, bytes]:
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     special = data.translate(None, _PLAIN)
-    lines = data.split(b"\n")
-    if special or max(map(len, lines)) > MAX_LINE:
-        # Quoted-printable spends two octets more on each special octet, base64 a third on all of them.
-        if 6 * len(special) > len(data):
-            return "base64", base64_lines(b"\r\n".join(lines))
-        return "quoted-printable", _quoted_printable(b"\r\n".join(lines))
-    if lines[-1]:
-        lines.append(b"")
-    return "7bit", b"\r\n".join(lines)
+    is_plain = not special and not _has_long_line(data)
+    data = data.replace(b"\n", b"\r\n")
+    if is_plain:
+        return "7bit", data if not data or data.endswith(b"\n") else data + b"\r\n"
+    # Quoted-printable spends two octets more on each special octet, base64 a third on all of them.
+    if 6 * len(special) > len(data):
+        return "base64", base64_lines(data)
+    return "quoted-printable", _quoted_printable(data)
+
+
+def _has_long_line(data: bytes) -> bool:
+    """Say whether a line is over the limit: hops from line end to line end, as far as one line may reach."""
+    start = 0
+    while len(data) - start > MAX_LINE:
+        start = data.rfind(b"\n", start, start + MAX_LINE + 1) + 1
+        if start == 0:
+            return True
+    return False
 
 
 def base64_lines(data: bytes) -> bytes:

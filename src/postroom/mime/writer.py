@@ -144,7 +144,7 @@ def _header(content: Content, variant: Variant) -> str:
         fields.append(headers.message_ids("References", content.references or (content.in_reply_to or "",)))
     fields.append("MIME-Version: 1.0\r\n")
     for name, value in content.headers:
-        fields.append(headers.extra(name, value))
+        fields.append(headers.caller_header(name, value))
     return "".join(fields)
 
 
@@ -163,8 +163,8 @@ def _has_international_address(content: Content, variant: Variant) -> bool:
 
 def _body(content: Content) -> _Part:
     """Write the content type and the body of the whole message."""
-    images = []
-    files = []
+    images: list[_Part] = []
+    files: list[_Part] = []
     for number, attachment in enumerate(content.attachments, start=1):
         is_image = content.html is not None and (
             attachment.disposition is Disposition.INLINE and attachment.content_id is not None
