@@ -32,6 +32,7 @@ _HIDDEN = re.compile(
     re.IGNORECASE,
 )
 """The styles by which mail hides its preheader."""
+_COLONS = ":\uff1a"
 _CANDIDATES = ("hidden", "style")
 
 _DROPPED = frozenset({"head", "title", "template", "svg", "math", "object", "noscript", "select", "map"})
@@ -247,7 +248,7 @@ class _Walker:
         self._frames.append(frame)
 
     def _close_named(self, names: tuple[str, ...], limits: tuple[str, ...], *, every: bool = False) -> None:
-        """Close frames down to the nearest of ``names`` (or the outermost), looking no further than a limit."""
+        """Close frames down to the nearest of ``names`` (or the outermost), but not beyond a limit."""
         found = 0
         for index in range(len(self._frames) - 1, 0, -1):
             if self._frames[index].name in limits:
@@ -301,7 +302,7 @@ def _row(cells: list[str], *, is_data: bool) -> str:
     cells = [cell for cell in cells if cell]
     if is_data and len(cells) > 1 and not any("\n" in cell for cell in cells):
         if len(cells) == 2:
-            return f"{cells[0].rstrip().removesuffix(':').removesuffix('\uff1a')}: {cells[1]}"
+            return f"{cells[0].rstrip().rstrip(_COLONS)}: {cells[1]}"
         return " | ".join(cells)
     return "\n".join(cells)
 

@@ -19,10 +19,8 @@ Sources: RFC 5322 section 3.6, RFC 2045, RFC 2046 section 5.1, RFC 2183, RFC 238
 """
 
 import re
-from binascii import b2a_base64
 from collections.abc import Callable, Iterator
 from hashlib import sha256
-from struct import Struct
 from typing import BinaryIO
 
 from postroom.errors import InvariantError
@@ -31,17 +29,15 @@ from postroom.mime import headers
 from postroom.mime.filenames import safe_filename
 from postroom.mime.html import html_to_text
 from postroom.mime.rendered import DEFAULT_VARIANT, BlobSegment, RenderedMessage, Variant
-from postroom.mime.text import BASE64_LINE, base64_lines, encode_text
+from postroom.mime.text import base64_lines, encode_text
 from postroom.model.address import Mailbox
 from postroom.model.message import Attachment, BlobRef, Content, Disposition
 
 ENCODER_VERSION = b"postroom-mime-1\n"
 """Begins every digest; raised when the same content would give other bytes."""
 
-_LINES_PER_CHUNK = 768
-_READ_SIZE = _LINES_PER_CHUNK * BASE64_LINE // 4 * 3
-"""Octets read from a blob at once: whole base64 lines, about 58 KiB on the wire."""
-_SPLIT = Struct(f"{BASE64_LINE}s" * _LINES_PER_CHUNK).unpack
+_READ_SIZE = 57 * 832
+"""Octets read from a blob at once: whole base64 lines, close below 64 KiB on the wire."""
 _BOUNDARY_SEED = re.compile(r"[0-9A-Za-z._+\-]{8,60}\Z")
 """With ``=_`` before it no base64 or quoted-printable line can begin like it (RFC 2045 section 6.7)."""
 _NOT_BASE64 = ("message/", "multipart/")
@@ -77,17 +73,13 @@ def wire_chunks(rendered: RenderedMessage, open_blob: Callable[[BlobRef], Binary
 def _blob_chunks(ref: BlobRef, open_blob: Callable[[BlobRef], BinaryIO]) -> Iterator[bytes]:
     left = ref.size
     with open_blob(ref) as file:
-        while left >= _READ_SIZE:
-            data = file.read(_READ_SIZE)
-            left -= _READ_SIZE
-            if len(data) != _READ_SIZE:
-                raise InvariantError(f"the file of blob {ref.sha256} is shorter than {ref.size} bytes")
-            yield b"\r\n".join(_SPLIT(b2a_base64(data, newline=False))) + b"\r\n"
-        data = file.read(left + 1)
-        if len(data) != left:
-            raise InvariantError(f"the file of blob {ref.sha256} has not its {ref.size} bytes")
-        if data:
+        while data := file.read(_READ_SIZE):
+            left -= len(data)
+            if len(data) != _READ_SIZE and left:
+                break
             yield base64_lines(data)
+    if left:
+        raise InvariantError(f"the file of blob {ref.sha256} has not its {ref.size} bytes")
 
 
 def _rendered(part: _Part, *, needs_smtputf8: bool) -> RenderedMessage:
