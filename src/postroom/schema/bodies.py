@@ -55,8 +55,8 @@ _Model = TypeVar("_Model", bound=_Body)
 class AttachmentBody(_Body):
     """One file: its content in base64, or the name of a multipart part."""
 
-    filename: str
-    content_type: str | None = None
+    filename: str | None = Field(None, description="Default: the part's own filename.")
+    content_type: str | None = Field(None, description="Default: the part's own, else by the suffix.")
     content: str | None = Field(None, description="The file in base64 (RFC 4648 section 4).")
     upload: str | None = Field(None, description="Name of the multipart part that carries the file.")
     content_id: str | None = Field(None, description='For inline images: what the HTML names after "cid:".')
@@ -116,6 +116,10 @@ _KNOWN: Mapping[type[_Body], frozenset[str]] = {
     for model in (AttachmentBody, SubmissionBody, BatchBody, KeyBody, BackupBody)
 }
 
+_NO_UPLOADS: Mapping[str, tuple[str, str]] = {}
+_UNKNOWN_TYPE = "application/octet-stream"
+"""What clients say when they know nothing; the suffix may know more."""
+
 _validate = SubmissionBody.__pydantic_validator__.validate_python
 
 
@@ -125,9 +129,11 @@ def read_submission(
     limits: MessageLimits,
     tenant: TenantId,
     idempotency_key: str | None,
-    uploads: frozenset[str] = frozenset(),
+    uploads: Mapping[str, tuple[str, str]] = _NO_UPLOADS,
 ) -> tuple[Submission, list[FileFacts], list[AttachmentBody]]:
-    """Read the JSON value of one mail; ``uploads`` are the names of the parts that came with it.
+    """Read the JSON value of one mail.
+
+    ``uploads`` are the file parts that came with it: name to filename and content type.
 
     Returns the submission without attachments, the facts of its files and where each one's content is.
     ``idempotency_key`` is the header's and must agree with the field. Raises InputError with every problem.
@@ -139,9 +145,11 @@ def read_submission(
         add_shape_problems(error, SubmissionBody, problems)
         problems.raise_any()
         raise
-    files = [_facts(attachment) for attachment in body.attachments] if body.attachments else []
+    files = [_facts(attachment, uploads) for attachment in body.attachments] if body.attachments else []
     for number, attachment in enumerate(body.attachments):
         _check_source(attachment, number, uploads, problems)
+    for name in uploads.keys() - {attachment.upload for attachment in body.attachments}:
+        problems.add("upload-unused", name[:100], "no attachment names this part", "Name it in `upload`.")
     key = body.idempotency_key if idempotency_key is None else idempotency_key
     if key != (body.idempotency_key or key):
         problems.add(
@@ -211,20 +219,23 @@ def add_shape_problems(error: ValidationError, model: type[_Body], problems: Pro
             problems.add("limit-exceeded", name, found["msg"][:1].lower() + found["msg"][1:], "Change it.")
 
 
-def _facts(body: AttachmentBody) -> FileFacts:
+def _facts(body: AttachmentBody, uploads: Mapping[str, tuple[str, str]]) -> FileFacts:
     disposition = body.disposition or ("inline" if body.content_id is not None else "attachment")
+    filename, content_type = uploads.get(body.upload or "", ("", None))
     return FileFacts(
-        filename=body.filename,
-        content_type=body.content_type,
+        filename=filename if body.filename is None else body.filename,
+        content_type=body.content_type or (None if content_type == _UNKNOWN_TYPE else content_type),
         content_id=body.content_id,
         disposition=Disposition(disposition),
     )
 
 
 def _check_source(
-    attachment: AttachmentBody, number: int, uploads: frozenset[str], problems: Problems
+    attachment: AttachmentBody, number: int, uploads: Mapping[str, tuple[str, str]], problems: Problems
 ) -> None:
     name = f"attachments.{number}"
+    if attachment.filename is None and attachment.upload is None:
+        problems.add("missing-field", f"{name}.filename", "missing", "Give the file a name.")
     if (attachment.content is None) == (attachment.upload is None):
         problems.add(
             "attachment-source",

@@ -145,8 +145,8 @@ def build_submission(  # noqa: PLR0913 - the fields of a submission
         uncertain_policy=None
         if uncertain_policy is None
         else _choice(_POLICIES, uncertain_policy, "uncertain_policy", problems),
-        send_at=None if send_at is None else _instant(send_at, "send_at", problems),
-        expires_at=None if expires_at is None else _instant(expires_at, "expires_at", problems),
+        send_at=None if send_at is None else read_instant(send_at, "send_at", problems),
+        expires_at=None if expires_at is None else read_instant(expires_at, "expires_at", problems),
         idempotency_key=None if idempotency_key is None else _key(idempotency_key, problems),
         message_id_domain=message_id_domain,
     )
@@ -361,7 +361,7 @@ def _choice(known: Mapping[str, _Choice], value: str, name: str, problems: Probl
     return found
 
 
-def _instant(value: str | datetime, name: str, problems: Problems) -> datetime | None:
+def read_instant(value: str | datetime, name: str, problems: Problems) -> datetime | None:
     """Read an instant with an offset; return it in UTC."""
     try:
         instant = value if isinstance(value, datetime) else datetime.fromisoformat(value)

@@ -28,6 +28,11 @@ class KeylessRule:
     """Peers allowed besides loopback."""
     hosts: frozenset[str] = frozenset()
     """Host names allowed besides those of loopback, in lower case without port."""
+    judges_origin: bool = True
+    """False for pages that only show something: following a link to them is no danger."""
+
+
+NEVER_KEYLESS = KeylessRule()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,23 +81,31 @@ def keyless_allowed(rule: KeylessRule, approach: Approach) -> KeylessDecision:
     return KeylessDecision(is_allowed=not reason, reason=reason)
 
 
-def _objection(rule: KeylessRule, approach: Approach) -> str:  # noqa: PLR0911 - one condition a line
-    if not rule.is_open:
-        return "this door needs a key"
-    if rule.is_behind_proxy:
-        return "behind a proxy or a public URL every caller needs a key"
-    if not (is_loopback(approach.peer) or is_within(approach.peer, rule.networks)):
-        return f"callers from {approach.peer} need a key"
-    if approach.is_forwarded:
-        return "the request was forwarded by a proxy"
+def _objection(rule: KeylessRule, approach: Approach) -> str:
     host = host_name(approach.host)
-    if host not in _LOOPBACK_NAMES and host not in rule.hosts:
-        return "the Host header names neither this machine nor a listed host"
-    if approach.origin is not None and approach.origin != f"{approach.scheme}://{approach.host}":
-        return "the request comes from a page of another origin"
-    if approach.fetch_site not in (None, "same-origin"):
-        return "the request comes from a page of another site"
-    return ""
+    own_origin = f"{approach.scheme}://{approach.host}"
+    conditions = (
+        (rule.is_open, "this door needs a key"),
+        (not rule.is_behind_proxy, "behind a proxy or a public URL every caller needs a key"),
+        (
+            is_loopback(approach.peer) or is_within(approach.peer, rule.networks),
+            f"callers from {approach.peer} need a key",
+        ),
+        (not approach.is_forwarded, "the request was forwarded by a proxy"),
+        (
+            host in _LOOPBACK_NAMES or host in rule.hosts,
+            "the Host header names neither this machine nor a listed host",
+        ),
+        (
+            not rule.judges_origin or approach.origin in (None, own_origin),
+            "the request comes from a page of another origin",
+        ),
+        (
+            not rule.judges_origin or approach.fetch_site in (None, "same-origin"),
+            "the request comes from a page of another site",
+        ),
+    )
+    return next((reason for holds, reason in conditions if not holds), "")
 
 
 def is_loopback(peer: str) -> bool:

@@ -1,0 +1,115 @@
+"""Who is calling, and may they: decided from the request's head, before a byte of its body is read.
+
+Rules: a key travels in ``Authorization: Bearer KEY`` and nowhere else; a header that is there must be
+right, also at a door that needs none; a refusal never says which part of a wrong key was right.
+
+Sources: RFC 6750 (Bearer), RFC 9110 section 11.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from postroom.errors import Problem
+from postroom.model.ids import DEFAULT_TENANT, TenantId
+from postroom.model.view import ApiKey
+from postroom.web.keyless import (
+    KeylessRule,
+    Network,
+    approach_of,
+    effective_peer,
+    is_within,
+    keyless_allowed,
+    parse_networks,
+)
+from postroom.web.problem import HttpError
+
+SCOPES = ("send", "read", "operate", "admin", "tenant-smtp")
+
+_BEARER = re.compile(rb"[Bb]earer ([!-~]{1,1024})\Z")
+"""RFC 6750 section 2.1, one blank and one token; any printable token, because operators choose the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """An admitted caller."""
+
+    tenant: TenantId = DEFAULT_TENANT
+    senders: tuple[str, ...] = ()
+    """Addresses and ``@domain`` forms the caller may send as; empty means any."""
+    key: str = ""
+    """Name of the key; ``""`` without one."""
+    peer: str = ""
+    """Where the request came from, past trusted proxies."""
+
+
+class Doorkeeper:
+    """Admits callers by key, or by the rule of a door that needs none."""
+
+    def __init__(
+        self, key_for: Callable[[str], ApiKey | None], *, trusted_proxies: Sequence[Network] = ()
+    ) -> None:
+        """Take the look-up of live keys and the proxies whose X-Forwarded-For is believed."""
+        self._key_for = key_for
+        self._trusted = tuple(trusted_proxies)
+
+    def admit(self, scope: Scope, *, needs: str | None, keyless: KeylessRule) -> Caller:
+        """Return the caller of a request.
+
+        Args:
+            scope: The ASGI scope; only its head is looked at.
+            needs: The scope a key must have, ``None`` for doors open to everybody.
+            keyless: When a request without a key is admitted.
+
+        Raises:
+            HttpError: 401 with the way to ask, or 403 naming what the key lacks.
+        """
+        headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
+        peer = scope["client"][0] if scope.get("client") else ""
+        if self._trusted:
+            forwarded = ",".join(
+                value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"
+            )
+            peer = effective_peer(peer, forwarded, self._trusted)
+        if needs is None:
+            return Caller(peer=peer)
+        given = [value for name, value in headers if name == b"authorization"]
+        if not given:
+            decision = keyless_allowed(keyless, approach_of(peer, scope["scheme"], headers))
+            if decision.is_allowed:
+                return Caller(peer=peer)
+            raise _unknown(f"no key was sent, and {decision.reason}", 'Bearer realm="postroom"')
+        match = _BEARER.match(given[0]) if len(given) == 1 else None
+        key = self._key_for(match[1].decode("ascii")) if match else None
+        if key is None:
+            raise _unknown(
+                "the Authorization header holds no live key", 'Bearer realm="postroom", error="invalid_token"'
+            )
+        if needs not in key.scopes:
+            raise _forbidden("scope-missing", f"this needs a key with the scope {needs!r}", needs)
+        if key.networks and not is_within(peer, parse_networks(key.networks)):
+            raise _forbidden("network-not-allowed", f"this key is not for callers from {peer}", needs)
+        return Caller(tenant=key.tenant, senders=key.senders, key=key.name, peer=peer)
+
+
+def _unknown(cause: str, challenge: str) -> HttpError:
+    problem = Problem(
+        code="key-missing" if cause.startswith("no key") else "key-unknown",
+        field="authorization",
+        cause=cause,
+        fix="Send the header `Authorization: Bearer KEY`; `postroom keys create` makes a key.",
+    )
+    return HttpError(401, problem, {"www-authenticate": challenge})
+
+
+def _forbidden(code: str, cause: str, needs: str) -> HttpError:
+    problem = Problem(
+        code=code,
+        field="authorization",
+        cause=cause,
+        fix=f"Use another key: `postroom keys create NAME --scope {needs}`.",
+    )
+    challenge = f'Bearer realm="postroom", error="insufficient_scope", scope="{needs}"'
+    return HttpError(403, problem, {"www-authenticate": challenge})

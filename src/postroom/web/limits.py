@@ -1,0 +1,53 @@
+"""What a request's head already says against its body: too large, in a coding or of a type we do not take.
+
+Decided before a byte of the body is read, so that a refusal costs nothing (reliability rule F3).
+"""
+
+from collections.abc import Sequence
+
+from postroom.errors import Problem, TooLargeError
+from postroom.web.problem import HttpError
+
+
+def refuse_body(
+    headers: Sequence[tuple[bytes, bytes]], *, max_body: int, media_types: frozenset[str]
+) -> None:
+    """Check a request's head.
+
+    Args:
+        headers: Names in lower case.
+        max_body: Bytes.
+        media_types: What the operation reads; empty when it reads no body at all.
+
+    Raises:
+        TooLargeError: The announced length is above ``max_body``.
+        HttpError: 415, a Content-Encoding or a Content-Type the operation does not read.
+    """
+    content_type = b""
+    for name, value in headers:
+        if name == b"content-length" and int(value) > max_body:
+            raise TooLargeError(
+                Problem(
+                    code="too-large",
+                    field="body",
+                    cause=f"the body is announced with {int(value)} bytes, {max_body} are allowed",
+                    fix="Send less, or put large files elsewhere and mail a link.",
+                )
+            )
+        if name == b"content-encoding" and value.lower() != b"identity":
+            raise _unsupported(
+                "content-encoding", "compressed request bodies are not read", "Send the body uncompressed."
+            )
+        if name == b"content-type":
+            content_type = value
+    if media_types:
+        kind = content_type.partition(b";")[0].strip().lower().decode("latin-1")
+        if kind not in media_types:
+            known = " or ".join(sorted(media_types))
+            raise _unsupported(
+                "content-type", f"the body is {kind[:100]!r}, read is {known}", f"Send Content-Type: {known}."
+            )
+
+
+def _unsupported(name: str, cause: str, fix: str) -> HttpError:
+    return HttpError(415, Problem(code="unsupported-media-type", field=name, cause=cause, fix=fix))
