@@ -246,7 +246,7 @@ def _phrase(name: str) -> str:
 
 
 def _checked_id(name: str, value: str) -> str:
-    if len(value) > MAX_WORD or not MSG_ID.match(value):
+    if len(value) > MAX_WORD or "=?" in value or not MSG_ID.match(value):
         raise InvariantError(f"{name} holds what is not a message id")
     return value
 

@@ -27,12 +27,15 @@ def encode_text(text: str) -> tuple[str, bytes]:
     data = text.encode()
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    # Quoted-printable spends two octets more on each special octet, base64 a third on all of them. A
+    # character of n octets has n - 1 of them over its one character: enough of those need no counting.
+    if 8 * (len(data) - len(text)) > len(data):
+        return "base64", base64_lines(data.replace(b"\n", b"\r\n"))
     special = data.translate(None, _PLAIN)
     is_plain = not special and not _has_long_line(data)
     data = data.replace(b"\n", b"\r\n")
     if is_plain:
         return "7bit", data if not data or data.endswith(b"\n") else data + b"\r\n"
-    # Quoted-printable spends two octets more on each special octet, base64 a third on all of them.
     if 6 * len(special) > len(data):
         return "base64", base64_lines(data)
     return "quoted-printable", _quoted_printable(data)
