@@ -80,8 +80,8 @@ class Sources:
     """The raw settings, in the form of the TOML file."""
     origins: dict[tuple[str, ...], str] = field(default_factory=dict)
     """Settings that did not come from the file, and the variable or flag that gave them."""
-    smtp: dict[str, str] = field(default_factory=dict)
-    """The ``SMTP_*`` variables that are set."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """The known variables that are set, ``.env`` included."""
     config: Path | None = None
     """The settings file that was read."""
     problems: list[Problem] = field(default_factory=list)
@@ -107,8 +107,7 @@ class Sources:
 def read_sources(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Sources:
     """Read the files and lay file, environment and flags over each other."""
     sources = Sources(document={})
-    variables = _variables(flags, environ, cwd, sources)
-    sources.smtp = {name: variables[name] for name in SMTP_VARIABLES if name in variables}
+    variables = sources.variables = _variables(flags, environ, cwd, sources)
     _read_file(flags, variables, cwd, sources)
     for name, path in VARIABLES.items():
         if name in variables:

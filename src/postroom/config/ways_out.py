@@ -173,7 +173,7 @@ class WaysOut:
             return None
 
     def _from_smtp_variables(self) -> TransportSpec | None:
-        smtp = self._sources.smtp
+        smtp = self._sources.variables
         active = smtp.get("SMTP_ACTIVE", "false").lower()
         if active in {"false", "0", "no", "off"}:
             if "SMTP_SERVER" in smtp:

@@ -1,0 +1,252 @@
+"""The commands, except ``send``, ``keys`` and ``captured``, and how a failure becomes an exit code."""
+# ruff: noqa: PLC0415 - commands import what they need when they run, so that --help answers at once
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from postroom.cli import captured, keys, sending
+from postroom.cli.exits import CliError, Exit
+from postroom.cli.options import (
+    Capture,
+    Config,
+    Data,
+    Encryption,
+    EnvFile,
+    Host,
+    Http,
+    Json,
+    NexusConfig,
+    PasswordFile,
+    Port,
+    TlsCert,
+    TlsKey,
+    User,
+    flags_of,
+    server_of,
+    settings_of,
+)
+from postroom.errors import CallerError, ConfigError, ConflictError, InputError, OperatorError, TooLargeError
+
+if TYPE_CHECKING:
+    from postroom.cli.wiring import Started
+
+app = typer.Typer(
+    name="postroom",
+    help="The gateway for outgoing mail: stores it durably, sends it, tells the truth per recipient.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(help="Look at the settings.", no_args_is_help=True, rich_markup_mode=None)
+app.command("send")(sending.send)
+app.add_typer(keys.app, name="keys")
+app.add_typer(captured.app, name="captured")
+app.add_typer(config_app, name="config")
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command and return its exit code; failures are told on standard error."""
+    try:
+        app(args=list(args), prog_name="postroom")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else Exit.OK
+    except (CliError, CallerError, OperatorError) as error:
+        from postroom.cli.show import say_error
+
+        told = error if isinstance(error, CliError) else _told(error)
+        say_error(told, as_json="--json" in args)
+        return told.exit_code
+    return Exit.OK
+
+
+def _told(error: CallerError | OperatorError) -> CliError:
+    """Put an error of the program itself into the words of a command."""
+    match error:
+        case ConfigError():
+            return CliError(Exit.USAGE, "the settings are wrong", problems=error.problems)
+        case InputError():
+            return CliError(Exit.USAGE, "the message cannot be taken as it is", problems=error.problems)
+        case TooLargeError():
+            return CliError(Exit.USAGE, str(error), problems=[error.problem])
+        case ConflictError():
+            return CliError(Exit.FAILED, str(error), problems=[error.problem])
+        case _:
+            return CliError(Exit.FAILED, str(error))
+
+
+@app.command()
+def serve(
+    *,
+    data: Data = None,
+    http: Http = None,
+    config: Config = None,
+    capture: Capture = False,
+    nexus_config: NexusConfig = None,
+    env_file: EnvFile = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+) -> None:
+    """Run the server until it is told to stop."""
+    from postroom.cli.wiring import wiring
+    from postroom.config.sources import Flags
+
+    flags = Flags(
+        data=data,
+        http=tuple(http or ()),
+        config=config,
+        capture=capture,
+        nexus_config=nexus_config,
+        env_file=env_file,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+    )
+    raise typer.Exit(wiring().run_server(settings_of(flags), _announce))
+
+
+def _announce(started: "Started") -> None:
+    """Tell the person at the terminal where everything is."""
+    from postroom.cli.show import say
+
+    say("postroom", _version(), "serves", " ".join(started.urls), style="bold")
+    say("  data:", started.data)
+    say("  store:", started.durability)
+    if started.mode == "capture":
+        say("  CAPTURE MODE: nothing leaves this machine; set POSTROOM_TRANSPORT to send", style="yellow")
+    for target in started.targets:
+        say("  way out:", target)
+    for warning in started.warnings:
+        say("  warning:", warning, style="yellow")
+    if started.first_key is not None:
+        say("  first key, shown this once:", started.first_key, style="green")
+
+
+@app.command()
+def status(
+    message_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Id of one message.")] = None,
+    *,
+    data: Data = None,
+    config: Config = None,
+    env_file: EnvFile = None,
+    json: Json = False,
+) -> None:
+    """Show the queue, or one message with its recipients, causes and remedies."""
+    from postroom.cli.show import say_json, show_message, show_status
+
+    with server_of(flags_of(data, config, env_file)) as server:
+        if message_id is None:
+            value = server.ask("GET", "/v1/status")
+            exit_code = Exit.OK if value.get("ready") else Exit.FAILED
+        else:
+            value = server.ask("GET", f"/v1/messages/{_segment(message_id)}")
+            exit_code = sending.exit_of(value)
+    show = say_json if json else show_status if message_id is None else show_message
+    show(value)
+    raise typer.Exit(exit_code)
+
+
+def _segment(text: str) -> str:
+    from urllib.parse import quote
+
+    return quote(text, safe="")
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="New file for the copy of the store.")],
+    *,
+    data: Data = None,
+    config: Config = None,
+    env_file: EnvFile = None,
+    json: Json = False,
+) -> None:
+    """Copy the store to a new file: through the server when it runs, else directly."""
+    from postroom.cli.show import say, say_json
+    from postroom.cli.wiring import wiring
+
+    target = Path.cwd() / file
+    flags = flags_of(data, config, env_file)
+    try:
+        with server_of(flags) as server:
+            server.ask("POST", "/v1/backup", json={"path": str(target)})
+    except CliError as error:
+        if error.exit_code is not Exit.UNREACHABLE:
+            raise
+        wiring().backup_offline(settings_of(flags), target)
+    if json:
+        say_json({"path": str(target)})
+    else:
+        say("backed up to", target)
+
+
+@config_app.command("check")
+def check(  # noqa: PLR0913 - the flags of serve
+    *,
+    data: Data = None,
+    http: Http = None,
+    config: Config = None,
+    capture: Capture = False,
+    nexus_config: NexusConfig = None,
+    env_file: EnvFile = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Show every error of the settings, or what they come to, without secrets."""
+    from postroom.cli.show import say, say_json
+    from postroom.config.shown import shown
+    from postroom.config.sources import Flags
+
+    flags = Flags(
+        data=data,
+        http=tuple(http or ()),
+        config=config,
+        capture=capture,
+        nexus_config=nexus_config,
+        env_file=env_file,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+    )
+    settings = settings_of(flags)
+    if json:
+        say_json(shown(settings))
+        return
+    for name, value in shown(settings).items():
+        if name != "warnings":
+            say(f"{name}:", value)
+    for warning in settings.warnings:
+        say("warning:", warning, style="yellow")
+    say("the settings are good", style="green")
+
+
+@app.command("transport-url")
+def transport_url(
+    *,
+    host: Host,
+    encryption: Encryption = "tls",
+    port: Port = None,
+    user: User = None,
+    password_file: PasswordFile = None,
+) -> None:
+    """Print a transport URL with everything encoded that must be; the secret is in it."""
+    from postroom.cli.account import account_of, read_secret
+    from postroom.config.transport_url import build_transport_url
+
+    secret = read_secret(password_file) if user is not None else None
+    url = build_transport_url(account_of(host, port, encryption, user=user, secret=secret))
+    typer.echo(url)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(_version())
+
+
+def _version() -> str:
+    from importlib.metadata import version as installed_version
+
+    return installed_version("postroom")

@@ -1,0 +1,117 @@
+"""Options that several commands share, in one spelling."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from postroom.cli.server import Server
+    from postroom.config.settings import Settings
+    from postroom.config.sources import Flags
+
+
+def _many(flag: str, text: str, metavar: str | None = None) -> Any:
+    return typer.Option(flag, metavar=metavar, help=f"{text}; repeat for more.")
+
+
+def _one(flag: str, text: str, metavar: str | None = None) -> Any:
+    return typer.Option(flag, metavar=metavar, help=text)
+
+
+Data = Annotated[
+    Path | None, _one("--data", "Data directory; also POSTROOM_DATA. Default ./postroom-data.", "DIR")
+]
+Config = Annotated[
+    Path | None,
+    _one("--config", "Settings file; also POSTROOM_CONFIG. Default ./postroom.toml if there.", "FILE"),
+]
+EnvFile = Annotated[Path | None, _one("--env-file", "Variables to read. Default ./.env if there.", "FILE")]
+Json = Annotated[bool, _one("--json", "Print one JSON value, for machines.")]
+
+Http = Annotated[
+    list[str] | None, _many("--http", "Address to listen on, default 127.0.0.1:8587", "HOST:PORT")
+]
+Capture = Annotated[bool, _one("--capture", "Keep every mail in the capture inbox, whatever transports say.")]
+NexusConfig = Annotated[
+    Path | None, _one("--nexus-config", "INI file of a Nexus mail API to take over.", "FILE")
+]
+TlsCert = Annotated[Path | None, _one("--tls-cert", "Certificate (PEM): every --http speaks TLS.", "FILE")]
+TlsKey = Annotated[Path | None, _one("--tls-key", "Key of the certificate (PEM).", "FILE")]
+
+To = Annotated[list[str] | None, _many("--to", "Recipient", "ADDRESS")]
+Cc = Annotated[list[str] | None, _many("--cc", "Recipient of a copy", "ADDRESS")]
+Bcc = Annotated[list[str] | None, _many("--bcc", "Hidden recipient", "ADDRESS")]
+From = Annotated[str | None, _one("--from", "Sender. Default the transport's.", "ADDRESS")]
+ReplyTo = Annotated[list[str] | None, _many("--reply-to", "Where answers go", "ADDRESS")]
+Subject = Annotated[str, _one("--subject", "Subject.", "TEXT")]
+Words = Annotated[str | None, _one("--message", "The text itself.", "WORDS")]
+TextFile = Annotated[str | None, _one("--text", "File with the text, - for standard input.", "FILE|-")]
+HtmlFile = Annotated[str | None, _one("--html", "File with the HTML, - for standard input.", "FILE|-")]
+Attach = Annotated[list[Path] | None, _many("--attach", "File to attach", "FILE")]
+Header = Annotated[list[str] | None, _many("--header", "Extra header", "'NAME: VALUE'")]
+Tag = Annotated[list[str] | None, _many("--tag", "Tag to find it by", "TAG")]
+MailClassName = Annotated[
+    str | None, _one("--class", "code, alert, transactional (default) or bulk.", "CLASS")
+]
+SendAt = Annotated[str | None, _one("--send-at", "When to send, for example 2030-01-31T08:00:00Z.", "TIME")]
+Wait = Annotated[
+    int,
+    typer.Option("--wait", metavar="N", min=0, max=30, help="Wait up to N seconds for the first attempt."),
+]
+IdempotencyKey = Annotated[
+    str | None, _one("--idempotency-key", "Sending again with this key sends nothing new.", "KEY")
+]
+Direct = Annotated[
+    bool, _one("--direct", "Without a server: store and send from here, waiting 30 s unless --wait is given.")
+]
+
+KeyName = Annotated[str, typer.Argument(metavar="NAME", help="What the key is for.")]
+Scopes = Annotated[
+    list[str] | None,
+    _many("--scope", "What it may do: send (default), read, operate, admin, tenant-smtp", "SCOPE"),
+]
+Senders = Annotated[
+    list[str] | None, _many("--sender", "Address or @domain it may send as, default any", "SENDER")
+]
+Networks = Annotated[
+    list[str] | None, _many("--network", "Network its callers must be in, default any", "CIDR")
+]
+
+Host = Annotated[
+    str, typer.Option("--host", prompt="Server", metavar="HOST", help="Name or address of the mail server.")
+]
+Encryption = Annotated[
+    str,
+    _one("--encryption", "tls (from the first byte, default), starttls, starttls-if-offered or none.", "HOW"),
+]
+Port = Annotated[
+    int | None,
+    typer.Option("--port", metavar="PORT", min=1, max=65535, help="Default 465 for tls, else 587."),
+]
+User = Annotated[str | None, _one("--user", "Login; leave out for a server without login.", "NAME")]
+PasswordFile = Annotated[
+    str | None, _one("--password-file", "File with the secret, - for standard input; else asked.", "FILE|-")
+]
+
+
+def flags_of(data: Path | None, config: Path | None, env_file: Path | None) -> "Flags":
+    """Return the flags of a client command."""
+    from postroom.config.sources import Flags  # noqa: PLC0415 - see the package: --help answers at once
+
+    return Flags(data=data, config=config, env_file=env_file)
+
+
+def server_of(flags: "Flags") -> "Server":
+    """Return the server these flags and the environment lead to."""
+    from postroom.cli.server import Server, find_server  # noqa: PLC0415 - as above
+
+    return Server(find_server(flags, os.environ, Path.cwd()))
+
+
+def settings_of(flags: "Flags") -> "Settings":
+    """Load the settings. Raises ConfigError with every problem."""
+    from postroom.config.load import load  # noqa: PLC0415 - as above
+
+    return load(flags, os.environ, Path.cwd())

@@ -1,0 +1,37 @@
+"""The settings as people may see them: everything that was decided, no secret."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from postroom.config.settings import Settings
+from postroom.model.address import Mailbox
+from postroom.model.secret import Secret
+from postroom.model.transport import SmtpAccount, redacted_url
+
+
+def shown(settings: Settings) -> dict[str, Any]:
+    """Return the settings as JSON values; a secret is only said to be set."""
+    return {entry.name: _plain(getattr(settings, entry.name)) for entry in fields(settings)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mailbox):
+        return f"{value.name} <{value.address}>" if value.name else value.address.spec
+    if isinstance(value, SmtpAccount):
+        rest = ("ca_file", "verify", "auth", "allow_plaintext_login")
+        return {"url": redacted_url(value), "tls": value.tls.value} | {
+            name: getattr(value, name) for name in rest
+        }
+    if isinstance(value, Secret | Enum | Path | timedelta):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if is_dataclass(value):
+        return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
+    return value
