@@ -12,13 +12,18 @@ as aliases).
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypedDict, Unpack
 
+from postroom.engine.limits import MessageLimits
 from postroom.errors import Problem
+from postroom.model.address import Mailbox
+from postroom.model.ids import TenantId
 from postroom.model.lifecycle import OPEN_STATES, RecipientState
+from postroom.model.message import Door, Submission
 from postroom.model.view import MessageView, RecipientView
+from postroom.schema.submission import FileFacts, Problems, build_submission
 
 
 class Code(StrEnum):
@@ -86,6 +91,16 @@ _OUR_FIELDS = frozenset({"from", "sender"})
 """Fields of a submission no caller can name here: the settings or the key are wrong, not the call."""
 
 
+class Settings(TypedDict):
+    """What a submission takes from the server and the request, named as in ``build_submission``."""
+
+    limits: MessageLimits
+    tenant: TenantId
+    from_: Mailbox | None
+    idempotency_key: str | None
+    message_id_domain: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """The fields of one call; addresses are still text."""
@@ -138,8 +153,23 @@ def unquoted(text: str) -> str:
     return text
 
 
-def read_call(members: Mapping[str, object]) -> tuple[Call | None, list[Problem]]:
-    """Read the members of one call; either a call or every problem found.
+def form_members(fields: Iterable[tuple[str, str]]) -> dict[str, object]:
+    """Return the text fields of a form as members.
+
+    An address field that stands there twice adds up; another one becomes a list, which is not a text.
+    """
+    members: dict[str, object] = {}
+    for name, value in fields:
+        if name in ADDRESS_MEMBERS:
+            before = members.get(name)
+            members[name] = f"{before},{unquoted(value)}" if before else unquoted(value)
+        else:
+            members[name] = [members[name], value] if name in members else value
+    return members
+
+
+def read_call(members: Mapping[str, object]) -> tuple[Call, list[Problem]]:
+    """Read the members of one call and list what is wrong; a wrong member counts as empty in the call.
 
     Values are JSON values, or texts for a form. ``None`` counts as absent.
     """
@@ -147,20 +177,22 @@ def read_call(members: Mapping[str, object]) -> tuple[Call | None, list[Problem]
     reader.refuse_tenant_members()
     to = reader.addresses("to")
     reader.require("to", to, 'Give at least one address, for example "<a@example.com>".')
-    cc, bcc = reader.addresses("cc"), reader.addresses("bcc")
     subject = reader.text("subject")
     reader.require("subject", subject.strip(), "Give a subject.")
-    body = reader.text("body", limit=None)
-    is_html = reader.boolean("use_html")
-    reply_id = unquoted(reader.text("reply_id", "replay_id"))
     if members.get("files"):
         reader.refuse(
             "files", "not-a-file", "given as text", "Send files as file parts to /email/multipart/send."
         )
-    if reader.problems:
-        return None, reader.problems
-    call = Call(to=to, cc=cc, bcc=bcc, subject=subject, body=body, is_html=is_html, reply_id=reply_id or None)
-    return call, []
+    call = Call(
+        to=to,
+        cc=reader.addresses("cc"),
+        bcc=reader.addresses("bcc"),
+        subject=subject,
+        body=reader.text("body", limit=None),
+        is_html=reader.boolean("use_html"),
+        reply_id=unquoted(reader.text("reply_id", "replay_id")) or None,
+    )
+    return call, reader.problems
 
 
 class _Reader:
@@ -235,11 +267,33 @@ def _kind(value: object) -> str:
         case int() | float():
             return "a number"
         case list():
-            return "a list"
+            return "several values"
         case dict():
             return "an object"
         case _:
             return "not text"
+
+
+def build(
+    call: Call, problems: Sequence[Problem], *, files: Sequence[FileFacts], **settings: Unpack[Settings]
+) -> Submission:
+    """Return the submission of a call; raise InputError with ``problems`` and what the shared checks find."""
+    submission = build_submission(
+        door=Door.NEXUS,
+        to=call.to,
+        cc=call.cc,
+        bcc=call.bcc,
+        subject=call.subject,
+        html=call.body if call.is_html and call.body else None,
+        text=None if call.is_html and call.body else call.body,
+        in_reply_to=call.reply_id,
+        files=files,
+        problems=Problems(found=list(problems)),
+        **settings,
+    )
+    if submission.in_reply_to is None:
+        return submission
+    return replace(submission, references=(submission.in_reply_to,))
 
 
 # --------------------------------------------------------------------------- answers
