@@ -1,0 +1,172 @@
+"""From a transport's settings to a session that takes mail, or to the evidence why not.
+
+Rules: a port that does not speak as configured is recognised by what it speaks. Implicit TLS on a port
+that answers in plain becomes STARTTLS *required*, never plain. A plain or STARTTLS account whose port sends
+no greeting is tried with implicit TLS beside it; what the port speaks decides, not its number.
+Both are remembered as long as the transport lives, and logged once as a warning.
+"""
+
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from ipaddress import ip_address
+
+from postroom.clock import Clock
+from postroom.egress.link import Job, Link
+from postroom.model.outcome import Evidence, FaultKind
+from postroom.model.transport import SmtpAccount, StepTimeouts, TlsMode, TransportSpec
+from postroom.net.connection import Connection, dial
+from postroom.net.faults import NetFault
+from postroom.smtp.client import ClientSession, Failed
+from postroom.smtp.opening import Opened, Upgrade
+from postroom.smtp.steps import step_seconds
+from postroom.telemetry import logger
+
+GREETING_PROBE_S = 5.0
+"""Seconds without a greeting after which implicit TLS is tried; most servers greet within one, tarpits
+after 20 to 30, and then the first connection goes on waiting."""
+
+CHINESE_HOSTS = (
+    ".cn",
+    ".qq.com",
+    ".foxmail.com",
+    ".163.com",
+    ".126.com",
+    ".yeah.net",
+    ".188.com",
+    ".netease.com",
+    ".aliyun.com",
+    ".aliyuncs.com",
+    ".mxhichina.com",
+    ".qcloudmail.com",
+    ".sina.com",
+    ".sohu.com",
+)
+KOREAN_HOSTS = (".kr", ".naver.com", ".daum.net", ".hanmail.net", ".kakao.com", ".worksmobile.com")
+"""Hosts whose replies are GB18030 or CP949 when they are not UTF-8."""
+
+Dial = Callable[..., Awaitable[Connection]]
+
+log = logger("egress")
+
+
+class Dialer:
+    """Opens connections of one transport."""
+
+    def __init__(
+        self,
+        spec: TransportSpec,
+        account: SmtpAccount,
+        *,
+        clock: Clock,
+        greeting_probe_s: float = GREETING_PROBE_S,
+        dial: Dial = dial,
+    ) -> None:
+        """Take the settings; ``greeting_probe_s`` in seconds."""
+        self._spec = spec
+        self._account = account
+        self._timeouts = spec.timeouts or StepTimeouts()
+        self._seconds = step_seconds(self._timeouts)
+        self._clock = clock
+        self._probe_s = greeting_probe_s
+        self._dial = dial
+        self._charset = reply_charset(account.host)
+
+    async def open(self) -> Link | Evidence:
+        """Connect, greet, encrypt, log in."""
+        try:
+            connection = await self._connect()
+        except NetFault as failure:
+            return self._evidence(failure)
+        try:
+            return await self._converse(connection)
+        except BaseException:
+            connection.abort()  # a cancelled opening must not leave a socket
+            raise
+
+    async def _connect(self) -> Connection:
+        try:
+            return await self._dial(self._account, self._timeouts, clock=self._clock)
+        except NetFault as failure:
+            if failure.fault.cause != "tls-on-plain":
+                raise
+        self._adopt(TlsMode.STARTTLS, "the port speaks plain, not TLS: STARTTLS is required from now on")
+        return await self._dial(self._account, self._timeouts, clock=self._clock)
+
+    async def _converse(self, connection: Connection) -> Link | Evidence:
+        first = b""
+        if self._account.tls is not TlsMode.IMPLICIT:
+            connection, first = await self._first_words(connection)
+        session: ClientSession[Job] = ClientSession(
+            self._account,
+            ehlo_name=self._spec.ehlo_name or own_name(connection.peer_address),
+            is_loopback=ip_address(connection.peer_address.partition("%")[0]).is_loopback,
+            charset=self._charset,
+        )
+        if first:
+            session.receive(first)
+        link = Link(connection, session, seconds=self._seconds, clock=self._clock)
+        while True:
+            match session.next_event():
+                case None:
+                    await link.exchange()
+                case Opened():
+                    return link
+                case Failed(evidence):
+                    connection.abort()
+                    return evidence
+                case Upgrade():
+                    try:
+                        await connection.start_tls(self._timeouts.tls)
+                    except NetFault as failure:
+                        return self._evidence(failure)
+                    session.tls_done()
+
+    async def _first_words(self, connection: Connection) -> tuple[Connection, bytes]:
+        """Wait a little for the greeting; without one, see whether the port wants TLS first."""
+        try:
+            return connection, await connection.receive(min(self._probe_s, self._timeouts.greeting))
+        except NetFault as failure:
+            if failure.fault.kind is not FaultKind.TIMEOUT:
+                return connection, b""  # the next wait tells it again
+        implicit = replace(self._account, tls=TlsMode.IMPLICIT)
+        timeouts = replace(self._timeouts, tls=min(self._probe_s, self._timeouts.tls))
+        try:
+            encrypted = await self._dial(implicit, timeouts, clock=self._clock)
+        except NetFault:
+            return connection, b""  # not that either: the greeting may still come
+        connection.abort()
+        self._adopt(TlsMode.IMPLICIT, "the port speaks TLS at once: implicit TLS is used from now on")
+        return encrypted, b""
+
+    def _adopt(self, tls: TlsMode, text: str) -> None:
+        log.warning(text, transport=self._spec.name, host=self._account.host, port=self._account.port)
+        self._account = replace(self._account, tls=tls)
+
+    def _evidence(self, failure: NetFault) -> Evidence:
+        return Evidence(
+            step=failure.step, fault=failure.fault, host=self._account.host, port=self._account.port
+        )
+
+
+def reply_charset(host: str) -> str:
+    """Return the charset to try for replies that are not UTF-8."""
+    dotted = "." + host.lower()
+    if dotted.endswith(CHINESE_HOSTS):
+        return "gb18030"
+    return "cp949" if dotted.endswith(KOREAN_HOSTS) else "latin-1"
+
+
+def own_name(peer_address: str) -> str:
+    """Return the name to greet with: this machine's when it has a dot, else its address as a literal."""
+    name = socket.gethostname().strip(".").lower()
+    if "." in name and name.isascii() and not name.startswith("localhost"):
+        return name
+    family = socket.AF_INET6 if ":" in peer_address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((peer_address, 25))  # asks the routing table; sends nothing
+            address = str(probe.getsockname()[0]).partition("%")[0]
+        except OSError:
+            address = "127.0.0.1"
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"

@@ -1,0 +1,346 @@
+"""The connections of one SMTP transport and the attempts that wait for them.
+
+One worker task for each connection, started when work waits and ended when it has long been idle; work waits
+in one queue. A worker repeats: take an attempt, run its commands, ask leave before the final dot, write the
+content, and, when the server bears it, the next attempt's commands in the same flight.
+
+Rules:
+
+* While no connection is open only one is tried: a wrong password must not be tried ten times.
+* A connection that cannot be opened while others work means "no more than these" for a while; when it is the
+  only one, the attempt that waits longest gets the evidence and all others go back as not begun.
+* An attempt whose connection is to blame (gone stale, closed by 421, out of step through grouping) is begun
+  again on a fresh one, in lockstep, at most ``MAX_REPEATS`` times; never after its final dot.
+* Nothing is awaited between the leave to send the dot and the dot.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from postroom.clock import Clock
+from postroom.egress.dialer import Dialer
+from postroom.egress.link import Job, Link
+from postroom.errors import InvariantError, PostroomError
+from postroom.mime.rendered import RenderedMessage
+from postroom.mime.writer import wire_chunks
+from postroom.model.outcome import Evidence, Fault, FaultKind
+from postroom.model.step import Step
+from postroom.model.transport import TransportSpec
+from postroom.ports import Blobs, Report, ReportLine, Work
+from postroom.smtp.client import Done, SendBody
+from postroom.smtp.data import DotStuffer, stuffed
+from postroom.smtp.hosts import HostMemory, Mode
+from postroom.smtp.transaction import Transaction
+from postroom.telemetry import logger
+
+MAX_REPEATS = 2
+"""Once for a connection gone stale, once more for a server that does not bear grouping."""
+CEILING_S = 300.0
+"""Seconds for which no more connections are opened than the server was seen to take."""
+CHUNK = 64 * 1024
+"""Bytes of content handed to the socket at once."""
+NOT_BEGUN = Report(lines=())
+
+log = logger("egress")
+
+
+class Pool:
+    """Up to ``spec.max_connections`` connections and one queue."""
+
+    def __init__(self, spec: TransportSpec, dialer: Dialer, *, clock: Clock, blobs: Blobs) -> None:
+        """Open nothing yet."""
+        self._spec = spec
+        self._dialer = dialer
+        self._clock = clock
+        self._blobs = blobs
+        self._memory = HostMemory()
+        self._pending: deque[Job] = deque()
+        self._idle: list[asyncio.Future[None]] = []
+        self._workers: set[asyncio.Task[None]] = set()
+        self._links: dict[asyncio.Task[None], Link] = {}
+        self._ceiling = spec.max_connections
+        self._ceiling_until = 0.0
+        self._is_stopping = False
+
+    async def deliver(self, work: Work) -> Report:
+        """Make one attempt on some connection."""
+        if self._is_stopping:
+            return NOT_BEGUN
+        job = Job(work, asyncio.get_running_loop().create_future(), self._clock.monotonic())
+        self._pending.append(job)
+        self._call_a_worker()
+        return await job.future
+
+    async def stop(self, *, grace_s: float) -> None:
+        """End everything: at once before the dot, after it within ``grace_s``."""
+        self._is_stopping = True
+        self._give_back_pending()
+        for waiting in self._idle:
+            if not waiting.done():
+                waiting.set_result(None)  # it says QUIT
+        for worker in list(self._workers):
+            link = self._links.get(worker)
+            if link is None or not (link.session.is_past_dot or link.is_committing or link.session.can_begin):
+                worker.cancel()
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=grace_s)
+        for worker in list(self._workers):
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    # ------------------------------------------------------------- workers
+
+    def _call_a_worker(self) -> None:
+        while self._idle:
+            waiting = self._idle.pop()
+            if not waiting.done():
+                waiting.set_result(None)
+                return
+        limit = self._spec.max_connections if self._links else 1
+        if self._clock.monotonic() < self._ceiling_until:
+            limit = min(limit, self._ceiling)
+        opening = len(self._workers) - len(self._links)
+        if len(self._workers) < limit and opening < len(self._pending):
+            worker = asyncio.create_task(self._work(), name=f"smtp {self._spec.name}")
+            self._workers.add(worker)
+            worker.add_done_callback(self._worker_ended)
+
+    def _worker_ended(self, worker: "asyncio.Task[None]") -> None:
+        self._workers.discard(worker)
+        if not worker.cancelled() and (error := worker.exception()) is not None:
+            log.error("connection worker failed", transport=self._spec.name, exc_info=error)
+        if self._pending and not self._is_stopping:
+            self._call_a_worker()
+
+    async def _work(self) -> None:
+        """Open connections and serve on them as long as work waits."""
+        task = asyncio.current_task()
+        if task is None:
+            raise InvariantError("a worker that is no task")
+        while self._pending and not self._is_stopping:
+            opened = await self._dialer.open()
+            if isinstance(opened, Evidence):
+                self._on_unopened(opened)
+                return
+            self._links[task] = opened
+            for _ in range(len(self._pending) - 1):
+                self._call_a_worker()
+            try:
+                await self._serve(opened)
+            except Exception as error:  # the supervision point of one connection: its attempts must end
+                fault = Fault(kind=FaultKind.LOCAL, text=f"internal error: {type(error).__name__}")
+                opened.session.lose(fault)
+                raise
+            finally:
+                del self._links[task]
+                self._close(opened)
+
+    def _on_unopened(self, evidence: Evidence) -> None:
+        if self._links:
+            self._ceiling = len(self._links)
+            self._ceiling_until = self._clock.monotonic() + CEILING_S
+            log.warning(
+                "no further connection could be opened", transport=self._spec.name, open=self._ceiling
+            )
+            return
+        if (job := self._take()) is not None:
+            self._report(job, [evidence] * len(job.work.recipients))
+        self._give_back_pending()
+
+    def _close(self, link: Link) -> None:
+        session = link.session
+        session.abandon()
+        while (event := session.next_event()) is not None:
+            if isinstance(event, Done):
+                self._finish(event.transaction)
+        self._learn_from(link)
+        link.connection.abort()
+
+    def _learn_from(self, link: Link) -> None:
+        session, now = link.session, self._clock.monotonic()
+        if session.trouble is not None:
+            log.warning("the server does not bear grouped commands", transport=self._spec.name)
+            self._memory = self._memory.after_trouble(session.trouble, now=now)
+        elif session.suspect is not None:
+            self._memory = self._memory.after_sudden_end(session.suspect, now=now)
+
+    # ------------------------------------------------------------- one connection
+
+    async def _serve(self, link: Link) -> None:
+        session = link.session
+        while True:
+            event = session.next_event()
+            if event is None:
+                if session.is_over:
+                    return
+                if session.waiting_step is None and not await self._begin_next(link):
+                    return
+                await link.exchange()
+            elif isinstance(event, Done):
+                self._finish(event.transaction)
+            elif isinstance(event, SendBody):
+                await self._send_content(link, event.transaction.key)
+
+    async def _begin_next(self, link: Link) -> bool:
+        """Begin the next attempt, waiting for one if need be; ``False``: the connection is not needed."""
+        job = None
+        if self._has_room(link):
+            job = self._take()
+            if job is None and not self._is_stopping and await self._wait(link) and not link.is_stale:
+                job = self._take()
+        if job is not None:
+            self._begin(link, job)
+            return True
+        if not link.is_stale:
+            await link.leave()
+        return False
+
+    async def _wait(self, link: Link) -> bool:
+        """Wait for work as long as a connection may idle; say whether there may be some."""
+        age = self._clock.monotonic() - link.opened_at
+        waiting = asyncio.get_running_loop().create_future()
+        self._idle.append(waiting)
+        try:
+            async with asyncio.timeout(min(self._spec.max_idle_s, self._spec.max_age_s - age)):
+                await waiting
+        except TimeoutError:
+            return False
+        finally:
+            if waiting in self._idle:
+                self._idle.remove(waiting)
+        return True
+
+    def _has_room(self, link: Link) -> bool:
+        limit = min(self._spec.max_messages, link.session.extensions.max_messages or self._spec.max_messages)
+        age = self._clock.monotonic() - link.opened_at
+        return link.messages < limit and age < self._spec.max_age_s
+
+    def _begin(self, link: Link, job: Job) -> None:
+        session, work = link.session, job.work
+        is_announced = session.extensions.pipelining and self._spec.pipelining and not job.repeats
+        now = self._clock.monotonic()
+        session.mode = self._memory.mode(is_announced=is_announced, now=now)
+        link.messages += 1
+        job.begun_at = now
+        transaction = Transaction(
+            job,
+            reverse_path=work.reverse_path,
+            recipients=[address for _, address in work.recipients],
+            size=work.rendered.size,
+            smtputf8=work.rendered.needs_smtputf8,
+        )
+        try:
+            session.begin(transaction)
+        except InvariantError as error:
+            fault = Fault(kind=FaultKind.LOCAL, text=str(error))
+            self._report(job, [Evidence(step=Step.MAIL, fault=fault)] * len(work.recipients))
+
+    async def _send_content(self, link: Link, job: Job) -> None:
+        """Send the content, the final dot and, when they may ride, the next attempt's commands."""
+        session = link.session
+        try:
+            last = await self._send_most(link, job.work)
+        except InvariantError as error:
+            session.lose(Fault(kind=FaultKind.LOCAL, text=str(error)))
+        except OSError as error:
+            text = f"the content cannot be read: {error.strerror}"
+            session.lose(Fault(kind=FaultKind.LOCAL, text=text, cause="content-damaged"))
+        if session.is_over:
+            return
+        link.is_committing = True
+        try:
+            may_send = not job.future.done() and await job.work.commit()
+        except PostroomError as error:
+            job.future.set_exception(error)
+            may_send = False
+        finally:
+            link.is_committing = False
+        if not may_send:
+            session.abandon()
+            link.connection.abort()
+            return
+        await link.notice()
+        if session.is_over:
+            return
+        session.end_body()
+        if session.mode is Mode.RIDING and self._pending and self._pending[0].repeats == 0:
+            self._ride(link)
+        link.connection.write(last + session.data_to_send())
+
+    def _ride(self, link: Link) -> None:
+        if self._has_room(link) and not self._is_stopping and (job := self._take()) is not None:
+            self._begin(link, job)
+
+    async def _send_most(self, link: Link, work: Work) -> bytes:
+        """Send the stuffed content but for its last chunk, which is returned."""
+        rendered = work.rendered
+        if rendered.is_whole and rendered.size <= CHUNK:
+            return stuffed(next(_slices(rendered)))
+        stuffer = DotStuffer()
+        last = b""
+        chunks = (
+            _slices(rendered)
+            if rendered.is_whole
+            else wire_chunks(rendered, partial(self._blobs.open, work.tenant))
+        )
+        while True:
+            chunk = next(chunks, None) if rendered.is_whole else await asyncio.to_thread(next, chunks, None)
+            if chunk is None:
+                stuffer.finish()
+                return last
+            if last:
+                await link.send_chunk(last)
+                if link.session.is_over:
+                    return b""
+            last = stuffer.feed(chunk)
+
+    # ------------------------------------------------------------- results
+
+    def _take(self) -> Job | None:
+        while self._pending:
+            job = self._pending.popleft()
+            if not job.future.done():  # its caller gave up
+                return job
+        return None
+
+    def _give_back_pending(self) -> None:
+        while (job := self._take()) is not None:
+            job.future.set_result(NOT_BEGUN)
+
+    def _finish(self, transaction: Transaction[Job]) -> None:
+        job = transaction.key
+        if transaction.may_repeat and self._is_stopping:
+            self._report(job, [])
+        elif transaction.may_repeat and job.repeats < MAX_REPEATS:
+            job.repeats += 1
+            self._pending.appendleft(job)
+        else:
+            self._report(job, transaction.results)
+            if any(_is_final_reply(evidence) for evidence in transaction.results):
+                self._memory = self._memory.after_success(transaction.mode)
+
+    def _report(self, job: Job, results: Sequence[Evidence | None]) -> None:
+        if job.future.done():
+            return
+        now = self._clock.now()
+        duration_ms = int((self._clock.monotonic() - job.begun_at) * 1000)
+        lines = [
+            ReportLine(recipient=number, evidence=evidence, at=now, duration_ms=duration_ms)
+            for (number, _), evidence in zip(job.work.recipients, results, strict=False)
+            if evidence is not None
+        ]
+        job.future.set_result(Report(lines=tuple(lines)))
+
+
+def _is_final_reply(evidence: Evidence | None) -> bool:
+    return evidence is not None and evidence.step is Step.BODY_END and evidence.reply is not None
+
+
+def _slices(rendered: RenderedMessage) -> Iterator[bytes]:
+    """Yield the one segment of a message in memory, in chunks."""
+    for segment in rendered.segments:
+        if isinstance(segment, bytes):
+            for start in range(0, len(segment), CHUNK):
+                yield segment[start : start + CHUNK]

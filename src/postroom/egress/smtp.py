@@ -1,0 +1,69 @@
+"""The SMTP transport: one attempt becomes one transaction on a pooled connection.
+
+Facts only: what a peer does becomes evidence per recipient, what it means is decided elsewhere. A message
+whose files are not intact is not begun.
+"""
+
+import asyncio
+
+from postroom.clock import Clock
+from postroom.egress.dialer import GREETING_PROBE_S, Dialer
+from postroom.egress.pool import Pool
+from postroom.errors import InvariantError
+from postroom.mime.rendered import BlobSegment, Variant
+from postroom.model.outcome import Evidence, Fault, FaultKind
+from postroom.model.step import Step
+from postroom.model.transport import TransportSpec
+from postroom.ports import Blobs, Report, ReportLine, Work
+
+
+class SmtpTransport:
+    """A way out over SMTP (the ``Transport`` port)."""
+
+    is_capture = False
+
+    def __init__(
+        self, spec: TransportSpec, *, clock: Clock, blobs: Blobs, greeting_probe_s: float = GREETING_PROBE_S
+    ) -> None:
+        """Take a spec with an account. Opens nothing. Raises InvariantError without an account."""
+        if spec.account is None:
+            raise InvariantError(f"transport {spec.name} has no SMTP account")
+        self.name = spec.name
+        self.capacity = spec.max_connections * 2
+        self.max_recipients = spec.max_recipients
+        self.variant = Variant(subject_prefix=spec.subject_prefix)
+        self._clock = clock
+        self._blobs = blobs
+        dialer = Dialer(spec, spec.account, clock=clock, greeting_probe_s=greeting_probe_s)
+        self._pool = Pool(spec, dialer, clock=clock, blobs=blobs)
+
+    async def attempt(self, work: Work) -> Report:
+        """Make one attempt. Never raises for what a peer does; passes on what ``work.commit`` raises."""
+        if not work.rendered.is_whole and not await asyncio.to_thread(self._is_intact, work):
+            return self._damaged(work)
+        return await self._pool.deliver(work)
+
+    async def stop(self, *, grace_s: float) -> None:
+        """Take no new attempt; abort before the dot, wait up to ``grace_s`` seconds after it."""
+        await self._pool.stop(grace_s=grace_s)
+
+    def _is_intact(self, work: Work) -> bool:
+        return all(
+            self._blobs.is_intact(work.tenant, segment.ref)
+            for segment in work.rendered.segments
+            if isinstance(segment, BlobSegment)
+        )
+
+    def _damaged(self, work: Work) -> Report:
+        text = "an attached file is missing or not as it was stored"
+        fault = Fault(kind=FaultKind.LOCAL, text=text, cause="content-damaged")
+        evidence = Evidence(step=Step.MAIL, fault=fault)
+        now = self._clock.now()
+        return Report(
+            lines=tuple(
+                [
+                    ReportLine(recipient=number, evidence=evidence, at=now, duration_ms=0)
+                    for number, _ in work.recipients
+                ]
+            )
+        )

@@ -1,0 +1,209 @@
+"""One mail transaction: its commands, and what each reply means for each recipient.
+
+Theory: the commands are a list (MAIL, a RCPT for each recipient, DATA) that a send cursor walks; replies
+come back in the same order and are counted, never guessed from their codes. Only three things end in a
+reply's being evidence: a refusal (4xx, 5xx) of a command, and any final reply to the content. A positive
+reply to anything but the content is progress, and one that does not fit its command means that the two
+sides no longer speak of the same thing (out of step).
+"""
+
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import Generic, TypeVar
+
+from postroom.model.address import Address
+from postroom.model.outcome import Evidence, Fault, FaultKind
+from postroom.model.reply import Reply
+from postroom.model.step import Step
+from postroom.smtp import commands
+from postroom.smtp.extensions import Extensions
+from postroom.smtp.hosts import Mode
+from postroom.smtp.steps import STEPS
+
+Key = TypeVar("Key")
+
+
+class Turn(Enum):
+    """What a reply does to the dialogue."""
+
+    GO_ON = auto()
+    SEND_BODY = auto()
+    LONE_DOT = auto()
+    """DATA was agreed to though nobody is left to receive: end it with an empty content."""
+    OUT_OF_STEP = auto()
+    TROUBLE = auto()
+    """The server does not bear grouping."""
+
+
+class Transaction(Generic[Key]):
+    """One message to some recipients over one connection.
+
+    Attributes:
+        key: whatever the caller knows it by.
+        results: for each recipient the evidence, ``None`` while open and for one that was not begun.
+        mode: how it was sent.
+        may_repeat: nothing was handed over and the reason lies in the connection: instead of reporting
+            the results it may be sent again on a fresh one.
+    """
+
+    __slots__ = (
+        "_accepted",
+        "_asked",
+        "_host",
+        "_port",
+        "_rcpt_replies",
+        "_recipients",
+        "_reverse_path",
+        "_size",
+        "_smtputf8",
+        "answered",
+        "commands",
+        "is_begun",
+        "is_dot_sent",
+        "key",
+        "may_repeat",
+        "mode",
+        "results",
+        "sent",
+    )
+
+    def __init__(
+        self, key: Key, *, reverse_path: Address, recipients: Sequence[Address], size: int, smtputf8: bool
+    ) -> None:
+        """Take the envelope, the bytes before dot-stuffing, and whether the headers need SMTPUTF8."""
+        self.key = key
+        self.results: list[Evidence | None] = [None] * len(recipients)
+        self.mode = Mode.LOCKSTEP
+        self.may_repeat = False
+        self.commands: list[tuple[Step, bytes]] = []
+        self.sent = 0
+        self.answered = 0
+        self.is_begun = False
+        self.is_dot_sent = False
+        self._reverse_path = reverse_path
+        self._recipients = recipients
+        self._size = size
+        self._smtputf8 = smtputf8 or not reverse_path.is_ascii
+        self._asked: list[int] = []
+        self._accepted: list[int] = []
+        self._rcpt_replies = 0
+        self._host = ""
+        self._port = 0
+
+    def prepare(self, extensions: Extensions, *, host: str, port: int, reset: bool) -> None:
+        """Write the commands for this server; what it lacks becomes evidence and leaves no command.
+
+        ``reset`` puts a RSET in front. Raises InvariantError when an address may not stand in a command.
+        """
+        self._host = host
+        self._port = port
+        if extensions.max_size is not None and self._size > extensions.max_size:
+            text = f"the message has {self._size} bytes, the server takes {extensions.max_size}"
+            return self._lacks(range(len(self.results)), text, "size")
+        can_utf8 = extensions.smtputf8
+        if self._smtputf8 and not can_utf8:
+            return self._lacks(range(len(self.results)), "the server offers no SMTPUTF8", "smtputf8-needed")
+        foreign = [number for number, address in enumerate(self._recipients) if not address.local.isascii()]
+        if foreign and not can_utf8:
+            self._lacks(foreign, "the server offers no SMTPUTF8", "smtputf8-needed")
+        smtputf8 = self._smtputf8 or (bool(foreign) and can_utf8)
+        asked = [number for number, result in enumerate(self.results) if result is None]
+        self._asked = asked[: extensions.max_recipients]
+        if not asked:
+            return None
+        if reset:
+            self.commands.append((Step.RSET, commands.RSET))
+        mail = commands.mail(
+            self._reverse_path,
+            size=self._size if extensions.has_size else None,
+            eight_bit=smtputf8 and extensions.eight_bit,
+            smtputf8=smtputf8,
+        )
+        self.commands.append((Step.MAIL, mail))
+        for number in self._asked:
+            self.commands.append((Step.RCPT, commands.rcpt(self._recipients[number], smtputf8=smtputf8)))
+        self.commands.append((Step.DATA, commands.DATA))
+        return None
+
+    def answer(self, step: Step, reply: Reply) -> Turn:
+        """Take the reply to the oldest unanswered command, which was for ``step``."""
+        if step is Step.RSET:
+            return Turn.GO_ON if reply.is_positive else Turn.OUT_OF_STEP
+        self.answered += 1
+        if reply.code >= 400 and self.mode is not Mode.LOCKSTEP and self._is_trouble(step, reply):
+            return Turn.TROUBLE
+        if step is Step.RCPT:
+            return self._on_rcpt(reply)
+        return self._on_mail(reply) if step is Step.MAIL else self._on_data(reply)
+
+    def _on_mail(self, reply: Reply) -> Turn:
+        if reply.code >= 400:
+            self.fill(self._evidence(Step.MAIL, reply))
+            self.sent = len(self.commands)
+        elif reply.code >= 300:
+            return Turn.OUT_OF_STEP
+        else:
+            self.is_begun = True
+        return Turn.GO_ON
+
+    def _on_rcpt(self, reply: Reply) -> Turn:
+        number = self._asked[self._rcpt_replies]
+        self._rcpt_replies += 1
+        if reply.code < 300:
+            if self.is_begun:
+                self._accepted.append(number)
+        elif reply.code < 400:
+            return Turn.OUT_OF_STEP
+        elif self.results[number] is None:
+            self.results[number] = self._evidence(Step.RCPT, reply)
+        if not self._accepted and self._rcpt_replies == len(self._asked):
+            self.sent = len(self.commands)  # nobody is left: DATA, when not yet sent, is not
+        return Turn.GO_ON
+
+    def _on_data(self, reply: Reply) -> Turn:
+        if reply.code == 354:
+            return Turn.SEND_BODY if self._accepted else Turn.LONE_DOT
+        if reply.code < 400:
+            return Turn.OUT_OF_STEP
+        self.finish(self._evidence(Step.DATA, reply))
+        return Turn.GO_ON
+
+    def finish(self, evidence: Evidence) -> None:
+        """Give ``evidence`` to every recipient that was accepted."""
+        for number in self._accepted:
+            self.results[number] = evidence
+
+    def fill(self, evidence: Evidence) -> None:
+        """Give ``evidence`` to every recipient that was asked for and has none."""
+        results = self.results
+        for number in self._asked:
+            if results[number] is None:
+                results[number] = evidence
+
+    def _is_trouble(self, step: Step, reply: Reply) -> bool:
+        """Say whether a refusal speaks of grouping and not of the message."""
+        if "pipelin" in reply.text.lower():
+            return True
+        if reply.code != 503:
+            return False
+        match step:
+            case Step.MAIL:
+                return self.mode is Mode.RIDING
+            case Step.RCPT:
+                return self.is_begun
+            case _:
+                return bool(self._accepted)
+
+    def _evidence(self, step: Step, reply: Reply) -> Evidence:
+        return Evidence(step=step, reply=reply, host=self._host, port=self._port)
+
+    def _lacks(self, numbers: Sequence[int], text: str, cause: str) -> None:
+        fault = Fault(kind=FaultKind.CAPABILITY, text=text, cause=cause)
+        evidence = Evidence(step=Step.MAIL, fault=fault, host=self._host, port=self._port)
+        for number in numbers:
+            self.results[number] = evidence
+
+
+def placed(fault: Fault, step: Step) -> Fault:
+    """Return ``fault`` with the words that say where it happened."""
+    return Fault(kind=fault.kind, text=f"{fault.text} {STEPS[step].phrase}", cause=fault.cause)

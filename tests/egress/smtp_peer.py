@@ -1,0 +1,138 @@
+"""A small SMTP server for tests: real sockets, every reply can be replaced, every message is kept."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+EXTENSIONS = ("PIPELINING", "8BITMIME", "SIZE 10000000", "SMTPUTF8")
+Answer = Callable[[str, "Dialogue"], bytes | None]
+"""From a command to the reply, ``None`` for the usual one, ``b""`` for no reply and an end."""
+
+
+@dataclass
+class Mail:
+    sender: str
+    recipients: list[str]
+    content: bytes
+
+
+@dataclass
+class Dialogue:
+    """One connection as the server saw it."""
+
+    lines: list[str] = field(default_factory=list)
+    flights: int = 0
+    accepted: list[str] = field(default_factory=list)
+    sender: str = ""
+    messages: int = 0
+
+
+@dataclass
+class SmtpPeer:
+    """What the server does and what it saw."""
+
+    extensions: tuple[str, ...] = EXTENSIONS
+    greeting: bytes = b"220 mail.example.com\r\n"
+    answer: Answer = lambda _command, _dialogue: None
+    mails: list[Mail] = field(default_factory=list)
+    dialogues: list[Dialogue] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
+    port: int = 0
+
+
+class _Server(asyncio.Protocol):
+    def __init__(self, peer: SmtpPeer) -> None:
+        self.peer = peer
+        self.dialogue = Dialogue()
+        self.buffer = b""
+        self.in_data = False
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.peer.dialogues.append(self.dialogue)
+        transport.write(self.peer.greeting)
+
+    def data_received(self, data: bytes) -> None:
+        self.dialogue.flights += 1
+        self.buffer += data
+        replies = []
+        while not self.transport.is_closing():
+            reply = self._content() if self.in_data else self._command()
+            if reply is None:
+                break
+            replies.append(reply)
+            if reply == b"":
+                self.transport.write(b"".join(replies))
+                self.transport.close()
+                return
+        self.transport.write(b"".join(replies))
+
+    def _content(self) -> bytes | None:
+        end = 0 if self.buffer.startswith(b".\r\n") else self.buffer.find(b"\r\n.\r\n") + 2
+        if end == 1:
+            return None
+        content, self.buffer = self.buffer[:end], self.buffer[end + 3 :]
+        self.in_data = False
+        dialogue = self.dialogue
+        dialogue.lines.append(".")
+        reply = self.peer.answer(".", dialogue)
+        if reply is None:
+            reply = b"250 2.0.0 queued\r\n"
+            dialogue.messages += 1
+            self.peer.mails.append(
+                Mail(dialogue.sender, list(dialogue.accepted), content.replace(b"\r\n..", b"\r\n."))
+            )
+        dialogue.accepted.clear()
+        return reply
+
+    def _command(self) -> bytes | None:
+        line, found, rest = self.buffer.partition(b"\r\n")
+        if not found:
+            return None
+        self.buffer = rest
+        command = line.decode()
+        self.dialogue.lines.append(command)
+        reply = self.peer.answer(command, self.dialogue)
+        if reply is None:
+            reply = self._usual(command)
+        if command.upper() == "DATA" and reply.startswith(b"354"):
+            self.in_data = True
+        return reply
+
+    def _usual(self, command: str) -> bytes:
+        verb = command.upper().split(" ")[0].split(":")[0]
+        match verb:
+            case "EHLO":
+                words = ["mail.example.com", *self.peer.extensions]
+                return b"".join(b"250-%s\r\n" % word.encode() for word in words[:-1]) + (
+                    b"250 %s\r\n" % words[-1].encode()
+                )
+            case "MAIL":
+                self.dialogue.sender = command
+                return b"250 2.1.0 ok\r\n"
+            case "RCPT":
+                self.dialogue.accepted.append(command[8:].split(">")[0].strip("<>"))
+                return b"250 2.1.5 ok\r\n"
+            case "DATA":
+                return b"354 go on\r\n" if self.dialogue.accepted else b"503 5.5.1 valid RCPT first\r\n"
+            case "RSET":
+                self.dialogue.accepted.clear()
+                return b"250 ok\r\n"
+            case "QUIT":
+                return b"221 bye\r\n"
+            case _:
+                return b"500 5.5.2 what?\r\n"
+
+
+@asynccontextmanager
+async def listening(peer: SmtpPeer) -> AsyncIterator[int]:
+    """Serve on a free loopback port."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Server(peer), "127.0.0.1", 0, ssl=peer.tls)
+    async with server:
+        peer.port = int(server.sockets[0].getsockname()[1])
+        yield peer.port
