@@ -1,0 +1,188 @@
+"""A stored message as one JSON object in UTF-8, and instants as integers.
+
+Pure. Names are those of ``model.message``; empty and default fields are left out; addresses are
+``[spec]`` or ``[spec, name]``; instants are microseconds since 1970 in UTC. ``VERSION`` grows when an
+older program could not read the form; every earlier version stays readable.
+"""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from postroom.errors import InvariantError
+from postroom.model.address import Address, Mailbox
+from postroom.model.ids import MessageId, TenantId
+from postroom.model.message import (
+    Attachment,
+    BlobRef,
+    Content,
+    Disposition,
+    Door,
+    Envelope,
+    MailClass,
+    Message,
+    UncertainPolicy,
+)
+
+VERSION = 1
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def micros(at: datetime) -> int:
+    """Return microseconds since 1970 of an aware instant."""
+    since = at - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def instant(value: int) -> datetime:
+    """Return the instant, in UTC, of microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def micros_or_none(at: datetime | None) -> int | None:
+    """Return microseconds since 1970, ``None`` for ``None``."""
+    return None if at is None else micros(at)
+
+
+def instant_or_none(value: int | None) -> datetime | None:
+    """Return the instant, ``None`` for ``None``."""
+    return None if value is None else instant(value)
+
+
+def encode_message(message: Message) -> bytes:
+    """Return the stored form of a message."""
+    content = message.content
+    stored: dict[str, Any] = {
+        "v": VERSION,
+        "id": message.id,
+        "tenant": message.tenant,
+        "door": message.door.value,
+        "mail_class": message.mail_class.value,
+        "created_at": micros(message.created_at),
+        "send_at": micros(message.send_at),
+        "expires_at": micros(message.expires_at),
+        "uncertain_policy": message.uncertain_policy.value,
+        "reverse_path": message.envelope.reverse_path.spec,
+        "recipients": [address.spec for address in message.envelope.recipients],
+        "message_id": content.message_id,
+        "date": [micros(content.date), _offset_s(content.date)],
+        "boundary": content.boundary,
+        "from": _mailbox(content.from_),
+        "subject": content.subject,
+    }
+    if message.tags:
+        stored["tags"] = message.tags
+    if message.metadata:
+        stored["metadata"] = dict(message.metadata)
+    _add_optional(stored, content)
+    return to_json(stored)
+
+
+def _add_optional(stored: dict[str, Any], content: Content) -> None:
+    if content.sender is not None:
+        stored["sender"] = _mailbox(content.sender)
+    for name in ("to", "cc", "reply_to"):
+        if boxes := getattr(content, name):
+            stored[name] = [_mailbox(box) for box in boxes]
+    for name in ("text", "html", "in_reply_to"):
+        if (value := getattr(content, name)) is not None:
+            stored[name] = value
+    if content.headers:
+        stored["headers"] = content.headers
+    if content.references:
+        stored["references"] = content.references
+    if content.attachments:
+        stored["attachments"] = [_attachment(attachment) for attachment in content.attachments]
+
+
+def decode_message(body: bytes) -> Message:
+    """Return the message that ``encode_message`` was given.
+
+    Raises InvariantError for a form this program does not know.
+    """
+    stored = from_json(body)
+    if stored["v"] != VERSION:
+        raise InvariantError(f"stored message of version {stored['v']}; known is {VERSION}")
+    take = stored.get
+    date, offset_s = stored["date"]
+    sender = take("sender")
+    return Message(
+        id=MessageId(stored["id"]),
+        tenant=TenantId(stored["tenant"]),
+        door=Door(stored["door"]),
+        mail_class=MailClass(stored["mail_class"]),
+        created_at=instant(stored["created_at"]),
+        send_at=instant(stored["send_at"]),
+        expires_at=instant(stored["expires_at"]),
+        uncertain_policy=UncertainPolicy(stored["uncertain_policy"]),
+        envelope=Envelope(
+            reverse_path=_address_of(stored["reverse_path"]),
+            recipients=tuple(map(_address_of, stored["recipients"])),
+        ),
+        content=Content(
+            message_id=stored["message_id"],
+            date=_date_of(date, offset_s),
+            boundary=stored["boundary"],
+            from_=_mailbox_of(stored["from"]),
+            sender=None if sender is None else _mailbox_of(sender),
+            to=tuple(map(_mailbox_of, take("to", ()))),
+            cc=tuple(map(_mailbox_of, take("cc", ()))),
+            reply_to=tuple(map(_mailbox_of, take("reply_to", ()))),
+            subject=stored["subject"],
+            text=take("text"),
+            html=take("html"),
+            headers=tuple((name, value) for name, value in take("headers", ())),
+            attachments=tuple(map(_attachment_of, take("attachments", ()))),
+            in_reply_to=take("in_reply_to"),
+            references=tuple(take("references", ())),
+        ),
+        tags=tuple(take("tags", ())),
+        metadata=take("metadata", {}),
+    )
+
+
+def _address_of(spec: str) -> Address:
+    local, _, domain = spec.rpartition("@")
+    return Address(local, domain)
+
+
+def _mailbox(box: Mailbox) -> list[str]:
+    return [box.address.spec, box.name] if box.name else [box.address.spec]
+
+
+def _mailbox_of(stored: list[str]) -> Mailbox:
+    return Mailbox(_address_of(stored[0]), stored[1] if len(stored) > 1 else "")
+
+
+def _offset_s(date: datetime) -> int:
+    offset = date.utcoffset()
+    return 0 if not offset else int(offset.total_seconds())
+
+
+def _date_of(at: int, offset_s: int) -> datetime:
+    # The Date header shows the zone, and the wire bytes must be the same on every retry.
+    date = instant(at)
+    return date if offset_s == 0 else date.astimezone(timezone(timedelta(seconds=offset_s)))
+
+
+def _attachment(attachment: Attachment) -> dict[str, Any]:
+    return {
+        "filename": attachment.filename,
+        "content_type": attachment.content_type,
+        "sha256": attachment.blob.sha256,
+        "size": attachment.blob.size,
+        "content_id": attachment.content_id,
+        "disposition": attachment.disposition.value,
+    }
+
+
+def _attachment_of(stored: dict[str, Any]) -> Attachment:
+    return Attachment(
+        filename=stored["filename"],
+        content_type=stored["content_type"],
+        blob=BlobRef(stored["sha256"], stored["size"]),
+        content_id=stored["content_id"],
+        disposition=Disposition(stored["disposition"]),
+    )

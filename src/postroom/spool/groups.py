@@ -1,0 +1,110 @@
+"""Groups of recipients: the unit that waits, is leased and is split.
+
+Pure. Every recipient of a group has the same state and the same due time, so a settlement splits a group
+by (state, due time). Members are stored as ranges of recipient numbers, ``0-99,120``: a message to a
+thousand recipients is one short row.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from postroom.errors import InvariantError
+from postroom.model.attempt import Move
+from postroom.model.lifecycle import FINAL_STATES, MOVES, RecipientState
+from postroom.model.message import MailClass
+from postroom.spool.codec import micros_or_none
+
+PRIORITIES = {
+    MailClass.CODE: 1,
+    MailClass.ALERT: 2,
+    MailClass.TRANSACTIONAL: 3,
+    MailClass.BULK: 4,
+}
+"""Lower goes first."""
+
+CONTENT_DAMAGED = "content-damaged"
+"""Cause of a hold: the stored bytes are not those that were accepted."""
+CRASH_LOOP = "crash-loop"
+"""Cause of a hold: in work at several deaths of the process (reliability rule G3)."""
+CONNECTION_LOST_AFTER_BODY = "conn-lost-body"
+"""Cause of an uncertain outcome after a kill, the same as after a cut."""
+
+_AFTER_SENDING = MOVES[RecipientState.SENDING]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Recipients that wait together."""
+
+    state: RecipientState
+    due_at: int | None
+    """Microseconds; ``None`` waits for a person."""
+    members: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What a settlement makes of a group."""
+
+    changes: tuple[tuple[int, RecipientState, str], ...]
+    """Number, new state and cause of each recipient that moves."""
+    waiting: tuple[Waiting, ...]
+
+
+def members_text(numbers: Sequence[int]) -> str:
+    """Write ascending recipient numbers as ranges."""
+    if len(numbers) == 1:
+        return str(numbers[0])
+    ranges: list[str] = []
+    first = last = numbers[0]
+    for number in (*numbers[1:], None):
+        if number is not None and number == last + 1:
+            last = number
+            continue
+        ranges.append(str(first) if first == last else f"{first}-{last}")
+        if number is not None:
+            first = last = number
+    return ",".join(ranges)
+
+
+def members_of(text: str) -> tuple[int, ...]:
+    """Read what ``members_text`` wrote."""
+    if text.isdecimal():
+        return (int(text),)
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        numbers.extend(range(int(first), int(last or first) + 1))
+    return tuple(numbers)
+
+
+def settled(
+    members: Iterable[int], state: RecipientState, moves: Sequence[Move], *, settled_at: int
+) -> Settled:
+    """Say what becomes of a group that was in ``state`` before its lease.
+
+    Members without a move go back to ``state``, due at ``settled_at``. Raises InvariantError for a move
+    of a stranger, a second move of one recipient, and a move the lifecycle does not know.
+    """
+    left = set(members)
+    changes: list[tuple[int, RecipientState, str]] = []
+    groups: dict[tuple[RecipientState, int | None], list[int]] = {}
+    for move in moves:
+        number = move.recipient
+        if number not in left:
+            raise InvariantError(f"recipient {number} moved twice or is not of this lease")
+        left.discard(number)
+        if move.state not in _AFTER_SENDING:
+            raise InvariantError(f"no move from sending to {move.state.value}")
+        changes.append((number, move.state, move.cause))
+        if move.state not in FINAL_STATES:
+            groups.setdefault((move.state, micros_or_none(move.due_at)), []).append(number)
+    if left:
+        groups.setdefault((state, settled_at), []).extend(left)
+    return Settled(
+        changes=tuple(changes),
+        waiting=tuple(
+            Waiting(state=key[0], due_at=key[1], members=tuple(sorted(numbers)))
+            for key, numbers in groups.items()
+        ),
+    )

@@ -1,0 +1,31 @@
+"""What can be set about the store, with the reason of each default."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolSettings:
+    """Bounds of the store; sizes in bytes."""
+
+    reserve: int = GIB
+    """Intake stops when less than this is free, or than ``reserve_share`` of the volume if that is less."""
+    reserve_share: float = 0.05
+    ballast: int = 64 * MIB
+    """Given up so that results can be stored on a full disk; at most ``ballast_share`` of the volume."""
+    ballast_share: float = 0.01
+    max_batch: int = 256
+    """Operations in one commit: 64 take most of the gain of grouping, 256 keep a burst to one wait."""
+    recent_bytes: int = 32 * MIB
+    """Stored messages kept in memory until their first claim, so that it need not read and decode them."""
+    uncertain_wait: timedelta = timedelta(minutes=15)
+    """Policy ``wait``: from the final dot to the next try, for leases that run out."""
+    max_crashes: int = 3
+    """A group that was in work at this many deaths of the process waits for a person (security limit)."""
+    blob_grace: timedelta = timedelta(days=1)
+    """A blob file that no row names is kept this long."""
+    force_file_system: bool = False
+    """Use network and FUSE file systems, whose locks and syncs cannot be trusted."""

@@ -1,0 +1,1 @@
+"""The spool on SQLite: one file, one writer thread, group commit, WAL with ``synchronous=FULL``."""

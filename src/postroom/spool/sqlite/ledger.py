@@ -1,0 +1,168 @@
+"""What the operations of the writer thread work on: the connection, the numbers and the tally.
+
+Belongs to the writer thread. Sequence and attempt numbers are never given twice, also when a transaction
+is rolled back (gaps are harmless) or old rows are purged (the marks are stored). Changes of the tally are
+collected and written once per transaction.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import apsw
+
+from postroom.errors import StoreError
+from postroom.model.lifecycle import RecipientState
+from postroom.model.message import Message
+from postroom.spool.settings import SpoolSettings
+from postroom.spool.sqlite.statement import statement
+
+_ADD_TO_TALLY = statement("add_to_tally")
+_RAISE_TALLY = statement("raise_tally")
+_TALLY_VALUE = statement("tally_value")
+
+LAST_SEQ = "last_seq"
+LAST_ATTEMPT = "last_attempt"
+REAL_MAIL = "real_mail"
+"""Marks in the tally beside the states."""
+
+
+class Group(NamedTuple):
+    """A row of ``queue``."""
+
+    seq: int
+    grp: int
+    transport: str
+    priority: int
+    state: str
+    due_at: int | None
+    lease: int | None
+    members: str
+    tries: int
+    crashes: int
+    digest: str | None
+    maybe_duplicate: int
+    expires_at: int
+
+
+class Recent:
+    """Messages stored lately, until their first claim, bounded by the bytes of their stored form.
+
+    A claim that finds its message here hands out the very object that was accepted, so nothing has to be
+    read back and compared with its hash; every other claim reads, compares and decodes.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        """Take the bound."""
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._messages: OrderedDict[int, tuple[Message, int]] = OrderedDict()
+
+    def put(self, seq: int, message: Message, size: int) -> None:
+        """Keep a message; the oldest go when the bound is crossed."""
+        self._messages[seq] = (message, size)
+        self._bytes += size
+        while self._bytes > self._max_bytes:
+            _, (_, gone) = self._messages.popitem(last=False)
+            self._bytes -= gone
+
+    def take(self, seq: int) -> Message | None:
+        """Return a message and forget it."""
+        found = self._messages.pop(seq, None)
+        if found is None:
+            return None
+        self._bytes -= found[1]
+        return found[0]
+
+
+class Ledger:
+    """The writer's state."""
+
+    def __init__(self, db: apsw.Connection, settings: SpoolSettings) -> None:
+        """Read the marks. Raises StoreError when rows are newer than the marks."""
+        self.db = db
+        self.settings = settings
+        self.run = db.execute
+        self.run_many = db.executemany
+        self.recent = Recent(settings.recent_bytes)
+        self.last_seq = self._mark(LAST_SEQ)
+        self.last_attempt = self._mark(LAST_ATTEMPT)
+        self.has_sent_real_mail = bool(self._mark(REAL_MAIL))
+        self._tally: dict[str, int] = {}
+        self._marks: set[str] = set()
+        self._check_marks()
+
+    def _mark(self, name: str) -> int:
+        row = self.run(_TALLY_VALUE, (name,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def _check_marks(self) -> None:
+        newest = self.run("SELECT max(seq) FROM message").fetchone()
+        if newest is not None and (newest[0] or 0) > self.last_seq:
+            raise StoreError(
+                f"the store is damaged: message {newest[0]} is newer than its mark {self.last_seq}"
+            )
+
+    def next_seq(self) -> int:
+        """Give the next message its row number."""
+        self.last_seq += 1
+        self._marks.add(LAST_SEQ)
+        return self.last_seq
+
+    def next_attempt(self) -> int:
+        """Give the next attempt its number."""
+        self.last_attempt += 1
+        self._marks.add(LAST_ATTEMPT)
+        return self.last_attempt
+
+    def note_real_mail(self) -> None:
+        """Remember for ever that an attempt over a real transport was recorded."""
+        self.has_sent_real_mail = True
+        self._marks.add(REAL_MAIL)
+
+    def count(self, state: str, change: int) -> None:
+        """Add to the number of recipients in a state."""
+        tally = self._tally
+        tally[state] = tally.get(state, 0) + change
+
+    def recount(self, old: str, new: str, recipients: int) -> None:
+        """Move recipients from one state to another."""
+        self.count(old, -recipients)
+        self.count(new, recipients)
+
+    def lease_counts(self, state: str, recipients: int) -> None:
+        """Count recipients of a state as sending."""
+        self.recount(state, RecipientState.SENDING.value, recipients)
+
+    def begin(self) -> None:
+        """Forget what was collected; marks of a failed transaction stay, they only grow."""
+        self._tally.clear()
+
+    def snapshot(self) -> dict[str, int]:
+        """Return what was collected, to put back when one operation fails."""
+        return dict(self._tally)
+
+    def restore(self, snapshot: dict[str, int]) -> None:
+        """Put back what was collected."""
+        self._tally = snapshot
+
+    def write_tally(self) -> None:
+        """Write what was collected."""
+        if changes := [item for item in self._tally.items() if item[1]]:
+            self.run_many(_ADD_TO_TALLY, changes)
+        if self._marks:
+            values = {
+                LAST_SEQ: self.last_seq,
+                LAST_ATTEMPT: self.last_attempt,
+                REAL_MAIL: int(self.has_sent_real_mail),
+            }
+            self.run_many(_RAISE_TALLY, [(name, values[name]) for name in self._marks])
+
+    def committed(self) -> None:
+        """Forget what is now stored."""
+        self._tally.clear()
+        self._marks.clear()
+
+    def groups(self, name: str, bindings: tuple[int | str, ...]) -> Iterable[Group]:
+        """Run a statement that selects rows of ``queue``."""
+        return map(Group._make, self.run(statement(name), bindings))

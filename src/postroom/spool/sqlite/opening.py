@@ -1,0 +1,124 @@
+"""Opening the store: the directory, the lock, the checks, then the parts.
+
+One process at a time: an exclusive lock on ``DATA/lock`` is held for life, a second instance is refused
+(reliability rule B4), and so every lease found in the database belongs to a life that is over.
+"""
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from postroom.clock import Clock
+from postroom.errors import StoreError
+from postroom.spool.blobs import FileBlobs, sync_directory
+from postroom.spool.codec import micros
+from postroom.spool.disk import DiskWatch, refuse_unsafe_file_system
+from postroom.spool.settings import SpoolSettings
+from postroom.spool.sqlite.connection import open_for_writing
+from postroom.spool.sqlite.inbox import SqliteCaptures, SqliteKeys
+from postroom.spool.sqlite.ledger import Ledger
+from postroom.spool.sqlite.migrations import migrate, migrations
+from postroom.spool.sqlite.reader import Reader
+from postroom.spool.sqlite.spool import SqliteSpool
+from postroom.spool.sqlite.writer import Writer
+
+DATABASE = "postroom.sqlite"
+
+DURABILITY = (
+    "an accepted message is in SQLite's write-ahead log and synced to this machine's disk"
+    " (journal_mode=WAL, synchronous=FULL, read back); it survives a crash of the program and of the machine,"
+    " not the loss of the disk"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqliteStore:
+    """The parts of an open store."""
+
+    spool: SqliteSpool
+    blobs: FileBlobs
+    captures: SqliteCaptures
+    keys: SqliteKeys
+    durability: str
+    """What an acceptance means here, for people."""
+    _writer: Writer
+    _reader: Reader
+    _lock: int
+
+    async def close(self) -> None:
+        """Commit what waits, close everything and give the lock back. May be called again."""
+        if self._writer.is_closed:
+            return
+        await self._writer.close()
+        self._reader.close()
+        os.close(self._lock)
+
+
+def open_sqlite(data: Path, *, settings: SpoolSettings, clock: Clock, vfs: str | None = None) -> SqliteStore:
+    """Open or create the store in a directory.
+
+    Args:
+        data: The data directory; made with mode 0700 when it is not there.
+        settings: Bounds of the store.
+        clock: For the free space and the time of migrations.
+        vfs: Name of SQLite's file layer, for fault injection; ``None`` is the default one.
+
+    Raises:
+        StoreError: The directory cannot be used, is held by another process, lies on an unsafe file
+            system, or the database is newer, damaged or refuses a setting.
+    """
+    data = data.absolute()
+    lock = _locked_directory(data, settings)
+    try:
+        path = data / DATABASE
+
+        def open_ledger() -> Ledger:
+            db = open_for_writing(path, vfs=vfs)
+            try:
+                migrate(db, migrations(), now=micros(clock.now()))
+                return Ledger(db, settings)
+            except BaseException:
+                db.close()
+                raise
+
+        disk = DiskWatch(data, settings, clock)
+        blobs = FileBlobs(data, disk, grace=settings.blob_grace)
+        writer = Writer(open_ledger, spend_ballast=disk.spend_ballast)
+        sync_directory(data)
+        reader = Reader(path, clock)
+    except OSError as error:
+        os.close(lock)
+        raise StoreError(f"cannot use {data}: {error}") from error
+    except BaseException:
+        os.close(lock)
+        raise
+    return SqliteStore(
+        spool=SqliteSpool(writer=writer, reader=reader, blobs=blobs, disk=disk, path=path),
+        blobs=blobs,
+        captures=SqliteCaptures(writer, reader),
+        keys=SqliteKeys(writer, reader),
+        durability=DURABILITY,
+        _writer=writer,
+        _reader=reader,
+        _lock=lock,
+    )
+
+
+def _locked_directory(data: Path, settings: SpoolSettings) -> int:
+    """Make the directory and lock it; return the lock's descriptor."""
+    try:
+        if not data.is_dir():
+            data.mkdir(mode=0o700, parents=True)
+            sync_directory(data.parent)
+        if not settings.force_file_system:
+            refuse_unsafe_file_system(data)
+        lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"cannot use {data}: {error}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise StoreError(f"{data} is in use by another postroom: one process at a time") from error
+    return lock

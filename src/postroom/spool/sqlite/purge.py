@@ -1,0 +1,85 @@
+"""Deleting what is past its retention, in the writer thread, in chunks.
+
+Content goes first (with its blob references), the message with its attempts later, captured mails by an
+age of their own. Blob files go when no row names them and they are older than the grace.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from postroom.spool.blobs import FileBlobs
+from postroom.spool.sqlite.ledger import Ledger
+from postroom.spool.sqlite.queries import unnamed_blobs
+from postroom.spool.sqlite.statement import statement
+
+VACUUM_PAGES = 2048
+"""Free pages given back in one go: 8 MiB, some ten milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purge:
+    """Ages as instants in microseconds: what last changed before them goes."""
+
+    now: int
+    content_before: int
+    events_before: int
+    captures_before: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """Blob files a reader of the directory found to be old, by tenant and hash."""
+
+    blobs: FileBlobs
+    candidates: Sequence[tuple[str, str]]
+    limit_s: float
+
+
+def purge(ledger: Ledger, wishes: Sequence[Purge]) -> Sequence[int]:
+    """Delete; answer with how many contents, messages, captured mails and idempotency keys went."""
+    return [_purge(ledger, wish) for wish in wishes]
+
+
+def _purge(ledger: Ledger, wish: Purge) -> int:
+    run = ledger.run
+    contents = run(statement("old_contents"), (wish.content_before, wish.limit)).fetchall()
+    for name in ("delete_content", "delete_references"):
+        ledger.run_many(statement(name), contents)
+    messages = run(statement("old_messages"), (wish.events_before, wish.limit)).fetchall()
+    for (seq,) in messages:
+        for _, state in run(statement("recipient_states"), (seq,)):
+            ledger.count(str(state), -1)
+    for name in (
+        "delete_content",
+        "delete_references",
+        "delete_outcomes",
+        "delete_attempts",
+        "delete_recipients",
+        "delete_message",
+    ):
+        ledger.run_many(statement(name), messages)
+    run(statement("delete_captures"), (wish.captures_before, wish.limit))
+    captures = ledger.db.changes()
+    run(statement("delete_keys_past"), (wish.now, wish.limit))
+    return len(contents) + len(messages) + captures + ledger.db.changes()
+
+
+def sweep(ledger: Ledger, wishes: Sequence[Sweep]) -> Sequence[int]:
+    """Delete old blob files that no row names; answer with how many went.
+
+    A file deleted here and a rollback afterwards is no loss: nothing named the file.
+    """
+    return [
+        sum(
+            wish.blobs.sweep(tenant, sha256, limit_s=wish.limit_s)
+            for tenant, sha256 in unnamed_blobs(ledger.db, blobs=wish.candidates)
+        )
+        for wish in wishes
+    ]
+
+
+def vacuum(ledger: Ledger, wishes: Sequence[None]) -> Sequence[None]:
+    """Give free pages back to the file system."""
+    ledger.run(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+    return [None] * len(wishes)

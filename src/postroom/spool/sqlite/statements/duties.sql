@@ -1,0 +1,96 @@
+-- leased_groups: Every group under a lease.
+SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at
+FROM queue WHERE lease IS NOT NULL;
+
+-- seq_of_message: The row of a tenant's message.
+SELECT seq FROM message WHERE id = ? AND tenant = ?;
+
+-- groups_of_message: What waits of a message.
+SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at
+FROM queue WHERE seq = ? ORDER BY grp;
+
+-- recipient_states: The stored states of a message's recipients.
+SELECT number, state FROM recipient WHERE seq = ? ORDER BY number;
+
+-- expired_groups: Groups past their message's end that no running lease holds; uncertain ones only while they are due.
+SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at
+FROM queue
+WHERE expires_at <= ?1 AND (state <> 'uncertain' OR due_at IS NOT NULL) AND (lease IS NULL OR due_at <= ?1)
+LIMIT ?2;
+
+-- group: One group.
+SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at
+FROM queue WHERE seq = ? AND grp = ?;
+
+-- strangers: Groups that wait for a transport nobody knows; known ones come as a JSON array.
+SELECT seq, grp FROM queue WHERE lease IS NULL AND transport NOT IN (SELECT value FROM json_each(?));
+
+-- reroute_group: Give a group to another transport.
+UPDATE queue SET transport = ? WHERE seq = ? AND grp = ?;
+
+-- reroute_message: The transport that lists and views show.
+UPDATE message SET transport = ? WHERE seq = ?;
+
+-- store_pause: A transport waits; an earlier pause is replaced.
+INSERT OR REPLACE INTO pause (transport, since, until, cause, step, text, host, failures)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- delete_pause: A transport works again.
+DELETE FROM pause WHERE transport = ?;
+
+-- pauses: Every stored pause.
+SELECT transport, since, until, cause, step, text, host, failures FROM pause ORDER BY transport;
+
+-- move_only: The new state of a recipient whose last cause stays.
+UPDATE recipient SET state = ? WHERE seq = ? AND number = ?;
+
+-- id_of_message: The id behind a row.
+SELECT id FROM message WHERE seq = ?;
+
+-- old_contents: Finished messages whose content is past its retention, oldest first.
+SELECT message.seq FROM content JOIN message USING (seq)
+WHERE message.created_at < ?1
+    AND NOT EXISTS (SELECT 1 FROM queue WHERE queue.seq = message.seq)
+    AND max(
+        coalesce(message.changed_at, message.created_at),
+        coalesce((SELECT max(settled_at) FROM attempt WHERE attempt.seq = message.seq), 0)
+    ) < ?1
+ORDER BY message.seq LIMIT ?2;
+
+-- old_messages: Finished messages that are past their retention, oldest first.
+SELECT message.seq FROM message
+WHERE message.created_at < ?1
+    AND NOT EXISTS (SELECT 1 FROM queue WHERE queue.seq = message.seq)
+    AND max(
+        coalesce(message.changed_at, message.created_at),
+        coalesce((SELECT max(settled_at) FROM attempt WHERE attempt.seq = message.seq), 0)
+    ) < ?1
+ORDER BY message.seq LIMIT ?2;
+
+-- delete_content: The content of a message.
+DELETE FROM content WHERE seq = ?;
+
+-- delete_references: What a message names among the blobs.
+DELETE FROM blob_ref WHERE seq = ?;
+
+-- delete_outcomes: What a message's attempts meant.
+DELETE FROM outcome WHERE seq = ?;
+
+-- delete_attempts: The attempts of a message.
+DELETE FROM attempt WHERE seq = ?;
+
+-- delete_recipients: The recipients of a message.
+DELETE FROM recipient WHERE seq = ?;
+
+-- delete_message: A message.
+DELETE FROM message WHERE seq = ?;
+
+-- delete_captures: Captured mails past their retention.
+DELETE FROM capture WHERE number IN (SELECT number FROM capture WHERE captured_at < ? ORDER BY number LIMIT ?);
+
+-- delete_keys_past: Idempotency keys past their end.
+DELETE FROM idempotency
+WHERE (tenant, key) IN (SELECT tenant, key FROM idempotency WHERE keep_until <= ? ORDER BY keep_until LIMIT ?);
+
+-- names_blob: Whether a message or a captured mail names a blob file.
+SELECT EXISTS (SELECT 1 FROM blob_ref WHERE sha256 = ?1 AND tenant = ?2) OR EXISTS (SELECT 1 FROM capture WHERE sha256 = ?1);
