@@ -193,6 +193,7 @@ class Call:
     ends: bool = True
     peer: str = "127.0.0.1"
     method: str = "POST"
+    query: str = ""
 
     def scope(self) -> dict[str, Any]:
         headers = {"host": "127.0.0.1:8587", **self.headers}
@@ -204,7 +205,7 @@ class Call:
             "scheme": "http",
             "path": self.path,
             "raw_path": self.path.encode(),
-            "query_string": b"",
+            "query_string": self.query.encode(),
             "root_path": "",
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
             "client": (self.peer, 50000),
@@ -251,6 +252,7 @@ def serving(app: ASGIApp) -> Iterator[int]:
     """Run the application under uvicorn on a free port of 127.0.0.1 and yield the port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
+        listener.listen()
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", http="httptools"))
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
         thread.start()
@@ -262,10 +264,12 @@ def serving(app: ASGIApp) -> Iterator[int]:
             thread.join()
 
 
-def exchange(port: int, request: bytes) -> Answered:
-    """Send the bytes of one request over a socket and read its answer."""
+def exchange(port: int, request: bytes, *, size: int = 1 << 20) -> Answered:
+    """Send the bytes of one request over a socket, ``size`` at a time, and read its answer."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(request)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(request), size):
+            connection.sendall(request[start : start + size])
         data = b""
         while b"\r\n\r\n" not in data:
             data += _received(connection)
