@@ -1,0 +1,251 @@
+"""The doors for messages: hand in one or many, look, list, cancel.
+
+Rules: an accepting answer is given only after the commit (reliability rule A1); files are stored before
+the message that names them; what is wrong with a request is said completely and before anything is stored.
+"""
+
+import asyncio
+import binascii
+from binascii import a2b_base64
+from collections.abc import Callable, Mapping, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from postroom.engine.service import Receipt, Service
+from postroom.errors import ConflictError, InputError, Problem
+from postroom.ingress.http.replies import idempotency_header, json_reply, wait_preference
+from postroom.model.ids import TenantId
+from postroom.model.lifecycle import message_state
+from postroom.model.message import BlobRef, Submission
+from postroom.ports import StagedBlob
+from postroom.schema import answers
+from postroom.schema.bodies import AttachmentBody, BatchBody, read_as, read_submission
+from postroom.schema.filters import read_message_filter
+from postroom.schema.json_text import read_json
+from postroom.schema.submission import FileFacts, with_files
+from postroom.web.auth import Caller
+from postroom.web.budget import MIB, ByteBudget
+from postroom.web.gate import caller_of
+from postroom.web.problem import problem_of
+from postroom.web.uploads import WRITE_BATCH, Form, FormLimits, read_body, read_form
+
+MESSAGE_PART = "message"
+"""Name of the form part that carries the JSON."""
+LARGE_JSON = 256 * 1024
+"""Bytes from which JSON is parsed in a thread (reliability rule F6)."""
+MAX_MESSAGE_PART = 16 * MIB
+"""Bytes of the JSON in a form: two texts of 2 MiB, every character escaped, fit."""
+
+Content = tuple[Submission, list[FileFacts], list[AttachmentBody]]
+
+
+class MessageDoors:
+    """Endpoints under ``/v1/messages``."""
+
+    def __init__(self, service: Service, budget: ByteBudget, *, max_body: int, max_parts: int) -> None:
+        """Take the service, the byte budget of the process and the limits of one body."""
+        self._service = service
+        self._budget = budget
+        self._max_body = max_body
+        self._form_limits = FormLimits(
+            max_files=service.limits.max_content,
+            max_field=MAX_MESSAGE_PART,
+            max_fields=MAX_MESSAGE_PART,
+            max_parts=max_parts,
+            max_body=max_body,
+        )
+
+    # ------------------------------------------------------------------ hand in
+
+    async def submit(self, request: Request) -> Response:
+        """Take one message."""
+        caller = caller_of(request)
+        key = idempotency_header(request)
+        with self._budget.hold() as hold:
+            if request.headers["content-type"][:10].lower() == "multipart/":
+                form = await read_form(
+                    request,
+                    stage=lambda: self._service.stage(caller.tenant),
+                    limits=self._form_limits,
+                    hold=hold,
+                    text_parts=frozenset({MESSAGE_PART}),
+                )
+                try:
+                    submission = await self._from_form(form, caller, key)
+                finally:
+                    form.discard()
+            else:
+                value = await parsed(await read_body(request, max_body=self._max_body, hold=hold))
+                submission = await self._complete(*self._read(value, caller, key))
+            receipt = await self._service.submit(submission, senders=caller.senders)
+        return await self._receipt_reply(request, receipt, caller)
+
+    async def submit_batch(self, request: Request) -> Response:
+        """Take many messages; each is accepted or refused by itself."""
+        caller = caller_of(request)
+        key = idempotency_header(request)
+        limit = self._service.limits.max_batch
+        with self._budget.hold() as hold:
+            value = await parsed(await read_body(request, max_body=self._max_body, hold=hold))
+            items = read_as(BatchBody, value).messages
+            if not 1 <= len(items) <= limit:
+                problem = Problem(
+                    code="limit-exceeded",
+                    field="messages",
+                    cause=f"{len(items)} messages, 1 to {limit} are allowed",
+                    fix="Send several batches.",
+                )
+                raise InputError([problem])
+            keys = [None if key is None else f"{key}/{number}" for number in range(len(items))]
+            results = await asyncio.gather(
+                *(self._item(item, caller, item_key) for item, item_key in zip(items, keys, strict=True))
+            )
+        accepted = sum("id" in result for result in results)
+        answer = {
+            "mode": self._service.mode,
+            "accepted": accepted,
+            "refused": len(results) - accepted,
+            "messages": results,
+        }
+        return json_reply(answer, 202 if accepted == len(results) else 207)
+
+    async def _item(self, value: object, caller: Caller, key: str | None) -> answers.Json:
+        try:
+            submission = await self._complete(*self._read(value, caller, key))
+            receipt = await self._service.submit(submission, senders=caller.senders)
+        except Exception as error:  # noqa: BLE001 - supervision point: one item never decides about another
+            document = problem_of(error)
+            return {"status": document.status, "problem": document.as_json()}
+        return {"status": 202, "id": receipt.message_id, "state": await self._state(receipt, caller)}
+
+    def _read(self, value: object, caller: Caller, key: str | None) -> Content:
+        return read_submission(value, limits=self._service.limits, tenant=caller.tenant, idempotency_key=key)
+
+    async def _complete(
+        self, submission: Submission, files: list[FileFacts], sources: list[AttachmentBody]
+    ) -> Submission:
+        """Store the files that came as base64 and name them in the submission."""
+        if not files:
+            return submission
+        refs = await self._store_base64(sources, submission.tenant)
+        return with_files(submission, files, [refs[number] for number in range(len(files))])
+
+    async def _store_base64(self, sources: Sequence[AttachmentBody], tenant: TenantId) -> dict[int, BlobRef]:
+        contents = {
+            number: source.content for number, source in enumerate(sources) if source.content is not None
+        }
+        stage = self._service.stage
+        return await asyncio.to_thread(store_base64, lambda: stage(tenant), contents)
+
+    async def _from_form(self, form: Form, caller: Caller, key: str | None) -> Submission:
+        texts = [value for name, value in form.fields if name == MESSAGE_PART]
+        uploads = {file.name: (file.filename, file.content_type) for file in form.files}
+        if len(texts) != 1 or len(form.fields) != 1 or len(uploads) != len(form.files):
+            problem = Problem(
+                code="form-parts",
+                field=MESSAGE_PART,
+                cause="a form has one part `message` and file parts with different names, nothing else",
+                fix="Send the JSON in the part `message` and each file in a part of its own name.",
+            )
+            raise InputError([problem])
+        submission, files, sources = read_submission(
+            await parsed(texts[0].encode()),
+            limits=self._service.limits,
+            tenant=caller.tenant,
+            idempotency_key=key,
+            uploads=uploads,
+        )
+        refs = await self._store_base64(sources, caller.tenant)
+        by_name = dict(zip(uploads, await form.store(), strict=True))
+        stored = [
+            by_name[source.upload] if source.upload is not None else refs[number]
+            for number, source in enumerate(sources)
+        ]
+        return with_files(submission, files, stored)
+
+    async def _receipt_reply(self, request: Request, receipt: Receipt, caller: Caller) -> Response:
+        headers = {"location": f"/v1/messages/{receipt.message_id}"}
+        if receipt.is_replay:
+            headers["idempotency-replayed"] = "true"
+        wait_s = wait_preference(request)
+        if wait_s is None:
+            state = await self._state(receipt, caller)
+            return json_reply(
+                {"id": receipt.message_id, "mode": self._service.mode, "state": state}, 202, headers
+            )
+        headers["preference-applied"] = f"wait={wait_s}"
+        view = await self._service.first_attempt(receipt.message_id, tenant=caller.tenant, wait_s=wait_s)
+        shown = answers.message(view, self._service.mode, self._service.words)
+        return json_reply(shown, 202 if shown["open"] else 200, headers)
+
+    async def _state(self, receipt: Receipt, caller: Caller) -> str:
+        """Return the state to show: a new message is queued, a replayed one is where it is by now."""
+        if not receipt.is_replay:
+            return "queued"
+        view = await self._service.view(receipt.message_id, tenant=caller.tenant)
+        return message_state(recipient.state for recipient in view.recipients)
+
+    # ------------------------------------------------------------------ look, list, cancel
+
+    async def view(self, request: Request) -> Response:
+        """Show one message."""
+        view = await self._service.view(request.path_params["id"], tenant=caller_of(request).tenant)
+        return json_reply(answers.message(view, self._service.mode, self._service.words))
+
+    async def page(self, request: Request) -> Response:
+        """Show one page of messages."""
+        wanted = read_message_filter(request.query_params.multi_items(), tenant=caller_of(request).tenant)
+        views = await self._service.list(wanted)
+        return json_reply(answers.page(views, self._service.mode, wanted.limit))
+
+    async def cancel(self, request: Request) -> Response:
+        """Cancel what waits; a conflict shows the state of every recipient."""
+        message_id, tenant = request.path_params["id"], caller_of(request).tenant
+        try:
+            view = await self._service.cancel(message_id, tenant=tenant)
+        except ConflictError as error:
+            view = await self._service.view(message_id, tenant=tenant)
+            recipients = [{"address": one.address, "state": one.state} for one in view.recipients]
+            return problem_of(error).as_response(recipients=recipients)
+        return json_reply(answers.message(view, self._service.mode, self._service.words))
+
+
+async def parsed(body: bytes) -> object:
+    """Parse JSON; a large one in a thread. Raises MalformedError, TooLargeError."""
+    if len(body) < LARGE_JSON:
+        return read_json(body)
+    return await asyncio.to_thread(read_json, body)
+
+
+def store_base64(stage: Callable[[], StagedBlob], contents: Mapping[int, str]) -> dict[int, BlobRef]:
+    """Decode and store files by their number. Blocking; stores nothing unless every content is base64.
+
+    Raises InputError naming each wrong one, DiskFullError.
+    """
+    decoded: dict[int, bytes] = {}
+    problems = []
+    for number, content in contents.items():
+        try:
+            decoded[number] = a2b_base64(content, strict_mode=True)
+        except (binascii.Error, ValueError):
+            problems.append(
+                Problem(
+                    code="base64-syntax",
+                    field=f"attachments.{number}.content",
+                    cause="not base64 with padding and without line breaks",
+                    fix="Encode the file as base64 (RFC 4648 section 4).",
+                )
+            )
+    if problems:
+        raise InputError(problems)
+    return {number: _store(stage(), data) for number, data in decoded.items()}
+
+
+def _store(blob: StagedBlob, data: bytes) -> BlobRef:
+    try:
+        for start in range(0, len(data), WRITE_BATCH):
+            blob.write(data[start : start + WRITE_BATCH])
+        return blob.commit()
+    finally:
+        blob.discard()

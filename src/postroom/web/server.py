@@ -1,0 +1,197 @@
+"""Serves ASGI applications over HTTP/1.1 inside a running event loop.
+
+The parser and the request cycle are uvicorn's (httptools); the life of a connection is ours, because a
+public door needs deadlines for what it receives. Rules:
+
+* A head must be complete within ``head_s`` of its first byte (slow loris), within ``max_head`` bytes and
+  ``max_headers`` lines; exactly one Host.
+* A body must come at ``min_rate`` bytes a second, time in which we do not read it not counted.
+* An answer given before the body was read ends the connection: what still arrives is dropped for a
+  moment (so that the caller can read the answer) and never stored.
+* Connections are bounded in all and per address; loopback and trusted proxies are exempt from the latter.
+
+Nothing is logged per request; wrong requests are answered, not logged.
+
+Sources: RFC 9112 (HTTP/1.1), RFC 9110 section 6.6.1 (Date), section 9.6 of RFC 9112 (lingering close).
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from starlette.types import ASGIApp
+from uvicorn import Config
+
+from postroom.clock import Clock
+from postroom.telemetry import logger
+from postroom.web.connection import Connection, Household, ServerLimits
+from postroom.web.keyless import Network
+
+_log = logger("http")
+
+_CERTIFICATE_CHECK_S = 30
+"""Seconds between looks at the certificate files."""
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsPair:
+    """Certificate (with its chain) and key, PEM files."""
+
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """One address to listen on and what is served there."""
+
+    host: str
+    port: int
+    """0 lets the system choose."""
+    app: ASGIApp
+    tls: TlsPair | None = None
+
+
+@dataclass(slots=True)
+class Bound:
+    """One address that is listened on."""
+
+    host: str
+    port: int
+    is_tls: bool
+
+    @property
+    def url(self) -> str:
+        """Return the address as a URL."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.is_tls else 'http'}://{host}:{self.port}"
+
+
+@dataclass(slots=True)
+class HttpServer:
+    """A running server."""
+
+    bound: list[Bound] = field(default_factory=list)
+    """In the order of the bindings."""
+
+
+@asynccontextmanager
+async def serve(
+    bindings: Sequence[Binding],
+    *,
+    clock: Clock,
+    limits: ServerLimits | None = None,
+    exempt: Sequence[Network] = (),
+) -> AsyncIterator[HttpServer]:
+    """Listen until the block ends; then close the listeners, finish running requests, close the rest.
+
+    Args:
+        bindings: Where to listen.
+        clock: Wall time for the Date header.
+        limits: Deadlines and bounds.
+        exempt: Networks without a limit per address (trusted proxies); loopback always is.
+
+    Raises:
+        OSError: An address cannot be listened on.
+        ssl.SSLError: A certificate or key cannot be used.
+    """
+    # The server's parts log through the standard library; the answers say what there is to say.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    household = Household(limits or ServerLimits(), tuple(exempt))
+    contexts = [(binding.tls, _context(binding.tls)) for binding in bindings if binding.tls is not None]
+    by_pair = dict(contexts)
+    server = HttpServer()
+    listeners: list[asyncio.Server] = []
+    ticker = asyncio.create_task(_tick(household, contexts, clock), name="http-ticker")
+    try:
+        for binding in bindings:
+            context = None if binding.tls is None else by_pair[binding.tls]
+            listener = await _listen(binding, context, household)
+            listeners.append(listener)
+            host, port = listener.sockets[0].getsockname()[:2]
+            server.bound.append(Bound(host, port, context is not None))
+        yield server
+    finally:
+        for listener in listeners:
+            listener.close()
+        await household.finish()
+        ticker.cancel()
+        with suppress(asyncio.CancelledError):
+            await ticker
+
+
+async def _listen(binding: Binding, context: ssl.SSLContext | None, household: Household) -> asyncio.Server:
+    config = Config(
+        binding.app,
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=household.limits.keep_alive_s,
+    )
+    config.load()
+    return await asyncio.get_running_loop().create_server(
+        lambda: Connection(config, household.state, {}, household=household),
+        binding.host,
+        binding.port,
+        ssl=context,
+        backlog=1024,
+    )
+
+
+def _context(pair: TlsPair) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(pair.cert, pair.key)
+    return context
+
+
+async def _tick(
+    household: Household, contexts: Sequence[tuple[TlsPair, ssl.SSLContext]], clock: Clock
+) -> None:
+    """Once a second: the Date header, the deadlines of every connection, now and then the certificates."""
+    seen = [_changed_at(pair) for pair, _ in contexts]
+    beat = 0
+    while True:
+        household.state.default_headers[:] = [(b"date", http_date(clock.now()).encode())]
+        household.check_deadlines()
+        beat += 1
+        if beat % _CERTIFICATE_CHECK_S == 0:
+            for number, (pair, context) in enumerate(contexts):
+                changed_at = _changed_at(pair)
+                if changed_at != seen[number]:
+                    seen[number] = changed_at
+                    _reload(pair, context)
+        await asyncio.sleep(1)
+
+
+def _changed_at(pair: TlsPair) -> tuple[int, ...]:
+    with suppress(OSError):
+        return (pair.cert.stat().st_mtime_ns, pair.key.stat().st_mtime_ns)
+    return ()
+
+
+def _reload(pair: TlsPair, context: ssl.SSLContext) -> None:
+    try:
+        context.load_cert_chain(pair.cert, pair.key)
+        _log.info("certificate reloaded", cert=str(pair.cert))
+    except (OSError, ssl.SSLError) as error:
+        _log.error("certificate not reloaded, the earlier one stays", cert=str(pair.cert), error=str(error))
+
+
+def http_date(at: datetime) -> str:
+    """Write an instant in UTC as IMF-fixdate (RFC 9110 section 5.6.7)."""
+    return f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year} {at:%H:%M:%S} GMT"
