@@ -1,17 +1,19 @@
-"""Groups of recipients: the unit that waits, is leased and is split.
+"""Rules every store keeps: groups of recipients, the unit that waits, is leased and is split.
 
 Pure. Every recipient of a group has the same state and the same due time, so a settlement splits a group
 by (state, due time). Members are stored as ranges of recipient numbers, ``0-99,120``: a message to a
 thousand recipients is one short row.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from postroom.errors import InvariantError
 from postroom.model.attempt import Move
+from postroom.model.ids import MessageId
 from postroom.model.lifecycle import FINAL_STATES, MOVES, RecipientState
 from postroom.model.message import MailClass
+from postroom.ports import IdempotencyClaim, KeyReused, Replayed
 from postroom.spool.codec import micros_or_none
 
 PRIORITIES = {
@@ -28,6 +30,13 @@ CRASH_LOOP = "crash-loop"
 """Cause of a hold: in work at several deaths of the process (reliability rule G3)."""
 CONNECTION_LOST_AFTER_BODY = "conn-lost-body"
 """Cause of an uncertain outcome after a kill, the same as after a cut."""
+
+PROCESS_ENDED = "the process ended between the final dot and the reply"
+LEASE_ENDED = "the lease ended between the final dot and the reply"
+"""Evidence of outcomes that became uncertain without a report."""
+
+CANCELLABLE = frozenset({RecipientState.QUEUED, RecipientState.DEFERRED, RecipientState.HELD})
+"""States that may be cancelled and that expire; uncertain recipients do neither by themselves."""
 
 _AFTER_SENDING = MOVES[RecipientState.SENDING]
 
@@ -108,3 +117,12 @@ def settled(
             for key, numbers in groups.items()
         ),
     )
+
+
+def replay_or_reuse(
+    message_id: MessageId, before: Mapping[str, str], claim: IdempotencyClaim
+) -> Replayed | KeyReused:
+    """Compare a second use of an idempotency key with the first, field by field."""
+    names = before.keys() | claim.fields.keys()
+    differing = tuple(sorted(name for name in names if before.get(name) != claim.fields.get(name)))
+    return KeyReused(fields=differing) if differing else Replayed(message_id=message_id)

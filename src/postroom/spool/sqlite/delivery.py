@@ -42,8 +42,6 @@ _DELETE_GROUP = statement("delete_group")
 _UNCERTAIN_POLICY = statement("uncertain_policy")
 _TOUCH_MESSAGE = statement("touch_message")
 
-_LIFELESS = "the process ended between the final dot and the reply"
-_OVERDUE = "the lease ended between the final dot and the reply"
 _PRIORITIES = tuple(sorted(groups.PRIORITIES.values()))
 
 
@@ -370,7 +368,7 @@ def free(
         ledger,
         row._replace(due_at=None if poisonous else due_at, digest=digest),
         now=now,
-        text=_LIFELESS if crashed else _OVERDUE,
+        text=groups.PROCESS_ENDED if crashed else groups.LEASE_ENDED,
     )
     return 0, len(members_of(row.members))
 

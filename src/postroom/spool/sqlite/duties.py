@@ -10,7 +10,7 @@ from postroom.model.lifecycle import RecipientState
 from postroom.model.view import TransportPause
 from postroom.ports import Recovery
 from postroom.spool.codec import micros
-from postroom.spool.groups import members_of
+from postroom.spool.groups import CANCELLABLE, members_of
 from postroom.spool.sqlite import delivery
 from postroom.spool.sqlite.ledger import Group, Ledger
 from postroom.spool.sqlite.statement import statement
@@ -21,8 +21,6 @@ _MOVE_ONLY = statement("move_only")
 _DELETE_GROUP = statement("delete_group")
 _TOUCH_MESSAGE = statement("touch_message")
 _ID_OF_MESSAGE = statement("id_of_message")
-
-_CANCELLABLE = frozenset({RecipientState.QUEUED, RecipientState.DEFERRED, RecipientState.HELD})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +85,7 @@ def _cancel(ledger: Ledger, wish: Cancellation) -> Mapping[int, RecipientState]:
     for row in list(ledger.groups("groups_of_message", (seq,))):
         if row.lease is not None:
             sending.update(members_of(row.members))
-        elif row.state in _CANCELLABLE:
+        elif row.state in CANCELLABLE:
             finish(ledger, row, RecipientState.CANCELLED, now=wish.now)
     return {
         int(str(number)): RecipientState.SENDING if number in sending else RecipientState(str(state))
@@ -120,7 +118,7 @@ def _expire(ledger: Ledger, expiry: Expiry) -> Sequence[MessageId]:
                 continue
             delivery.free(ledger, row, now=expiry.now, crashed=False)
             row = _group(ledger, key)
-        if row is not None and row.state in _CANCELLABLE:
+        if row is not None and row.state in CANCELLABLE:
             finish(ledger, row, RecipientState.EXPIRED, now=expiry.now)
             touched[row.seq] = None
         elif row is not None:

@@ -13,7 +13,7 @@ from postroom.model.ids import MessageId, TenantId
 from postroom.model.message import BlobRef, Message
 from postroom.ports import IdempotencyClaim, KeyReused, Replayed, Stored
 from postroom.spool.codec import micros
-from postroom.spool.groups import PRIORITIES, members_text
+from postroom.spool.groups import PRIORITIES, members_text, replay_or_reuse
 from postroom.spool.sqlite.ledger import Ledger
 from postroom.spool.sqlite.statement import statement
 
@@ -139,15 +139,6 @@ def _earlier(ledger: Ledger, message: Message, claim: IdempotencyClaim) -> Repla
     message_id, fields, _ = row
     before: dict[str, str] = json.loads(str(fields))
     return replay_or_reuse(MessageId(str(message_id)), before, claim)
-
-
-def replay_or_reuse(
-    message_id: MessageId, before: dict[str, str], claim: IdempotencyClaim
-) -> Replayed | KeyReused:
-    """Compare a second use of a key with the first, field by field."""
-    names = before.keys() | claim.fields.keys()
-    differing = tuple(sorted(name for name in names if before.get(name) != claim.fields.get(name)))
-    return KeyReused(fields=differing) if differing else Replayed(message_id=message_id)
 
 
 def _remember(ledger: Ledger, message: Message, claim: IdempotencyClaim) -> None:

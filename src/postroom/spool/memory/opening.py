@@ -1,0 +1,35 @@
+"""Opening a store in memory."""
+
+from dataclasses import dataclass
+
+from postroom.spool.memory.inbox import MemoryBlobs, MemoryCaptures, MemoryKeys
+from postroom.spool.memory.spool import MemorySpool
+from postroom.spool.settings import SpoolSettings
+
+DURABILITY = "nothing is durable: this store is in memory"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryStore:
+    """The parts of a store in memory."""
+
+    spool: MemorySpool
+    blobs: MemoryBlobs
+    captures: MemoryCaptures
+    keys: MemoryKeys
+    durability: str
+
+    async def close(self) -> None:
+        """Do nothing: what is in memory goes with it."""
+
+
+def open_memory(*, settings: SpoolSettings | None = None) -> MemoryStore:
+    """Return an empty store."""
+    blobs, captures = MemoryBlobs(), MemoryCaptures()
+    return MemoryStore(
+        spool=MemorySpool(settings or SpoolSettings(), blobs, captures.purge),
+        blobs=blobs,
+        captures=captures,
+        keys=MemoryKeys(),
+        durability=DURABILITY,
+    )
