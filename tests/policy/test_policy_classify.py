@@ -8,7 +8,15 @@ from policy.evidence import EVIDENCE, failed, replied
 from postroom.model.outcome import Action, Evidence, FaultKind, OutcomeKind
 from postroom.model.step import TRANSPORT_STEPS, Step
 from postroom.policy import classify as module
-from postroom.policy.classify import ACCEPTED, CAPTURED, PASSING_FLOORS_S, PAUSE_S, classify, remote_hint_s
+from postroom.policy.classify import (
+    ACCEPTED,
+    CAPTURED,
+    PASSING_FLOORS_S,
+    PAUSE_S,
+    PAUSES,
+    classify,
+    remote_hint_s,
+)
 from postroom.providers.replies import Rule
 
 A, K = Action, OutcomeKind
@@ -37,12 +45,12 @@ AT_4XX = {
     A.SPLIT_RECIPIENTS: (A.SPLIT_RECIPIENTS, 0),
     A.DOWNGRADE: (A.DOWNGRADE, 0),
     A.REFRESH_TOKEN: (A.REFRESH_TOKEN, 0),
-    A.UNCERTAIN: (A.UNCERTAIN, 0),
+    A.UNCERTAIN: (A.RETRY, 0),
     A.FAIL_RECIPIENT: (A.RETRY_SLOW, 77),
     A.FAIL_MESSAGE: (A.RETRY_SLOW, 77),
     A.PAUSE_TRANSPORT: (A.PAUSE_TRANSPORT, 77),
     A.PAUSE_UNTIL_QUOTA: (A.PAUSE_UNTIL_QUOTA, 77),
-    A.IGNORE: (A.IGNORE, 0),
+    A.IGNORE: (A.RETRY, 0),
 }
 """Rule's action to the verdict's action and least delay, for a 4xx after AUTH; the rule says 77 s."""
 
@@ -55,7 +63,10 @@ def test_a_4xx_after_auth_is_deferred_whatever_its_rule_says(
     """Guard one: no 4xx is final through a rule."""
     plant(monkeypatch, action, 77)
     verdict = classify(replied(step, 450), is_later_recipient=True)
-    assert (K.DEFERRED, *AT_4XX[action]) == (verdict.outcome, verdict.action, verdict.min_delay_s)
+    expected = AT_4XX[action]
+    if action is A.SPLIT_RECIPIENTS and step is not Step.RCPT:
+        expected = (A.RETRY_SLOW, 0)
+    assert (K.DEFERRED, *expected) == (verdict.outcome, verdict.action, verdict.min_delay_s)
 
 
 @pytest.mark.parametrize("action", [A.FAIL_MESSAGE, A.FAIL_RECIPIENT])
@@ -78,7 +89,7 @@ def test_a_5xx_after_auth_fails_pauses_or_passes_three_times(
     if action in {A.FAIL_MESSAGE, A.FAIL_RECIPIENT}:
         assert [K.REFUSED] * 5 == outcomes
         assert action is verdicts[0].action
-    elif action in {A.PAUSE_TRANSPORT, A.PAUSE_UNTIL_QUOTA, A.SPLIT_RECIPIENTS}:
+    elif action in PAUSES or (action is A.SPLIT_RECIPIENTS and step is Step.RCPT):
         assert [K.DEFERRED] * 5 == outcomes
     else:
         assert [K.DEFERRED] * 3 + [K.REFUSED] * 2 == outcomes

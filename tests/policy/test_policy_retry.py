@@ -1,5 +1,6 @@
 """The table of classes, the schedule and the pauses."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from postroom.model.message import MailClass, UncertainPolicy
 from postroom.model.outcome import Action, OutcomeKind, Verdict
 from postroom.model.step import Step
 from postroom.model.view import TransportPause
-from postroom.policy.pausing import failures_before, pause_s
+from postroom.policy.pausing import failures_before, longer, pause_s
 from postroom.policy.retry import CLASS_RULES, ClassRules, delay_after, expiry, next_delay
 
 CODE = CLASS_RULES[MailClass.CODE]
@@ -114,3 +115,15 @@ def test_attempts_that_fail_together_are_one_failure() -> None:
     assert failures_before(None, now=until) == 0
     assert failures_before(pause, now=until) == 3
     assert failures_before(pause, now=until - timedelta(seconds=1)) == 2
+
+
+def test_a_short_pause_never_cuts_a_long_one() -> None:
+    """Of two pauses the one that ends later holds."""
+    until = datetime(2026, 1, 1, tzinfo=UTC)
+    short = TransportPause(
+        transport="t", since=until, until=until, cause="", step="rcpt", text="", host="", failures=1
+    )
+    long = replace(short, until=until + timedelta(minutes=15))
+    assert long is longer(None, long)
+    assert long is longer(short, long)
+    assert long is longer(long, short)

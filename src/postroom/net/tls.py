@@ -106,7 +106,10 @@ class TlsLayer:
         try:
             while chunk := self._object.read(_RECORD):
                 chunks.append(chunk)
-            self.is_ended = True
+                if not (self._incoming.pending or self._object.pending()):
+                    break  # asking again would cost an exception
+            else:
+                self.is_ended = True
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:

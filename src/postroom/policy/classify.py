@@ -82,11 +82,13 @@ def _of_reply(evidence: Evidence, reply: Reply, *, tries: int, is_later_recipien
     if found is None or reply.code < 400:
         return _deferred(_scoped(Action.RECONNECT, step), "reply-unexpected")
     cause, action = found.id, found.action
-    if step is Step.RCPT:
-        if is_later_recipient and reply.code in {452, 552} and cause.startswith("any-"):
-            cause, action = "rcpt-limit", Action.SPLIT_RECIPIENTS
-        elif not is_later_recipient and action is Action.SPLIT_RECIPIENTS:
-            action = Action.RETRY_SLOW  # one recipient alone is too many: splitting would go on for ever
+    is_later = is_later_recipient and step is Step.RCPT
+    if is_later and reply.code in {452, 552} and cause.startswith("any-"):
+        cause, action = "rcpt-limit", Action.SPLIT_RECIPIENTS
+    elif action is Action.SPLIT_RECIPIENTS and not is_later:
+        action = Action.RETRY_SLOW  # splitting what cannot be split would go on for ever
+    elif action in {Action.UNCERTAIN, Action.IGNORE}:
+        action = Action.RETRY  # meant for faults, and here is a reply
     if action in FAILURES and step not in TRANSPORT_STEPS:
         if reply.is_permanent or found.is_final:
             return Verdict(outcome=OutcomeKind.REFUSED, action=action, cause=cause)

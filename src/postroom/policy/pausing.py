@@ -44,3 +44,8 @@ def failures_before(pause: TransportPause | None, *, now: datetime) -> int:
     if pause is None:
         return 0
     return pause.failures if now >= pause.until else max(pause.failures - 1, 0)
+
+
+def longer(one: TransportPause | None, other: TransportPause) -> TransportPause:
+    """Return the pause that ends later: a short one never cuts a long one."""
+    return other if one is None or other.until > one.until else one

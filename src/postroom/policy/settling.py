@@ -26,7 +26,7 @@ from postroom.model.outcome import Action, Evidence, OutcomeKind, RecipientResul
 from postroom.model.step import TRANSPORT_STEPS, Step
 from postroom.model.view import TransportPause
 from postroom.policy.classify import classify, concerns_account
-from postroom.policy.pausing import pause_s
+from postroom.policy.pausing import longer, pause_s
 from postroom.policy.retry import WAIT_AFTER_DOT_S, ClassRules, delay_after, next_delay
 
 _FINAL = {
@@ -68,7 +68,7 @@ class Decision:
 
     settlement: Settlement
     pause: TransportPause | None
-    """With ``failures`` counted up; when the transport pauses already, it replaces that pause."""
+    """With ``failures`` counted up; ``pausing.longer`` weighs it against one that is on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +137,7 @@ def decide(
             is_account = concerns_account(step, action)
             if is_account or (action is Action.THROTTLE and step in _THROTTLED_STEPS):
                 met = _pause(transport, line.evidence, verdict, facts=facts, failures=failures)
-                pause = _longer(pause, met)
+                pause = longer(pause, met)
             counts = counts or not (is_account or action is Action.SPLIT_RECIPIENTS)
             if (move := _open_move(line, verdict, facts, pause if is_account else None)) is not None:
                 moves.append(move)
@@ -208,7 +208,3 @@ def evidence_text(evidence: Evidence) -> str:
     if evidence.reply is not None:
         return f"{evidence.reply.code} {evidence.reply.text}"
     return evidence.fault.text if evidence.fault is not None else ""
-
-
-def _longer(one: TransportPause | None, other: TransportPause) -> TransportPause:
-    return other if one is None or other.until > one.until else one
