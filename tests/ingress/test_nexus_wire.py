@@ -16,6 +16,7 @@ import pytest
 from ingress.nexus_doors import MESSAGE_ID, ScriptedService, app_of, exchange, recipient, serving, view_of
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import Submission
+from postroom.schema.nexus import TEXT_MEMBERS, TEXTS
 
 WIRE = Path(__file__).parent / "wire"
 PNG = (WIRE / "800_400.png").read_bytes()
@@ -190,3 +191,26 @@ def test_curl_sees_a_refusal(service: ScriptedService, port: int) -> None:
     assert (
         "[5.1.1 no such user]. Meaning of mailbox-unknown. Remedy for mailbox-unknown." in answer["message"]
     )
+
+
+# --------------------------------------------------------------------------- the documentation
+
+DOCS = (Path(__file__).parents[2] / "docs" / "nexus.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```console\n\$ (.*?)\n(\{.*?)```", DOCS, re.DOTALL)
+
+
+@pytest.mark.parametrize(("command", "shown"), EXAMPLES)
+def test_documented_examples(service: ScriptedService, port: int, command: str, shown: str) -> None:
+    """Every example of docs/nexus.md runs as it stands and is answered as shown, the id apart."""
+    answer = curl(command.replace(":8587/", ":8448/"), port)
+    stored(service)
+    contents(service)
+    assert answer == {**json.loads(shown), "message_id": MESSAGE_ID}
+
+
+def test_documentation_is_complete() -> None:
+    """docs/nexus.md has two examples, every code with the document's words, and every field."""
+    assert len(EXAMPLES) == 2
+    assert all(f"| `{code}` | {words} |" in DOCS for code, words in TEXTS.items())
+    fields = (TEXT_MEMBERS - {"smtp"}) | {"files", "message", "message_id", "mode"}
+    assert [] == [name for name in sorted(fields) if f"`{name}`" not in DOCS]

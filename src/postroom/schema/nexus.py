@@ -138,6 +138,8 @@ class Answer:
 
 def split_addresses(text: str) -> tuple[str, ...]:
     """Split a list at its commas; empty entries (a trailing comma) vanish."""
+    if "," not in text and '"' not in text:
+        return (bare,) if (bare := text.strip(_BLANKS)) else ()
     return tuple(piece for match in _PIECE.finditer(text) if (piece := unquoted(match[0])))
 
 
