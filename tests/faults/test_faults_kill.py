@@ -91,7 +91,7 @@ def _declared_uncertain(view: dict[str, Any]) -> int:
 @pytest.mark.timeout(400)
 def test_sigkill_at_random_moments_loses_nothing_and_declares_every_possible_copy(
     tmp_path: Path, fault_seconds: float
-):
+) -> None:
     """Every acknowledged id ends in one state; extra copies exist only where uncertainty was recorded."""
     seed = int(os.environ.get("POSTROOM_TEST_SEED", str(random.randrange(2**32))))
     dice = random.Random(seed)

@@ -12,7 +12,7 @@ AT = datetime(2026, 11, 21, 9, 8, 7, tzinfo=UTC)
 
 
 @given(st.binary(min_size=ENTROPY_BYTES, max_size=ENTROPY_BYTES))
-def test_a_message_id_has_its_form_whatever_the_entropy(entropy: bytes):
+def test_a_message_id_has_its_form_whatever_the_entropy(entropy: bytes) -> None:
     """Fourteen digits of UTC time, a dot, and 22 characters that cannot be mistaken for another."""
     made = new_message_id(AT, entropy)
     assert made.startswith("20261121090807.22")
@@ -21,13 +21,13 @@ def test_a_message_id_has_its_form_whatever_the_entropy(entropy: bytes):
 
 
 @given(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16))
-def test_different_entropy_below_the_kept_bits_gives_different_ids(one: bytes, two: bytes):
+def test_different_entropy_below_the_kept_bits_gives_different_ids(one: bytes, two: bytes) -> None:
     """Ids collide only when the random numbers agree modulo 57 ** 20, a 116 bit space."""
     same = (int.from_bytes(one, "big") - int.from_bytes(two, "big")) % 57**20 == 0
     assert same == (new_message_id(AT, one) == new_message_id(AT, two))
 
 
-def test_the_enhanced_code_is_read_from_the_first_line_that_has_one():
+def test_the_enhanced_code_is_read_from_the_first_line_that_has_one() -> None:
     """RFC 2034 section 4: the code starts a line's text; a number elsewhere is not a code."""
     reply = Reply(550, ("mail for 1.2.3 refused", "5.1.1 no such user"), b"")
     assert reply.enhanced == EnhancedCode(5, 1, 1)
@@ -37,7 +37,7 @@ def test_the_enhanced_code_is_read_from_the_first_line_that_has_one():
 
 
 @given(st.text(min_size=8))
-def test_a_secret_never_shows_itself(value: str):
+def test_a_secret_never_shows_itself(value: str) -> None:
     """Neither repr, str, format nor the redacted URL gives a password away."""
     secret = Secret(value)
     account = SmtpAccount(

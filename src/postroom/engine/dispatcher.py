@@ -53,9 +53,8 @@ class _Line:
 
     def room(self, now: datetime) -> int:
         """Return how many groups may be claimed now."""
-        pause = self.way.pause
-        if pause is not None:
-            return 1 if now >= pause.until and self.outstanding == 0 else 0
+        if self.way.pause is not None:  # over or not: one probe at a time until something gets past it
+            return 0 if self.way.is_paused(now) or self.outstanding else 1
         return self.window - self.outstanding if self.outstanding <= self.window // 2 else 0
 
     def expect(self, due_at: datetime) -> None:
@@ -242,7 +241,7 @@ class Dispatcher:
             report.lines,
             rules=self._rules[message.mail_class],
             is_capture=way.transport.is_capture,
-            failures=way.pause.failures if way.pause else 0,
+            failures=way.failures(now),
             transport=way.name,
             now=now,
             roll=self._dice.roll(),

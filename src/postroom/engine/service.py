@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from postroom import providers
 from postroom.clock import Clock
 from postroom.engine.intake import Intake
 from postroom.engine.keyring import KeyRing
@@ -28,6 +27,7 @@ from postroom.model.view import (
     TransportPause,
 )
 from postroom.ports import Blobs, Captures, Spool, StagedBlob
+from postroom.providers import replies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +151,8 @@ class Service:
 
     def _is_waiting(self, view: MessageView) -> bool:
         way = self._ways.named(view.transport)
-        if way is not None and way.pause is not None and way.pause.until > self._clock.now():
+        is_sending = any(recipient.state is RecipientState.SENDING for recipient in view.recipients)
+        if way is not None and way.is_paused(self._clock.now()) and not is_sending:
             return False
         return all(
             recipient.state in (RecipientState.QUEUED, RecipientState.SENDING)
@@ -196,7 +197,7 @@ class Service:
 
     def words(self, cause: str, *, language: str = "en") -> Words:
         """Return meaning and remedy of a cause id."""
-        meaning, remedy = providers.words(cause, language) if cause else ("", "")
+        meaning, remedy = replies.words(cause, language) if cause else ("", "")
         return Words(meaning=meaning, remedy=remedy)
 
     # ------------------------------------------------------------------ state

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from postroom.model.address import Address, Mailbox
 from postroom.model.view import TransportPause
@@ -25,6 +26,16 @@ class Way:
     def name(self) -> str:
         """The transport's configured name."""
         return self.transport.name
+
+    def is_paused(self, now: datetime) -> bool:
+        """Say whether nothing may be claimed for it yet."""
+        return self.pause is not None and now < self.pause.until
+
+    def failures(self, now: datetime) -> int:
+        """Return the failures in a row before now; several connections that fail at once are one."""
+        if self.pause is None:
+            return 0
+        return self.pause.failures - self.is_paused(now)
 
 
 class Ways:
