@@ -72,8 +72,10 @@ class _Loading:
         if document.capture and specs:
             self._warnings.append("capture is asked for: the configured transports are not used")
         tls = self._tls()
-        key = ways.secret(self._named("api_key"), document.api_key, document.api_key_file)
-        self._check_key(key)
+        key_field = self._named("api_key" if document.api_key_file is None else "api_key_file")
+        key = ways.secret(key_field, document.api_key, document.api_key_file)
+        if key is not None:
+            self._check_key(key, key_field)
         settings = Settings(
             data=Path(os.path.normpath(data_directory(self._sources, self._cwd))),
             listeners=self._listeners(tls),
@@ -157,10 +159,7 @@ class _Loading:
             self._report("tls-incomplete", "[api] https", cause, fix)
         return tuple(found)
 
-    def _check_key(self, key: Secret | None) -> None:
-        if key is None:
-            return
-        field = self._named("api_key_file" if self._document.api_key_file is not None else "api_key")
+    def _check_key(self, key: Secret, field: str) -> None:
         if len(key.reveal()) < MIN_API_KEY:
             cause = f"shorter than {MIN_API_KEY} characters"
             self._report(

@@ -7,10 +7,11 @@ Values are verbatim up to the line's end: no interpolation and no inline comment
 """
 
 import configparser
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from postroom.config.quantities import did_you_mean
+from postroom.config.quantities import nearest
 from postroom.errors import ConfigError, Problem
 from postroom.model.secret import Secret
 
@@ -102,13 +103,21 @@ class _Values:
     def _collect(self, section: str, entries: configparser.SectionProxy) -> None:
         known = KNOWN.get(section.strip().lower())
         if known is None:
-            self._warn(f"[{section}] is not known and ignored. {did_you_mean(section, KNOWN)}")
+            self._warn_unknown("section", section, KNOWN)
             return
         for key, value in entries.items():
             if key not in known:
-                self._warn(f"[{section}] {key} is not known and ignored. {did_you_mean(key, known)}")
+                self._warn_unknown(f"key in [{section}]", key, known)
+            elif value and "\n" in value:
+                self._report(section, key, "goes over several lines", "Write it in one line, not indented.")
             elif value:
                 self._found[key] = value
+
+    def _warn_unknown(self, what: str, name: str, known: Collection[str]) -> None:
+        """Repeat a name only where it is near a known one: else it may be a piece of a wrapped password."""
+        near = nearest(name, known)
+        told = f"{name}; did you mean {near}?" if near else f"known are {', '.join(known)}"
+        self._warn(f"an unknown {what} is ignored: {told}")
 
     def read(self) -> NexusIni:
         if "cert_password" in self._found:

@@ -42,6 +42,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9.\-]{0,15}\Z")
 """RFC 3986 section 3.1, bounded; without ``+``, which stands before a provider."""
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_\-.]{0,253}[A-Za-z0-9_.])?\Z")
 """Wider than a mail domain: container networks use names with an underscore."""
+_LITERAL = re.compile(r"\[([^\]]*)\](?::(.*))?\Z", re.DOTALL)
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -171,15 +172,7 @@ class _Reading:
 
     def _host(self, hostport: str, *, default: int) -> tuple[str, int]:
         if hostport.startswith("["):
-            literal, bracket, after = hostport[1:].partition("]")
-            port = self._port(after.removeprefix(":"), default) if after != ":" else default
-            try:
-                host = str(IPv6Address(literal))
-            except ValueError:
-                host = ""
-            if not bracket or not host or (after and not after.startswith(":")):
-                self._report("url-host", "not an IPv6 address in brackets", "Write [2001:db8::1]:PORT.")
-            return host, port
+            return self._ipv6(hostport, default=default)
         host, _, digits = hostport.partition(":")
         port = self._port(digits, default)
         if not host:
@@ -192,6 +185,15 @@ class _Reading:
         if not _HOST.match(host):
             self._report("url-host", "not a host name", "Write a name, an IPv4 address or [IPv6] after '@'.")
         return host.lower(), port
+
+    def _ipv6(self, hostport: str, *, default: int) -> tuple[str, int]:
+        match = _LITERAL.match(hostport)
+        try:
+            host = str(IPv6Address(match[1] if match else ""))
+        except ValueError:
+            self._report("url-host", "not an IPv6 address in brackets", "Write [2001:db8::1]:PORT.")
+            return "", default
+        return host, self._port(match[2] if match and match[2] else "", default)
 
     def _port(self, digits: str, default: int) -> int:
         if not digits:

@@ -1,0 +1,193 @@
+"""The transport URL, row by row, and that no error shows a secret."""
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postroom.config.transport_url import build_transport_url, parse_transport_url
+from postroom.errors import ConfigError
+from postroom.model.secret import Secret
+from postroom.model.transport import SmtpAccount, TlsMode, TransportKind
+
+IMPLICIT, STARTTLS, IF_OFFERED, NONE = TlsMode.IMPLICIT, TlsMode.STARTTLS, TlsMode.OPPORTUNISTIC, TlsMode.NONE
+
+TABLE = [
+    ("smtps://mx.example.com", IMPLICIT, 465),
+    ("smtps://mx.example.com:2465", IMPLICIT, 2465),
+    ("smtp://mx.example.com", IF_OFFERED, 25),
+    ("smtp://mx.example.com:2525", IF_OFFERED, 2525),
+    ("smtp://mx.example.com/?starttls=always", STARTTLS, 25),
+    ("smtp://mx.example.com?starttls=always", STARTTLS, 25),
+    ("smtp://mx.example.com:587/?starttls=true", STARTTLS, 587),
+    ("smtp://mx.example.com:587/?starttls=yes", STARTTLS, 587),
+    ("smtp://mx.example.com:587?starttls=when-available", IF_OFFERED, 587),
+    ("smtp://mx.example.com:587/?starttls=never", NONE, 587),
+    ("smtp://mx.example.com/?starttls=false", NONE, 25),
+    ("smtp://mx.example.com/?starttls=no", NONE, 25),
+    ("SMTP://mx.example.com/?STARTTLS=Always", STARTTLS, 25),
+    ("SmtpS://MX.example.com", IMPLICIT, 465),
+    ("smtp://mx.example.com:465/?starttls=never", NONE, 465),
+]
+
+
+@pytest.mark.parametrize(("url", "tls", "port"), TABLE)
+def test_table(url: str, tls: TlsMode, port: int) -> None:
+    """Scheme and starttls choose the encryption and the default port, compared without case."""
+    read = parse_transport_url(url, field="url")
+    assert read.account == SmtpAccount(host="mx.example.com", port=port, tls=tls)
+    assert read.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "tls", "warning"),
+    [
+        ("smtp://mx.example.com:465", IMPLICIT, "port 465 speaks TLS"),
+        ("smtp://mx.example.com:465?starttls=always", IMPLICIT, "port 465 speaks TLS"),
+        ("smtps://mx.example.com:587", IMPLICIT, "port 587"),
+        ("smtps://mx.example.com?starttls=never", IMPLICIT, "starttls has no meaning"),
+    ],
+)
+def test_recognised_with_a_warning(url: str, tls: TlsMode, warning: str) -> None:
+    """What is usually a slip is used as what the port speaks, and said."""
+    read = parse_transport_url(url, field="transports.0.url")
+    assert read.account is not None
+    assert tls == read.account.tls
+    assert len(read.warnings) == 1
+    assert f"transports.0.url: {warning}" in read.warnings[0]
+
+
+@pytest.mark.parametrize("url", ["capture:", "capture://", "CAPTURE:"])
+def test_capture(url: str) -> None:
+    """The capture inbox is a transport too."""
+    read = parse_transport_url(url, field="url")
+    assert read.kind is TransportKind.CAPTURE
+    assert read.account is None
+
+
+@pytest.mark.parametrize(
+    ("authority", "user", "secret", "host"),
+    [
+        ("app@example.com:s3cret@mx.example.com", "app@example.com", "s3cret", "mx.example.com"),
+        (
+            "app%40example.com:a%2Fb%3Fc%23d%25@mx.example.com",
+            "app@example.com",
+            "a/b?c#d%",
+            "mx.example.com",
+        ),
+        ("app:p@ss:w@rd@mx.example.com", "app", "p@ss:w@rd", "mx.example.com"),
+        ("app:%ED%95%9C@mx.example.com", "app", "한", "mx.example.com"),
+        ("app:x@[2001:DB8::1]:587", "app", "x", "2001:db8::1"),
+        ("app:x@192.0.2.1", "app", "x", "192.0.2.1"),
+        ("app:x@mail_relay", "app", "x", "mail_relay"),
+        ("app:x@bücher.example", "app", "x", "xn--bcher-kva.example"),
+    ],
+)
+def test_login_and_host(authority: str, user: str, secret: str, host: str) -> None:
+    """The authority is split at its last @ and the user at the first colon; both are percent-decoded."""
+    account = parse_transport_url(f"smtp://{authority}", field="url").account
+    assert account is not None
+    assert (user, Secret(secret), host) == (account.username, account.password, account.host)
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("", "url-not-absolute"),
+        ("mx.example.com:587", "url-not-absolute"),
+        ("http://mx.example.com", "url-scheme"),
+        ("smpt://mx.example.com", "url-scheme"),
+        ("gmail+smtp://u:x@", "provider-not-available"),
+        ("provider+gmail://u:x@", "provider-not-available"),
+        ("smtp://mx.example.com?provider=gmail", "provider-not-available"),
+        ("smtp://", "url-host"),
+        ("smtp://u:x@", "url-host"),
+        ("smtp://-bad-.example.com", "url-host"),
+        ("smtp://[::1", "url-host"),
+        ("smtp://[::1]x", "url-host"),
+        ("smtp://mx.example.com:0", "url-port"),
+        ("smtp://mx.example.com:65536", "url-port"),
+        ("smtp://mx.example.com:mail", "url-port"),
+        ("smtp://mx.example.com/path", "url-path"),
+        ("smtp://mx.example.com/#x", "url-path"),
+        ("smtp://mx.example.com?starttls=alwys", "url-starttls"),
+        ("smtp://mx.example.com?starttls=always&starttls=never", "url-option"),
+        ("smtp://mx.example.com?tls=1", "url-option"),
+        ("smtp://user@mx.example.com", "url-login"),
+        ("smtp://u:a/b@mx.example.com", "url-unencoded"),
+        ("smtp://u:a?b@mx.example.com", "url-unencoded"),
+        ("smtp://u:a#b@mx.example.com", "url-unencoded"),
+        ("smtp://u:a%b@mx.example.com", "url-percent"),
+        ("smtp://u:%FF@mx.example.com", "url-percent"),
+        ("smtp://u:%0D%0A@mx.example.com", "url-control"),
+    ],
+)
+def test_named_errors(url: str, code: str) -> None:
+    """Each mistake has a name of its own and says what to do."""
+    with pytest.raises(ConfigError) as caught:
+        parse_transport_url(url, field="url")
+    assert [code] == [problem.code for problem in caught.value.problems]
+    assert all(problem.fix for problem in caught.value.problems)
+
+
+def test_every_error_at_once() -> None:
+    """Login, host, port and option are judged independently."""
+    with pytest.raises(ConfigError) as caught:
+        parse_transport_url("smtp://u:%zz@ho st:99999?starttls=x", field="url")
+    assert ["url-percent", "url-port", "url-host", "url-starttls"] == [p.code for p in caught.value.problems]
+
+
+def test_the_encoding_error_names_the_encodings() -> None:
+    """A secret with a slash is met with how to write it."""
+    with pytest.raises(ConfigError) as caught:
+        parse_transport_url("smtp://u:a/b@mx.example.com", field="url")
+    assert "%2F" in caught.value.problems[0].fix
+
+
+SECRETS = st.text(min_size=6, max_size=40).filter(lambda text: text.strip() == text and " " not in text)
+PRINTABLE = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=30)
+
+
+@given(
+    secret=SECRETS,
+    before=st.sampled_from(["smtp://u:{}@h", "smtps://u:{}", "{}@h", "x://u:{}@h", "smtp://u{}@:1"]),
+)
+def test_no_error_contains_the_secret(secret: str, before: str) -> None:
+    """Whatever the secret holds and however the URL is malformed, the errors do not repeat it."""
+    marked = f"Zq7{secret}q7Z"
+    try:
+        read = parse_transport_url(before.format(marked), field="url")
+    except ConfigError as error:
+        told = f"{error} {error.problems!r}"
+        assert marked not in told
+        assert "Zq7" not in told
+        assert "q7Z" not in told
+    else:
+        assert marked not in repr(read.warnings)
+
+
+ACCOUNTS = st.builds(
+    SmtpAccount,
+    username=PRINTABLE,
+    password=PRINTABLE.map(Secret),
+    host=st.sampled_from(["mx.example.com", "2001:db8::25", "192.0.2.7"]),
+    port=st.integers(1, 65535).filter(lambda port: port not in {465, 587}),
+    tls=st.sampled_from(TlsMode),
+)
+
+
+@given(ACCOUNTS)
+def test_what_is_built_is_read_back(account: SmtpAccount) -> None:
+    """Any login survives the way into a URL and back."""
+    assert account == parse_transport_url(build_transport_url(account), field="url").account
+
+
+@given(st.text(string.printable, max_size=60))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """No text raises anything but ConfigError, which then says why."""
+    try:
+        outcome: object = parse_transport_url(f"smtp://{text}", field="url").account
+    except ConfigError as error:
+        outcome = error.problems
+    assert outcome
