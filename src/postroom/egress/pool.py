@@ -185,14 +185,12 @@ class Pool:
 
     async def _begin_next(self, link: Link) -> bool:
         """Begin the next attempt, waiting for one if need be; ``False``: the connection is not needed."""
-        job = None
-        if self._has_room(link):
-            job = self._take()
-            if job is None and not self._is_stopping and await self._wait(link) and not link.is_stale:
-                job = self._take()
-        if job is not None:
-            self._begin(link, job)
-            return True
+        while self._has_room(link) and not (link.messages and link.is_stale):
+            if (job := self._take()) is not None:
+                self._begin(link, job)
+                return True
+            if self._is_stopping or not await self._wait(link):
+                break
         if not link.is_stale:
             await link.leave()
         return False
