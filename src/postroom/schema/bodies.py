@@ -6,7 +6,7 @@ All problems of a body are reported at once, each with its path (``to.0.address`
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 from postroom.engine.limits import MessageLimits
 from postroom.model.ids import TenantId
 from postroom.model.message import Disposition, Submission
-from postroom.schema.submission import FileFacts, Problems, build_submission
+from postroom.schema.submission import NO_METADATA, FileFacts, Problems, build_submission
 
 _ADDRESS_SCHEMA: dict[str, Any] = {
     "anyOf": [
@@ -78,11 +78,11 @@ class SubmissionBody(_Body):
     text: str | None = None
     html: str | None = None
     headers: HeaderValues = ()
-    attachments: list[AttachmentBody] = []
+    attachments: list[AttachmentBody] | None = None
     in_reply_to: str | None = None
-    references: str | list[str] = []
-    tags: list[str] = []
-    metadata: dict[str, str] = {}
+    references: str | list[str] | None = None
+    tags: list[str] | None = None
+    metadata: dict[str, str] | None = None
     mail_class: Literal["code", "alert", "transactional", "bulk"] = Field("transactional", alias="class")
     uncertain_policy: Literal["retry", "wait", "ask"] | None = None
     send_at: str | None = Field(None, json_schema_extra={"format": "date-time"})
@@ -145,11 +145,10 @@ def read_submission(
         add_shape_problems(error, SubmissionBody, problems)
         problems.raise_any()
         raise
-    files = [_facts(attachment, uploads) for attachment in body.attachments] if body.attachments else []
-    for number, attachment in enumerate(body.attachments):
-        _check_source(attachment, number, uploads, problems)
-    for name in uploads.keys() - {attachment.upload for attachment in body.attachments}:
-        problems.add("upload-unused", name[:100], "no attachment names this part", "Name it in `upload`.")
+    sources = body.attachments or []
+    files = [_facts(source, uploads) for source in sources]
+    if sources or uploads:
+        _check_sources(sources, uploads, problems)
     key = body.idempotency_key if idempotency_key is None else idempotency_key
     if key != (body.idempotency_key or key):
         problems.add(
@@ -170,9 +169,9 @@ def read_submission(
         headers=_header_pairs(body.headers, problems) if body.headers else (),
         files=files,
         in_reply_to=body.in_reply_to,
-        references=body.references.split() if isinstance(body.references, str) else body.references,
-        tags=body.tags,
-        metadata=body.metadata,
+        references=body.references.split() if isinstance(body.references, str) else body.references or (),
+        tags=body.tags or (),
+        metadata=body.metadata or NO_METADATA,
         mail_class=body.mail_class,
         uncertain_policy=body.uncertain_policy,
         send_at=body.send_at,
@@ -180,7 +179,7 @@ def read_submission(
         idempotency_key=key,
         problems=problems,
     )
-    return submission, files, body.attachments
+    return submission, files, sources
 
 
 def read_as(model: type[_Model], value: object) -> _Model:
@@ -228,6 +227,15 @@ def _facts(body: AttachmentBody, uploads: Mapping[str, tuple[str, str]]) -> File
         content_id=body.content_id,
         disposition=Disposition(disposition),
     )
+
+
+def _check_sources(
+    sources: Sequence[AttachmentBody], uploads: Mapping[str, tuple[str, str]], problems: Problems
+) -> None:
+    for number, source in enumerate(sources):
+        _check_source(source, number, uploads, problems)
+    for name in uploads.keys() - {source.upload for source in sources}:
+        problems.add("upload-unused", name[:100], "no attachment names this part", "Name it in `upload`.")
 
 
 def _check_source(

@@ -52,7 +52,7 @@ MAX_PROBLEMS = 100
 MAX_YEAR = 2200
 """Later instants are slips of the pen, and adding a lifetime to year 9999 has no answer."""
 
-_NO_METADATA: Mapping[str, str] = {}
+NO_METADATA: Mapping[str, str] = {}
 _CLASSES: Mapping[str, MailClass] = {one.value: one for one in MailClass}
 _POLICIES: Mapping[str, UncertainPolicy] = {one.value: one for one in UncertainPolicy}
 _TYPES = mimetypes.MimeTypes()
@@ -106,7 +106,7 @@ def build_submission(  # noqa: PLR0913 - the fields of a submission
     in_reply_to: str | None = None,
     references: Sequence[str] = (),
     tags: Sequence[str] = (),
-    metadata: Mapping[str, str] = _NO_METADATA,
+    metadata: Mapping[str, str] = NO_METADATA,
     mail_class: str = "transactional",
     uncertain_policy: str | None = None,
     send_at: str | datetime | None = None,
@@ -140,7 +140,7 @@ def build_submission(  # noqa: PLR0913 - the fields of a submission
         in_reply_to=None if in_reply_to is None else _msg_id(in_reply_to, "in_reply_to", problems),
         references=_references(references, problems) if references else (),
         tags=_tags(tags, problems) if tags else (),
-        metadata=_metadata(metadata, problems) if metadata else _NO_METADATA,
+        metadata=_metadata(metadata, problems) if metadata else NO_METADATA,
         mail_class=_choice(_CLASSES, mail_class, "class", problems),
         uncertain_policy=None
         if uncertain_policy is None

@@ -32,6 +32,7 @@ SECURITY_HEADERS = {
 """On every answer the gate itself gives and every page: nothing is sniffed, embedded elsewhere or cached."""
 
 _CALLER = "postroom.caller"
+_MEDIA_TYPE = "postroom.media_type"
 
 
 def as_problem(error: Exception) -> Response:
@@ -73,6 +74,12 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
+def media_type_of(request: Request) -> str:
+    """Return the body's media type, in lower case without parameters."""
+    kind: str = request.scope[_MEDIA_TYPE]
+    return kind
+
+
 class Gate:
     """An ASGI application over a table of operations."""
 
@@ -99,7 +106,9 @@ class Gate:
             operation = self._find(scope)
             dialect = operation.dialect
             scope[_CALLER] = self._doorkeeper.admit(scope, needs=operation.needs, keyless=operation.keyless)
-            refuse_body(scope["headers"], max_body=operation.max_body, media_types=operation.media_types)
+            scope[_MEDIA_TYPE] = refuse_body(
+                scope["headers"], max_body=operation.max_body, media_types=operation.media_types
+            )
             response = await operation.endpoint(Request(scope, receive))
         except Exception as error:  # noqa: BLE001 - the supervision point of a request: every error is an answer
             response = dialect(error)

@@ -9,10 +9,8 @@ from postroom.errors import Problem, TooLargeError
 from postroom.web.problem import HttpError
 
 
-def refuse_body(
-    headers: Sequence[tuple[bytes, bytes]], *, max_body: int, media_types: frozenset[str]
-) -> None:
-    """Check a request's head.
+def refuse_body(headers: Sequence[tuple[bytes, bytes]], *, max_body: int, media_types: frozenset[str]) -> str:
+    """Check a request's head and return its media type, in lower case without parameters.
 
     Args:
         headers: Names in lower case.
@@ -40,13 +38,13 @@ def refuse_body(
             )
         if name == b"content-type":
             content_type = value
-    if media_types:
-        kind = content_type.partition(b";")[0].strip().lower().decode("latin-1")
-        if kind not in media_types:
-            known = " or ".join(sorted(media_types))
-            raise _unsupported(
-                "content-type", f"the body is {kind[:100]!r}, read is {known}", f"Send Content-Type: {known}."
-            )
+    kind = content_type.partition(b";")[0].strip().lower().decode("latin-1")
+    if media_types and kind not in media_types:
+        known = " or ".join(sorted(media_types))
+        raise _unsupported(
+            "content-type", f"the body is {kind[:100]!r}, read is {known}", f"Send Content-Type: {known}."
+        )
+    return kind
 
 
 def _unsupported(name: str, cause: str, fix: str) -> HttpError:

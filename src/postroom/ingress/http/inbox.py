@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from postroom.engine.service import Service
-from postroom.ingress.http.replies import json_reply, path_number
+from postroom.ingress.http.replies import JsonReply, path_number
 from postroom.schema import answers
 from postroom.schema.filters import read_captured_page
 from postroom.web.gate import SECURITY_HEADERS
@@ -33,13 +33,13 @@ class InboxDoors:
             "captured": [answers.captured(mail) for mail in mails],
             "next": mails[-1].number if len(mails) == limit else None,
         }
-        return json_reply(answer)
+        return JsonReply(answer)
 
     async def one(self, request: Request) -> Response:
         """Show one captured mail."""
         mail, source = await self._service.captured_source(path_number(request, "number"))
         source.close()
-        return json_reply({"mode": self._service.mode, **answers.captured(mail)})
+        return JsonReply({"mode": self._service.mode, **answers.captured(mail)})
 
     async def source(self, request: Request) -> Response:
         """Give the bytes as they would have gone over the wire, as a download no browser renders."""

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from postroom.engine.service import Receipt, Service
 from postroom.errors import ConflictError, InputError, Problem
-from postroom.ingress.http.replies import idempotency_header, json_reply, wait_preference
+from postroom.ingress.http.replies import JsonReply, idempotency_header, wait_preference
 from postroom.model.ids import TenantId
 from postroom.model.lifecycle import message_state
 from postroom.model.message import BlobRef, Submission
@@ -26,7 +26,7 @@ from postroom.schema.json_text import read_json
 from postroom.schema.submission import FileFacts, with_files
 from postroom.web.auth import Caller
 from postroom.web.budget import MIB, ByteBudget
-from postroom.web.gate import caller_of
+from postroom.web.gate import caller_of, media_type_of
 from postroom.web.problem import problem_of
 from postroom.web.uploads import WRITE_BATCH, Form, FormLimits, read_body, read_form
 
@@ -63,7 +63,7 @@ class MessageDoors:
         caller = caller_of(request)
         key = idempotency_header(request)
         with self._budget.hold() as hold:
-            if request.headers["content-type"][:10].lower() == "multipart/":
+            if media_type_of(request) == "multipart/form-data":
                 form = await read_form(
                     request,
                     stage=lambda: self._service.stage(caller.tenant),
@@ -108,7 +108,7 @@ class MessageDoors:
             "refused": len(results) - accepted,
             "messages": results,
         }
-        return json_reply(answer, 202 if accepted == len(results) else 207)
+        return JsonReply(answer, 202 if accepted == len(results) else 207)
 
     async def _item(self, value: object, caller: Caller, key: str | None) -> answers.Json:
         try:
@@ -171,13 +171,13 @@ class MessageDoors:
         wait_s = wait_preference(request)
         if wait_s is None:
             state = await self._state(receipt, caller)
-            return json_reply(
+            return JsonReply(
                 {"id": receipt.message_id, "mode": self._service.mode, "state": state}, 202, headers
             )
         headers["preference-applied"] = f"wait={wait_s}"
         view = await self._service.first_attempt(receipt.message_id, tenant=caller.tenant, wait_s=wait_s)
         shown = answers.message(view, self._service.mode, self._service.words)
-        return json_reply(shown, 202 if shown["open"] else 200, headers)
+        return JsonReply(shown, 202 if shown["open"] else 200, headers)
 
     async def _state(self, receipt: Receipt, caller: Caller) -> str:
         """Return the state to show: a new message is queued, a replayed one is where it is by now."""
@@ -191,13 +191,13 @@ class MessageDoors:
     async def view(self, request: Request) -> Response:
         """Show one message."""
         view = await self._service.view(request.path_params["id"], tenant=caller_of(request).tenant)
-        return json_reply(answers.message(view, self._service.mode, self._service.words))
+        return JsonReply(answers.message(view, self._service.mode, self._service.words))
 
     async def page(self, request: Request) -> Response:
         """Show one page of messages."""
         wanted = read_message_filter(request.query_params.multi_items(), tenant=caller_of(request).tenant)
         views = await self._service.list(wanted)
-        return json_reply(answers.page(views, self._service.mode, wanted.limit))
+        return JsonReply(answers.page(views, self._service.mode, wanted.limit))
 
     async def cancel(self, request: Request) -> Response:
         """Cancel what waits; a conflict shows the state of every recipient."""
@@ -208,7 +208,7 @@ class MessageDoors:
             view = await self._service.view(message_id, tenant=tenant)
             recipients = [{"address": one.address, "state": one.state} for one in view.recipients]
             return problem_of(error).as_response(recipients=recipients)
-        return json_reply(answers.message(view, self._service.mode, self._service.words))
+        return JsonReply(answers.message(view, self._service.mode, self._service.words))
 
 
 async def parsed(body: bytes) -> object:

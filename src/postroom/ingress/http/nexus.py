@@ -25,7 +25,7 @@ from postroom.errors import (
     UnknownOutcomeError,
 )
 from postroom.ingress.http.messages import parsed
-from postroom.ingress.http.replies import idempotency_header, json_reply
+from postroom.ingress.http.replies import JsonReply, idempotency_header
 from postroom.model.address import Mailbox
 from postroom.model.ids import TenantId
 from postroom.schema import nexus
@@ -183,4 +183,4 @@ class NexusDoors:
         body = {"code": answer.code, "message_id": message_id, "message": answer.message}
         if self._service.mode == "capture":
             body["mode"] = "capture"
-        return json_reply(body, status, headers)
+        return JsonReply(body, status, headers)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from postroom.engine.service import Service
 from postroom.errors import InputError, Problem
-from postroom.ingress.http.replies import json_reply
+from postroom.ingress.http.replies import JsonReply
 from postroom.model.lifecycle import RecipientState
 from postroom.schema import answers
 from postroom.schema.bodies import BackupBody, KeyBody, read_as
@@ -33,7 +33,7 @@ class OperatorDoors:
 
     async def alive(self, _request: Request) -> Response:
         """Say that the process answers."""
-        return json_reply({"status": "alive"})
+        return JsonReply({"status": "alive"})
 
     async def ready(self, _request: Request) -> Response:
         """Say whether new mail is taken; 503 with the reasons when it is not."""
@@ -45,8 +45,8 @@ class OperatorDoors:
             "problems": list(status.problems),
         }
         if status.ready:
-            return json_reply(answer)
-        return json_reply(answer, 503, {"retry-after": str(NOT_READY_RETRY_S)})
+            return JsonReply(answer)
+        return JsonReply(answer, 503, {"retry-after": str(NOT_READY_RETRY_S)})
 
     async def status(self, _request: Request) -> Response:
         """Show queue and transports."""
@@ -76,7 +76,7 @@ class OperatorDoors:
             "oldest_open_at": None if oldest is None else answers.instant(oldest),
             "transports": transports,
         }
-        return json_reply(answer)
+        return JsonReply(answer)
 
     async def create_key(self, request: Request) -> Response:
         """Create a key; its secret is in this answer and nowhere else."""
@@ -98,12 +98,12 @@ class OperatorDoors:
             senders=tuple(body.senders),
             networks=tuple(body.networks),
         )
-        return json_reply({"mode": self._service.mode, **answers.key(key), "key": secret}, 201)
+        return JsonReply({"mode": self._service.mode, **answers.key(key), "key": secret}, 201)
 
     async def keys(self, _request: Request) -> Response:
         """Show every key."""
         keys = await self._service.keys()
-        return json_reply({"mode": self._service.mode, "keys": [answers.key(key) for key in keys]})
+        return JsonReply({"mode": self._service.mode, "keys": [answers.key(key) for key in keys]})
 
     async def revoke_key(self, request: Request) -> Response:
         """Revoke a key by id or name."""
@@ -122,7 +122,7 @@ class OperatorDoors:
             )
             raise InputError([problem])
         await self._service.backup(path)
-        return json_reply({"mode": self._service.mode, "path": str(path)}, 201)
+        return JsonReply({"mode": self._service.mode, "path": str(path)}, 201)
 
     async def _json(self, request: Request) -> object:
         with self._budget.hold() as hold:

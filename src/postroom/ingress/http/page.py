@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from postroom.engine.service import Service, Status
 from postroom.ingress.http import markup
-from postroom.ingress.http.replies import json_reply
+from postroom.ingress.http.replies import JsonReply
 from postroom.ingress.http.settings import HttpSettings
 from postroom.web.gate import SECURITY_HEADERS, Operation
 
@@ -100,7 +100,7 @@ class PageDoors:
 
     async def openapi(self, _request: Request) -> Response:
         """Give the OpenAPI document."""
-        return json_reply(self.document, 200, SECURITY_HEADERS)
+        return JsonReply(self.document, 200, SECURITY_HEADERS)
 
 
 def _header(text: str, mode: str) -> str:

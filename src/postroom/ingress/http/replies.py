@@ -18,21 +18,32 @@ _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,6})\"?\s*(?=$|[,;])")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
-def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Answer with a JSON value."""
-    return Response(
-        _ENCODER.encode(value).encode("utf-8", "replace"),
-        status,
-        {"cache-control": "no-store", **(headers or {})},
-        "application/json",
-    )
+class JsonReply(Response):
+    """A JSON answer that is never cached; its head is written without the framework's detours."""
+
+    media_type = "application/json"
+
+    def __init__(self, value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        """Encode ``value``; header names in lower case."""
+        self.status_code = status
+        self.background = None
+        self.body = _ENCODER.encode(value).encode("utf-8", "replace")
+        self.raw_headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(self.body)),
+            (b"cache-control", b"no-store"),
+        ]
+        for name, text in headers.items() if headers else ():
+            if name != "cache-control":
+                self.raw_headers.append((name.encode("latin-1"), text.encode("latin-1")))
 
 
 def wait_preference(request: Request) -> int | None:
     """Return the seconds of ``Prefer: wait=N``, at most ``MAX_WAIT_S``; ``None`` without one."""
-    prefer = request.headers.get("prefer")
-    match = _WAIT.search(prefer) if prefer else None
-    return min(int(match[1]), MAX_WAIT_S) if match else None
+    for name, value in request.scope["headers"]:
+        if name == b"prefer" and (match := _WAIT.search(value.decode("latin-1"))):
+            return min(int(match[1]), MAX_WAIT_S)
+    return None
 
 
 def idempotency_header(request: Request) -> str | None:
