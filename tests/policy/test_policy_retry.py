@@ -11,7 +11,7 @@ from postroom.model.message import MailClass, UncertainPolicy
 from postroom.model.outcome import Action, OutcomeKind, Verdict
 from postroom.model.step import Step
 from postroom.model.view import TransportPause
-from postroom.policy.pausing import failures_before, longer, pause_s
+from postroom.policy.pausing import longer, pause_s
 from postroom.policy.retry import CLASS_RULES, ClassRules, delay_after, expiry, next_delay
 
 CODE = CLASS_RULES[MailClass.CODE]
@@ -104,17 +104,6 @@ def test_pauses_grow_with_failures_in_a_row(step: Step, floor_s: float, pauses: 
 def test_every_pause_is_finite(step: Step, failures: int, floor_s: float) -> None:
     """Any number of failures gives a pause between 15 seconds and the larger of an hour and the floor."""
     assert 15 <= pause_s(step, deferred(floor_s), failures=failures) <= max(3600, floor_s)
-
-
-def test_attempts_that_fail_together_are_one_failure() -> None:
-    """Only what fails after the pause, the probe, makes the row longer."""
-    until = datetime(2026, 1, 1, tzinfo=UTC)
-    pause = TransportPause(
-        transport="t", since=until, until=until, cause="", step="auth", text="", host="", failures=3
-    )
-    assert failures_before(None, now=until) == 0
-    assert failures_before(pause, now=until) == 3
-    assert failures_before(pause, now=until - timedelta(seconds=1)) == 2
 
 
 def test_a_short_pause_never_cuts_a_long_one() -> None:

@@ -4,8 +4,6 @@ A login is never hammered: providers lock accounts. A server that cannot be reac
 because most outages are short. The pause doubles with each failure in a row; a success ends the row.
 """
 
-from datetime import datetime
-
 from postroom.model.outcome import Verdict
 from postroom.model.step import TRANSPORT_STEPS, Step
 from postroom.model.view import TransportPause
@@ -33,17 +31,6 @@ def pause_s(step: Step, verdict: Verdict, *, failures: int) -> float:
     else:
         breaker_s = CONNECT_FIRST_S  # the server speaks with us: its rule's delay decides
     return max(breaker_s, verdict.min_delay_s)
-
-
-def failures_before(pause: TransportPause | None, *, now: datetime) -> int:
-    """Return the failures in a row before one that ends ``now``, for ``pause_s``.
-
-    Attempts that were under way together fail together: what ends while the transport is paused already
-    belongs to the failure that paused it.
-    """
-    if pause is None:
-        return 0
-    return pause.failures if now >= pause.until else max(pause.failures - 1, 0)
 
 
 def longer(one: TransportPause | None, other: TransportPause) -> TransportPause:

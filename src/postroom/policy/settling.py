@@ -14,7 +14,7 @@ A recipient whose next time lies after the expiry waits for the expiry: age ends
 here. An uncertain one never expires; past the expiry it stays for a person.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, assert_never
@@ -34,8 +34,6 @@ _FINAL = {
     OutcomeKind.CAPTURED: RecipientState.CAPTURED,
     OutcomeKind.REFUSED: RecipientState.REFUSED,
 }
-_THROTTLED_STEPS = frozenset({Step.DATA, Step.BODY, Step.BODY_END})
-"""A throttle here is the account's and slows the whole transport; at RCPT it may be one mailbox's."""
 
 
 class Line(Protocol):
@@ -76,9 +74,11 @@ class _Facts:
     """What every line of one attempt shares."""
 
     claimed: Claimed
+    transport: str
     rules: ClassRules
     now: datetime
     roll: float
+    failures: int
 
 
 def decide(
@@ -129,22 +129,43 @@ def decide(
         else:
             moves.append(Move(recipient=recipient, state=state, cause=verdict.cause))
     counts = bool(moves)
-    pause: TransportPause | None = None
+    pause = None
     if still_open:
-        facts = _Facts(claimed=claimed, rules=rules, now=now, roll=roll)
-        for line, verdict in still_open:
-            step, action = line.evidence.step, verdict.action
-            is_account = concerns_account(step, action)
-            if is_account or (action is Action.THROTTLE and step in _THROTTLED_STEPS):
-                met = _pause(transport, line.evidence, verdict, facts=facts, failures=failures)
-                pause = longer(pause, met)
-            counts = counts or not (is_account or action is Action.SPLIT_RECIPIENTS)
-            if (move := _open_move(line, verdict, facts, pause if is_account else None)) is not None:
-                moves.append(move)
+        facts = _Facts(
+            claimed=claimed, transport=transport, rules=rules, now=now, roll=roll, failures=failures
+        )
+        pause = _pause_of(still_open, facts)
+        moves += _open_moves(still_open, facts, pause)
+        counts = counts or any(_is_attempt(line, verdict) for line, verdict in still_open)
     settlement = Settlement(
         lease=claimed.lease, settled_at=now, results=tuple(results), moves=tuple(moves), counts=counts
     )
     return Decision(settlement=settlement, pause=pause)
+
+
+def _is_attempt(line: Line, verdict: Verdict) -> bool:
+    """Say whether a recipient that stays open had an attempt of its own: something was said about it."""
+    is_account = concerns_account(line.evidence.step, verdict.action)
+    return not is_account and verdict.action is not Action.SPLIT_RECIPIENTS
+
+
+def _pause_of(still_open: Iterable[tuple[Line, Verdict]], facts: _Facts) -> TransportPause | None:
+    """Return the longest pause that any of the recipients met."""
+    pause: TransportPause | None = None
+    for line, verdict in still_open:
+        step, action = line.evidence.step, verdict.action
+        if concerns_account(step, action) or _slows_transport(step, action):
+            pause = longer(pause, _pause(line.evidence, verdict, facts))
+    return pause
+
+
+def _open_moves(
+    still_open: Iterable[tuple[Line, Verdict]], facts: _Facts, pause: TransportPause | None
+) -> Iterator[Move]:
+    for line, verdict in still_open:
+        blame = pause if concerns_account(line.evidence.step, verdict.action) else None
+        if (move := _open_move(line, verdict, facts, blame)) is not None:
+            yield move
 
 
 def _open_move(line: Line, verdict: Verdict, facts: _Facts, pause: TransportPause | None) -> Move | None:
@@ -187,19 +208,22 @@ def _uncertain_due_at(line: Line, facts: _Facts) -> datetime | None:
     return due_at if due_at < message.expires_at else None
 
 
-def _pause(
-    transport: str, evidence: Evidence, verdict: Verdict, *, facts: _Facts, failures: int
-) -> TransportPause:
-    seconds = pause_s(evidence.step, verdict, failures=failures)
+def _slows_transport(step: Step, action: Action) -> bool:
+    """Say whether a throttle is the account's; at RCPT it may be one mailbox's."""
+    return action is Action.THROTTLE and step in {Step.DATA, Step.BODY, Step.BODY_END}
+
+
+def _pause(evidence: Evidence, verdict: Verdict, facts: _Facts) -> TransportPause:
+    seconds = pause_s(evidence.step, verdict, failures=facts.failures)
     return TransportPause(
-        transport=transport,
+        transport=facts.transport,
         since=facts.now,
         until=facts.now + timedelta(seconds=seconds),
         cause=verdict.cause,
         step=evidence.step,
         text=evidence_text(evidence),
         host=evidence.host,
-        failures=failures + 1,
+        failures=facts.failures + 1,
     )
 
 
