@@ -56,7 +56,8 @@ _ONE_LINE = frozenset({"list-unsubscribe", "list-unsubscribe-post"})
 _ATOMS = re.compile(rf"[{ATEXT}]+(?: [{ATEXT}]+)*\Z")
 """A phrase that needs no quotes."""
 _QUOTED_SPECIAL = re.compile(r'([\\"])')
-_WORDS = re.compile(r" *[^ ]+")
+_WORDS = re.compile(r" *+[^ ]++")
+"""A word with the blanks before it; linear only in text without blanks at its end."""
 _CONTENT_ID = re.compile(r"[!-;=?-~]{1,200}\Z")
 _MAX_SUBJECT_LINE = 998
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -208,15 +209,17 @@ def _text_tokens(text: str, room: int) -> list[str]:
     The span from the first word that is not plain to the last becomes encoded words; what is before and
     after stays plain. ``room`` is what is left of the first line.
     """
+    if text != text.strip(" "):
+        return [" " + word for word in encode_words(text, room)]
     tokens = _WORDS.findall(text)
     special = [
         number
         for number, word in enumerate(tokens)
         if not word.isascii() or len(word) > MAX_WORD or looks_encoded(word)
     ]
-    if not special and text == text.strip(" ") and not looks_encoded(text):
+    if not special and not looks_encoded(text):
         return [" " + tokens[0], *tokens[1:]]
-    if not special or "  " in text or text != text.strip(" "):
+    if not special or "  " in text:
         return [" " + word for word in encode_words(text, room)]
     first, last = special[0], special[-1]
     before, after = tokens[:first], tokens[last + 1 :]

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from postroom.errors import InvariantError
 from postroom.mime.rendered import DEFAULT_VARIANT, BlobSegment, RenderedMessage, Variant
 from postroom.model.address import Mailbox
-from postroom.model.message import Attachment, Content
+from postroom.model.message import Content
 
 _MAX_LINE = 998
 _MAX_NESTING = 3
@@ -38,6 +38,8 @@ _FILE_FIELDS = [b"Content-Type", b"Content-Disposition", b"Content-Transfer-Enco
 _IMAGE_FIELDS = [b"Content-Type", b"Content-Disposition", b"Content-ID", b"Content-Transfer-Encoding"]
 
 _Fields = list[tuple[bytes, bytes]]
+_Leaf = tuple[_Fields, bytes]
+"""A part that is no multipart: its fields and its body, of a file the name of its blob."""
 
 
 def check(rendered: RenderedMessage, content: Content, variant: Variant = DEFAULT_VARIANT) -> None:
@@ -59,18 +61,25 @@ def check(rendered: RenderedMessage, content: Content, variant: Variant = DEFAUL
         if [name for name, _ in tail] != _TEXT_FIELDS:
             raise InvariantError("the only part of a message has not the fields of a text")
         return
-    leaves: list[_Fields] = []
+    leaves: list[_Leaf] = []
     _walk(tail, whole.partition(b"\r\n\r\n")[2], leaves, 0)
     _check_leaves(leaves, content)
-    _check_blobs(rendered.segments, content.attachments)
 
 
 def _joined(segments: Sequence[bytes | BlobSegment]) -> bytes:
-    """Join what is in memory, as if every file were empty."""
-    memory = [segment for segment in segments if isinstance(segment, bytes)]
-    if not isinstance(segments[0], bytes) or not all(segment.endswith(b"\r\n") for segment in memory):
-        raise InvariantError("a segment that does not end with CR LF")
-    return memory[0] if len(memory) == 1 else b"".join(memory)
+    """Join the segments, a file as one line with the name of its blob."""
+    if len(segments) == 1 and isinstance(segments[0], bytes):
+        whole = segments[0]
+    else:
+        whole = b"".join(
+            [
+                segment if isinstance(segment, bytes) else segment.ref.sha256.encode() + b"\r\n"
+                for segment in segments
+            ]
+        )
+    if not whole.endswith(b"\r\n"):
+        raise InvariantError("a message that does not end with CR LF")
+    return whole
 
 
 def _check_lines(whole: bytes, breaks: int) -> None:
@@ -139,20 +148,20 @@ def _check_mailboxes(name: bytes, value: bytes, boxes: Sequence[Mailbox]) -> Non
         raise InvariantError(f"{name.decode()} holds other addresses than asked for")
 
 
-def _walk(fields: _Fields, body: bytes, leaves: list[_Fields], depth: int) -> None:
+def _walk(fields: _Fields, body: bytes, leaves: list[_Leaf], depth: int) -> None:
     """Collect the fields of every part that is no multipart, in order."""
     match = _BOUNDARY.match(fields[0][1]) if fields and fields[0][0] == b"Content-Type" else None
     if match is None:
-        leaves.append(fields)
+        leaves.append((fields, body))
         return
     if len(fields) != 1 or depth == _MAX_NESTING:
         raise InvariantError("a multipart with more fields, or nested deeper, than any we write")
-    first, *parts, end = (b"\r\n" + body).split(b"\r\n--" + match[1])
-    if first or end not in {b"--\r\n", b"--"}:
+    pieces = (b"\r\n" + body).split(b"\r\n--" + match[1])
+    if len(pieces) < 4:
+        raise InvariantError("a multipart with less than two parts")
+    if pieces[0] or pieces[-1] not in {b"--\r\n", b"--"}:
         raise InvariantError("a multipart with text before its first or after its last part")
-    if len(parts) < 2:
-        raise InvariantError("a multipart with a single part")
-    for part in parts:
+    for part in pieces[1:-1]:
         if not part.startswith(b"\r\n"):
             raise InvariantError("a boundary inside a line")
         # An empty body shares its blank line with the boundary that follows.
@@ -160,24 +169,21 @@ def _walk(fields: _Fields, body: bytes, leaves: list[_Fields], depth: int) -> No
         _walk(_fields(head.removesuffix(b"\r\n").splitlines()), inner, leaves, depth + 1)
 
 
-def _check_leaves(leaves: Iterable[_Fields], content: Content) -> None:
+def _check_leaves(leaves: Iterable[_Leaf], content: Content) -> None:
     """Require the texts first and then one part for each attachment, each with the fields of its kind."""
-    texts = files = images = 0
-    for fields in leaves:
+    texts = 0
+    files: list[tuple[str, bool]] = []
+    for fields, body in leaves:
         names = [name for name, _ in fields]
-        if names == _TEXT_FIELDS and not files + images:
+        if names == _TEXT_FIELDS and not files:
             texts += 1
-            continue
-        if names == _IMAGE_FIELDS:
-            images += 1
-        elif names == _FILE_FIELDS:
-            files += 1
+        elif names in (_FILE_FIELDS, _IMAGE_FIELDS):
+            _check_disposition(fields[1][1])
+            files.append((body.strip(b"\r\n").decode("ascii", "replace"), names == _IMAGE_FIELDS))
         else:
-            raise InvariantError(f"a part with the fields {b', '.join(names).decode('ascii', 'replace')}")
-        _check_disposition(fields[1][1])
-    with_id = sum(attachment.content_id is not None for attachment in content.attachments)
-    if (files, images) != (len(content.attachments) - with_id, with_id):
-        raise InvariantError("more or fewer file parts than attachments")
+            raise InvariantError(f"a part with the fields {_shown(b', '.join(names))}")
+    if sorted(files) != sorted((one.blob.sha256, one.content_id is not None) for one in content.attachments):
+        raise InvariantError("other files than the attachments")
     has_both = content.html is not None and bool(content.text) and not str(content.text).isspace()
     if texts not in ({2} if has_both else {1} if content.html is None else {1, 2}):
         raise InvariantError("more or fewer text parts than texts")
@@ -192,12 +198,6 @@ def _check_disposition(value: bytes) -> None:
         len(parameters) > 1 and any(b"*" not in parameter for parameter in parameters)
     ):
         raise InvariantError("a disposition with more than one file name")
-
-
-def _check_blobs(segments: Iterable[bytes | BlobSegment], attachments: Iterable[Attachment]) -> None:
-    written = sorted(segment.ref.sha256 for segment in segments if isinstance(segment, BlobSegment))
-    if written != sorted(attachment.blob.sha256 for attachment in attachments):
-        raise InvariantError("other files than the attachments")
 
 
 def _shown(name: bytes) -> str:

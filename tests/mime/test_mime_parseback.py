@@ -1,0 +1,164 @@
+"""Claims about the check that reads a message back before it is accepted."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from mime.messages import BlobFiles, box, content
+from postroom.errors import InvariantError
+from postroom.mime.parseback import check
+from postroom.mime.rendered import BlobSegment, RenderedMessage, Variant
+from postroom.mime.writer import render
+from postroom.model.message import Content, Disposition
+
+FILES = BlobFiles()
+SIMPLE = content(headers=(("X-Tag", "a"),), to=(box("Bob <bob@example.org>"), box("carol@example.org")))
+FULL = content(
+    html="<p>x",
+    attachments=(
+        FILES.attachment(
+            b"x", filename="l.png", content_type="image/png", content_id="l", disposition=Disposition.INLINE
+        ),
+        FILES.attachment(b"y", filename="\u53d1\u7968.pdf" * 20, content_type="application/pdf"),
+        FILES.attachment(b"", filename='a"; x="y.txt', content_type="text/plain"),
+    ),
+)
+
+
+def edited(message: Content, old: bytes, new: bytes, count: int = 1) -> RenderedMessage:
+    """Render, then replace bytes in memory as a faulty writer might have written them."""
+    rendered = render(message)
+    changed = tuple(
+        segment.replace(old, new, count) if isinstance(segment, bytes) else segment
+        for segment in rendered.segments
+    )
+    assert changed != rendered.segments
+    return replace(rendered, segments=changed)
+
+
+def test_what_the_writer_writes_passes() -> None:
+    """Messages of every shape and variant pass."""
+    for message in (
+        SIMPLE,
+        FULL,
+        content(to=()),
+        content(text=None, html="<p>x"),
+        content(html="<img>", text=None),
+    ):
+        check(render(message), message)
+        variant = Variant(subject_prefix="p ", from_=box("x@example.net"))
+        check(render(message, variant), message, variant)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"Subject: Hello\r\n", b"Subject: Hello\r\nBcc: x@evil.test\r\n"),
+        (b"Subject: Hello\r\n", b"Subject: Hello\r\nTo: x@evil.test\r\n"),
+        (b"Subject: Hello\r\n", b"Subject: Hello\r\n\r\n"),
+        (b"Subject: Hello\r\n", b""),
+        (b"Subject: Hello\r\n", b"Subject : Hello\r\n"),
+        (b"Subject: Hello\r\n", b"subject: Hello\r\n"),
+        (b"Subject: Hello\r\n", b"Subject Hello\r\n"),
+        (b"Hello\r\n", b"Hello\n"),
+        (b"Hello\r\n", b"Hello\r"),
+        (b"Hello\r\n", b"Hello\n\r"),
+        (b"Hello\r\n", b"He\rll\no\r\n"),
+        (b"Hello\r\n", b"Hello\0\r\n"),
+        (b"Hello Bob.\r\n", b"Hello Bob."),
+        (b"Hello Bob.", b"x" * 999),
+        (b"Hello Bob.", b"ok\r\n" + b"x" * 999),
+        (b"X-Tag: a\r\n", b"X-Tag: a\r\nX-More: b\r\n"),
+        (b"X-Tag: a\r\n", b""),
+        (b"X-Tag: a\r\n", b"X-Tag: a\r\nX-Tag: a\r\n"),
+        (b"From: Ann", b" From: Ann"),
+        (b"<bob@example.org>", b"<bob@example.org>, <eve@evil.test>"),
+        (b"<bob@example.org>", b"<eve@evil.test>"),
+        (b"<bob@example.org>", b"bob@example.org"),
+        (b"To: Bob", b"To: eve@evil.test, Bob"),
+        (b"To: Bob", b'To: "Bob'),
+        (b"To: Bob", b"To: a@b <c@d>, Bob"),
+        (b"To: Bob", b"To: group: Bob"),
+        (b"<bob@example.org>, carol@example.org", b"carol@example.org, Bob <bob@example.org>"),
+        (b"Content-Type: text/plain", b"Content-Type: text/html\r\nContent-Type: text/plain"),
+        (b"Content-Transfer-Encoding: 7bit\r\n", b""),
+        (b"Content-Type: text/plain; charset=utf-8\r\n", b""),
+        (b"MIME-Version: 1.0\r\n", b""),
+    ],
+)
+def test_a_faulty_header_stops_the_message(old: bytes, new: bytes) -> None:
+    """Any added, lost, doubled, renamed or split field, address or line end is found."""
+    with pytest.raises(InvariantError):
+        check(edited(SIMPLE, old, new), SIMPLE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"Content-ID: <l>\r\n", b""),
+        (b"Content-ID: <l>\r\n", b"Content-ID: <l>\r\nX-Injected: 1\r\n"),
+        (b'filename="l.png"', b'filename="l.png"; filename="evil.exe"'),
+        (b'filename="l.png"', b'name="l.png"'),
+        (b'filename="l.png"', b'filename="l.png"; x=y'),
+        (b'\r\n filename="l.png"', b""),
+        (b"Content-Disposition: inline;", b"Content-Disposition: form-data;"),
+        (b"Hello Bob.", b"Hello\r\n--=_6QzV9wTn3KcY8mRb.a\r\nContent-Type: text/plain\r\n\r\nBob."),
+        (b"Hello Bob.", b"Hello\r\n--=_6QzV9wTn3KcY8mRb.m\r\n\r\nBob."),
+        (b"--=_6QzV9wTn3KcY8mRb.a--\r\n", b""),
+        (b"--=_6QzV9wTn3KcY8mRb.m--\r\n", b"--=_6QzV9wTn3KcY8mRb.m--\r\nepilogue\r\n"),
+        (b"\r\n\r\n--=_6QzV9wTn3KcY8mRb.m\r\n", b"\r\n\r\npreamble\r\n--=_6QzV9wTn3KcY8mRb.m\r\n"),
+        (b"Content-Type: text/html; charset=utf-8\r\n", b""),
+        (b'boundary="=_6QzV9wTn3KcY8mRb.m"', b'boundary="=_other"'),
+        (b"--=_6QzV9wTn3KcY8mRb.m\r\n", b"--=_6QzV9wTn3KcY8mRb.m x\r\n"),
+    ],
+)
+def test_a_faulty_part_stops_the_message(old: bytes, new: bytes) -> None:
+    """Any added, lost or renamed part, boundary, part field or file name is found."""
+    with pytest.raises(InvariantError):
+        check(edited(FULL, old, new), FULL)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda segments: segments[:1] + segments[2:],
+        lambda segments: (segments[0], BlobSegment(FULL.attachments[1].blob), *segments[2:]),
+        lambda segments: segments[1:],
+        lambda segments: (segments[0][:-2], *segments[1:]),
+    ],
+)
+def test_other_files_stop_the_message(
+    change: Callable[[tuple[bytes | BlobSegment, ...]], tuple[bytes | BlobSegment, ...]],
+) -> None:
+    """A lost, doubled or misplaced file is found."""
+    rendered = render(FULL)
+    with pytest.raises(InvariantError):
+        check(replace(rendered, segments=change(rendered.segments)), FULL)
+
+
+def test_another_content_or_variant_does_not_pass() -> None:
+    """A rendering passes for its own content and variant only."""
+    for message in (
+        replace(SIMPLE, cc=(box("x@example.org"),)),
+        replace(SIMPLE, to=SIMPLE.to[:1]),
+        replace(SIMPLE, in_reply_to="a@b"),
+        replace(SIMPLE, html="<p>x"),
+        replace(SIMPLE, from_=box("x@example.org")),
+        replace(SIMPLE, sender=box("x@example.org")),
+    ):
+        with pytest.raises(InvariantError):
+            check(render(SIMPLE), message)
+    with pytest.raises(InvariantError):
+        check(render(SIMPLE), SIMPLE, Variant(from_=box("x@example.org")))
+
+
+def test_large_messages_are_checked_in_a_moment() -> None:
+    """Two megabytes of short lines and a thousand recipients are checked in linear time."""
+    boxes = tuple(box(f'"Example, {n}" <user.{n}@mail.example.com>') for n in range(1000))
+    message = content(text="a\n" * 1_000_000, html="<p>\n" * 500_000, to=boxes)
+    rendered = render(message)
+    started = time.perf_counter()
+    check(rendered, message)
+    assert time.perf_counter() - started < 2
