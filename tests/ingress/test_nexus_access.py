@@ -57,7 +57,7 @@ def test_web_pages_and_proxies_need_a_key(headers: dict[str, str], reason: str) 
     assert answer.headers["www-authenticate"].startswith("Bearer")
     assert answer.code == "410"
     assert answer.json["message_id"] == ""
-    assert answer.json["message"].startswith("[Error] parameter invalid. authorization: ")
+    assert answer.json["message"].startswith("[Error] parameter invalid. - authorization: ")
     assert reason in answer.json["message"]
     assert service.submissions == []
 

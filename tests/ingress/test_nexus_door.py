@@ -233,7 +233,7 @@ def test_refusals(service: ScriptedService, members: dict[str, Any], code: str, 
     assert answer.status == 200
     assert answer.code == code
     assert answer.json["message_id"] == ""
-    assert answer.json["message"].startswith(f"{TEXTS[Code(code)]} ")
+    assert answer.json["message"].startswith(f"{TEXTS[Code(code)]} - ")
     assert f" {named}" in answer.json["message"]
     assert service.submissions == []
 
@@ -329,19 +329,19 @@ def test_bad_file_names(service: ScriptedService) -> None:
         (RecipientState.QUEUED, "200", "not sent yet: "),
         (RecipientState.DEFERRED, "200", "not sent yet: "),
         (RecipientState.UNCERTAIN, "200", "not sent yet: "),
-        (RecipientState.REFUSED, "500", "[Error] Server "),
-        (RecipientState.EXPIRED, "500", "[Error] Server "),
+        (RecipientState.REFUSED, "500", "[Error] Server - "),
+        (RecipientState.EXPIRED, "500", "[Error] Server - "),
     ],
 )
 def test_outcomes(service: ScriptedService, state: RecipientState, code: str, start: str) -> None:
     """Both routes answer every outcome alike; a stored message shows its id whatever became of it."""
-    service.after_attempt = view_of(recipient(state=state, cause="c-1", text="450 later"))
+    service.after_attempt = view_of(recipient(state=state, cause="c-1", text="later"))
     for answer in (post_json(service), post_form(service)):
         assert (answer.status, answer.code) == (200, code)
         assert answer.json["message_id"] == MESSAGE_ID
         assert answer.json["message"].startswith(start)
         if state not in (RecipientState.ACCEPTED, RecipientState.CAPTURED):
-            assert "[450 later]. Meaning of c-1. Remedy for c-1." in answer.json["message"]
+            assert "[550 later]. Meaning of c-1. Remedy for c-1." in answer.json["message"]
     assert service.waits == [10.0, 10.0]
 
 

@@ -190,7 +190,7 @@ def test_all_problems_at_once() -> None:
     """One answer names every member that is wrong, after the document's own words."""
     _, problems = read_call({"to": "", "cc": 1, "use_html": "?"})
     answer = refusal(problems)
-    assert answer.message.startswith("[Error] parameter invalid.(to) to: missing or empty.")
+    assert answer.message.startswith("[Error] parameter invalid.(to) - to: missing or empty.")
     assert {"to", "cc", "subject", "use_html"} == {problem.field for problem in problems}
     assert all(f" {name}: " in answer.message for name in ("to", "cc", "subject", "use_html"))
 
@@ -213,7 +213,7 @@ def test_code_of_intake_problems(field: str, code: str, expected: Code) -> None:
     """Problems the shared checks find get the table's code, and their fields the document's names."""
     answer = refusal([Problem(code=code, field=field, cause="cause", fix="Fix.")])
     assert expected == answer.code
-    assert answer.message.startswith(f"{TEXTS[expected]} ")
+    assert answer.message.startswith(f"{TEXTS[expected]} - ")
     assert "html:" not in answer.message
     assert "in_reply_to" not in answer.message
 
@@ -296,11 +296,11 @@ S = RecipientState
         ((S.ACCEPTED, S.DEFERRED), Code.SENT, "not sent to all: r1@example.com deferred"),
         ((S.ACCEPTED, S.REFUSED), Code.SENT, "not sent to all: r1@example.com refused"),
         ((S.REFUSED, S.DEFERRED), Code.SENT, "not sent to all: r0@example.com refused"),
-        ((S.REFUSED,), Code.SERVER, "[Error] Server r0@example.com refused"),
-        ((S.REFUSED, S.EXPIRED), Code.SERVER, "[Error] Server r0@example.com refused"),
-        ((S.SUPPRESSED,), Code.SERVER, "[Error] Server r0@example.com suppressed"),
-        ((S.CANCELLED,), Code.SERVER, "[Error] Server r0@example.com cancelled"),
-        ((S.BOUNCED,), Code.SERVER, "[Error] Server r0@example.com bounced"),
+        ((S.REFUSED,), Code.SERVER, "[Error] Server - r0@example.com refused"),
+        ((S.REFUSED, S.EXPIRED), Code.SERVER, "[Error] Server - r0@example.com refused"),
+        ((S.SUPPRESSED,), Code.SERVER, "[Error] Server - r0@example.com suppressed"),
+        ((S.CANCELLED,), Code.SERVER, "[Error] Server - r0@example.com cancelled"),
+        ((S.BOUNCED,), Code.SERVER, "[Error] Server - r0@example.com bounced"),
     ],
 )
 def test_outcomes(states: tuple[RecipientState, ...], code: Code, start: str) -> None:
@@ -320,10 +320,10 @@ def test_500_means_it_may_be_repeated(states: list[RecipientState]) -> None:
 
 def test_outcome_says_cause_reply_meaning_and_remedy() -> None:
     """``message`` carries the cause, the server's own words, what they mean and what to do, once each."""
-    refused = recipient(0, S.REFUSED, cause="mailbox-unknown", text="550 5.1.1 no such user")
+    refused = recipient(0, S.REFUSED, cause="mailbox-unknown", text="5.1.1 no such user")
     answer = outcome(view_of(refused, replace(refused, number=1, address="r1@example.com")), words)
     assert answer.message == (
-        "[Error] Server r0@example.com, r1@example.com refused (mailbox-unknown) [550 5.1.1 no such user]."
+        "[Error] Server - r0@example.com, r1@example.com refused (mailbox-unknown) [550 5.1.1 no such user]."
         " Meaning of mailbox-unknown. Remedy for mailbox-unknown."
     )
 

@@ -167,8 +167,13 @@ def test_reply_and_blind_copy(running: tuple[NextServer, int]) -> None:
 @pytest.mark.parametrize(
     ("to", "code", "start", "said"),
     [
-        ("refused@example.com", "500", "[Error] Server refused@example.com refused", "5.1.1 there is nobody"),
-        ("later@example.com", "200", "not sent yet: later@example.com deferred", "4.2.0 greylisted"),
+        (
+            "refused@example.com",
+            "500",
+            "[Error] Server - refused@example.com refused",
+            "[550 5.1.1 there is nobody",
+        ),
+        ("later@example.com", "200", "not sent yet: later@example.com deferred", "[450 4.2.0 greylisted"),
         ("ok@example.com,refused@example.com", "200", "not sent to all: refused@example.com", "5.1.1"),
     ],
 )

@@ -189,7 +189,8 @@ def test_curl_sees_a_refusal(service: ScriptedService, port: int) -> None:
     assert answer["code"] == "500"
     assert answer["message_id"] == MESSAGE_ID
     assert (
-        "[5.1.1 no such user]. Meaning of mailbox-unknown. Remedy for mailbox-unknown." in answer["message"]
+        "[550 5.1.1 no such user]. Meaning of mailbox-unknown. Remedy for mailbox-unknown."
+        in answer["message"]
     )
 
 

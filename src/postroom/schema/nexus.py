@@ -328,12 +328,12 @@ def refusal(problems: Sequence[Problem]) -> Answer:
     told = in_dialect(problems)
     lines = [f"{problem.field}: {problem.cause}. {problem.fix}" for problem in told]
     code = code_for(told)
-    return Answer(code=code, message=f"{TEXTS[code]} {' '.join(lines)}")
+    return Answer(code=code, message=f"{TEXTS[code]} - {' '.join(lines)}")
 
 
 def server_fault(cause: str) -> Answer:
     """Answer code 500 with the cause."""
-    return Answer(code=Code.SERVER, message=f"{TEXTS[Code.SERVER]} {cause}")
+    return Answer(code=Code.SERVER, message=f"{TEXTS[Code.SERVER]} - {cause}")
 
 
 def stored() -> Answer:
@@ -377,8 +377,7 @@ def _told(recipients: Sequence[RecipientView], words: Callable[[str], Wording]) 
     groups: dict[tuple[str, str, str], list[str]] = {}
     for one in recipients:
         state = "outcome unknown" if one.state is RecipientState.UNCERTAIN else one.state.value
-        said = one.attempts[-1].text if one.attempts else ""
-        groups.setdefault((state, one.cause, said), []).append(one.address)
+        groups.setdefault((state, one.cause, _said(one)), []).append(one.address)
     lines = []
     for (state, cause, said), addresses in groups.items():
         shown = ", ".join(addresses[:_MAX_NAMED])
@@ -391,3 +390,11 @@ def _told(recipients: Sequence[RecipientView], words: Callable[[str], Wording]) 
             " ".join(part for part in (line, meant.meaning, meant.remedy) if part) if meant else line
         )
     return " ".join(lines)
+
+
+def _said(one: RecipientView) -> str:
+    """Return the last reply with its code, or the local finding where there was no reply."""
+    if not one.attempts:
+        return ""
+    last = one.attempts[-1]
+    return last.text if last.code is None else f"{last.code} {last.text}"
