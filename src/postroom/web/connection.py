@@ -245,6 +245,8 @@ class Connection(HttpToolsProtocol):
             if now > self._linger_until:
                 self.transport.abort()
             return
+        if self.transport.is_closing():
+            return
         if self._head_since is not None and now - self._head_since > limits.head_s:
             self._refuse(408, "head-too-slow", f"the head was not complete after {limits.head_s:.0f} seconds")
             self.send_400_response("")
