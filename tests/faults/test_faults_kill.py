@@ -3,6 +3,7 @@
 The ledger is outside the process: the driver notes every acknowledged id, the sink every copy.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -36,26 +37,31 @@ class Driver:
     def run(self, port: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-        while not self.stop.is_set():
-            with self._lock:
-                self._number += 1
-                recipient = f"rcpt{self._number}@example.net"
-            body = {
-                "from": "app@example.com",
-                "to": recipient,
-                "subject": "kill test",
-                "text": "x" * 500,
-                "class": "alert",
-            }
-            try:
-                connection.request("POST", "/v1/messages", json.dumps(body), headers)
-                answer = connection.getresponse()
-                content = json.loads(answer.read())
-            except (OSError, http.client.HTTPException, ValueError):
-                return
-            assert answer.status == 202, content
-            with self._lock:
-                self.acknowledged[content["id"]] = recipient
+        with contextlib.closing(connection):
+            while not self.stop.is_set() and self._hand_in(connection, headers):
+                pass
+
+    def _hand_in(self, connection: http.client.HTTPConnection, headers: dict[str, str]) -> bool:
+        with self._lock:
+            self._number += 1
+            recipient = f"rcpt{self._number}@example.net"
+        body = {
+            "from": "app@example.com",
+            "to": recipient,
+            "subject": "kill test",
+            "text": "x" * 500,
+            "class": "alert",
+        }
+        try:
+            connection.request("POST", "/v1/messages", json.dumps(body), headers)
+            answer = connection.getresponse()
+            content = json.loads(answer.read())
+        except (OSError, http.client.HTTPException, ValueError):
+            return False
+        assert answer.status == 202, content
+        with self._lock:
+            self.acknowledged[content["id"]] = recipient
+        return True
 
 
 def _one_life(server: PostroomProcess, driver: Driver, seconds: float) -> None:

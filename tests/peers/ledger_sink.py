@@ -26,7 +26,12 @@ class _Session(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._sink.open.add(transport)
         self._transport.write(b"220 sink.example.net ESMTP\r\n")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._sink.open.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -79,6 +84,7 @@ class LedgerSink:
         self.bodies: dict[str, bytes] = {}
         self.keep_bodies = False
         self.arrived = threading.Condition()
+        self.open: set[asyncio.Transport] = set()
         self.port = 0
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger sink", daemon=True)
@@ -108,6 +114,8 @@ class LedgerSink:
         self._ready.set()
         self._loop.run_forever()
         self._server.close()
+        for transport in tuple(self.open):
+            transport.abort()
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
