@@ -104,7 +104,8 @@ def serve(
         tls_cert=tls_cert,
         tls_key=tls_key,
     )
-    raise typer.Exit(wiring().run_server(settings_of(flags), _announce))
+    settings = settings_of(flags)
+    raise typer.Exit(wiring().run_server(settings, _announce))
 
 
 def _announce(started: "Started") -> None:
@@ -175,7 +176,8 @@ def backup(
     except CliError as error:
         if error.exit_code is not Exit.UNREACHABLE:
             raise
-        wiring().backup_offline(settings_of(flags), target)
+        settings = settings_of(flags)
+        wiring().backup_offline(settings, target)
     if json:
         say_json({"path": str(target)})
     else:

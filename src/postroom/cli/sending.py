@@ -172,7 +172,8 @@ def _send_directly(
 ) -> Mapping[str, Any]:
     from postroom.cli.wiring import wiring
 
-    return wiring().send_direct(settings_of(flags), body, files, wait_s=wait_s)
+    settings = settings_of(flags)
+    return wiring().send_direct(settings, body, files, wait_s=wait_s)
 
 
 def _post(

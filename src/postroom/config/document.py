@@ -249,10 +249,10 @@ class RetentionSection(Section):
 class DiskSection(Section):
     """When intake stops before the disk is full."""
 
-    reserve: Size = 1024 * MIB
-    """Intake stops when less than this is free, or less than 5 % of the volume where that is smaller."""
-    ballast: Size = 64 * MIB
-    """A file given up in an emergency; 1 % of the volume where that is smaller."""
+    reserve: Size | None = None
+    """Intake stops when less than this is free; else the smaller of 5 % of the volume and 1 GiB."""
+    ballast: Size | None = None
+    """A file given up in an emergency; else the smaller of 64 MiB and 1 % of the volume."""
 
 
 class NexusSection(Section):

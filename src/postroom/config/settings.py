@@ -88,10 +88,10 @@ class DoorLimits:
 class DiskSettings:
     """When intake stops before the disk is full; bytes."""
 
-    reserve: int = 1024 * MIB
-    """At most 5 % of the volume."""
-    ballast: int = 64 * MIB
-    """At most 1 % of the volume."""
+    reserve: int | None = None
+    """``None``: the smaller of 5 % of the volume and 1 GiB."""
+    ballast: int | None = None
+    """``None``: the smaller of 64 MiB and 1 % of the volume."""
 
 
 class NexusAnswer(StrEnum):
