@@ -1,17 +1,14 @@
 """The Nexus dialect as values: members in, codes and messages out."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingress.nexus_doors import recipient, view_of
 from postroom.errors import Problem
-from postroom.model.ids import DEFAULT_TENANT, MessageId
 from postroom.model.lifecycle import RecipientState
-from postroom.model.message import Door, MailClass
-from postroom.model.view import AttemptView, MessageView, RecipientView
 from postroom.schema.nexus import (
     TEXTS,
     Call,
@@ -24,7 +21,6 @@ from postroom.schema.nexus import (
     unquoted,
 )
 
-NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 GOOD: dict[str, object] = {"to": "<a@example.com>", "subject": "제목"}
 
 
@@ -226,47 +222,6 @@ def test_code_for_own_fault_yields_to_the_callers() -> None:
 
 
 # --------------------------------------------------------------------------- outcomes
-
-
-def recipient(number: int, state: RecipientState, *, cause: str = "", text: str = "") -> RecipientView:
-    attempt = AttemptView(
-        at=NOW,
-        transport="main",
-        step="rcpt",
-        code=550,
-        enhanced=None,
-        text=text,
-        outcome="refused",
-        duration_ms=3,
-        cause=cause,
-        host="mx.example.net",
-    )
-    return RecipientView(
-        number=number,
-        address=f"r{number}@example.com",
-        state=state,
-        cause=cause,
-        due_at=None,
-        attempts=(attempt,) if text else (),
-    )
-
-
-def view_of(*recipients: RecipientView) -> MessageView:
-    return MessageView(
-        id=MessageId("20261121120000.22aaaaaaaaaaaaaaaaaaaa"),
-        tenant=DEFAULT_TENANT,
-        door=Door.NEXUS,
-        mail_class=MailClass.TRANSACTIONAL,
-        transport="main",
-        created_at=NOW,
-        expires_at=NOW,
-        next_attempt_at=None,
-        sender="postroom@example.com",
-        subject="s",
-        tags=(),
-        metadata={},
-        recipients=recipients,
-    )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Protocol, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 from postroom.engine.limits import MessageLimits
 from postroom.errors import Problem
@@ -23,6 +23,7 @@ from postroom.model.ids import TenantId
 from postroom.model.lifecycle import OPEN_STATES, RecipientState
 from postroom.model.message import Door, Submission
 from postroom.model.view import MessageView, RecipientView
+from postroom.schema.answers import Wording
 from postroom.schema.submission import FileFacts, Problems, build_submission
 
 
@@ -112,20 +113,6 @@ class Call:
     body: str
     is_html: bool
     reply_id: str | None
-
-
-class Wording(Protocol):
-    """Meaning and remedy of a cause, in the shape of ``engine.service.Words``."""
-
-    @property
-    def meaning(self) -> str:
-        """What the cause means."""
-        ...
-
-    @property
-    def remedy(self) -> str:
-        """What to do about it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
