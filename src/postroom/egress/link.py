@@ -36,6 +36,7 @@ class Link:
         "_seconds",
         "_waited_for",
         "connection",
+        "has_idled",
         "is_committing",
         "messages",
         "opened_at",
@@ -51,6 +52,8 @@ class Link:
         self.opened_at = clock.monotonic()
         self.messages = 0
         """Messages begun on it."""
+        self.has_idled = False
+        """It has waited for work: the server may have closed it meanwhile."""
         self.is_committing = False
         """Between the question whether the dot may be sent and the dot."""
         self._clock = clock

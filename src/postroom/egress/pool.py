@@ -185,7 +185,7 @@ class Pool:
 
     async def _begin_next(self, link: Link) -> bool:
         """Begin the next attempt, waiting for one if need be; ``False``: the connection is not needed."""
-        while self._has_room(link) and not (link.messages and link.is_stale):
+        while self._has_room(link) and not (link.has_idled and link.is_stale):
             if (job := self._take()) is not None:
                 self._begin(link, job)
                 return True
@@ -198,6 +198,7 @@ class Pool:
     async def _wait(self, link: Link) -> bool:
         """Wait for work as long as a connection may idle; say whether there may be some."""
         age = self._clock.monotonic() - link.opened_at
+        link.has_idled = True
         waiting = asyncio.get_running_loop().create_future()
         self._idle.append(waiting)
         try:

@@ -20,6 +20,7 @@ FINAL_DOT = b".\r\n"
 MAX_AUTH_LINE = 12288
 """Octets of an AUTH line with its initial response, RFC 4954 section 4."""
 
+_UNSAFE_IN_PATH = re.compile(rb"[\x00-\x20<>\x7f]")
 _UNSAFE = re.compile(rb"[\x00-\x1f\x7f]")
 
 
@@ -42,12 +43,12 @@ def mail(path: Address, *, size: int | None, eight_bit: bool, smtputf8: bool) ->
         command += b" BODY=8BITMIME"
     if smtputf8:
         command += b" SMTPUTF8"
-    return _line(command)
+    return command + b"\r\n"
 
 
 def rcpt(path: Address, *, smtputf8: bool) -> bytes:
     """Name a recipient. Raises InvariantError."""
-    return _line(b"RCPT TO:<" + _path(path, smtputf8=smtputf8) + b">")
+    return b"RCPT TO:<" + _path(path, smtputf8=smtputf8) + b">\r\n"
 
 
 def auth(mechanism: str, initial: bytes | None) -> bytes:
@@ -66,12 +67,12 @@ def auth_response(response: bytes) -> bytes:
 
 
 def _path(path: Address, *, smtputf8: bool) -> bytes:
-    spec = path.local + "@" + path.domain
     if not smtputf8 and not path.local.isascii():
         raise InvariantError("a non-ascii address in a command without SMTPUTF8")
-    if "<" in spec or ">" in spec or " " in spec:
-        raise InvariantError("an address with a blank or an angle bracket in a command")
-    return spec.encode()
+    spec = f"{path.local}@{path.domain}".encode()
+    if _UNSAFE_IN_PATH.search(spec):
+        raise InvariantError("a control character, a blank or an angle bracket in an address")
+    return spec
 
 
 def _ascii(text: str) -> bytes:

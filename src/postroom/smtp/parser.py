@@ -24,6 +24,9 @@ MAX_LINE = 4096
 
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?\Z", re.DOTALL)
 """RFC 5321 section 4.2 Reply-line; a code without a text is allowed there too."""
+_MAX_KNOWN = 32
+"""Different one-line replies of a session that are remembered whole: those to MAIL, RCPT and DATA are the
+same for every message."""
 _CODES = {b"%d" % code: code for code in range(200, 600)}
 
 
@@ -47,6 +50,7 @@ class ReplyParser:
         self._lines: list[str] = []
         self._raw: list[bytes] = []
         self._malformed: Malformed | None = None
+        self._known: dict[bytes, Reply] = {}
 
     @property
     def has_bytes(self) -> bool:
@@ -69,7 +73,8 @@ class ReplyParser:
                 return None
             raw = self._buffer[self._at : end + 1]
             self._at = end + 1
-            if (reply := self._take_line(raw)) is not None:
+            reply: Reply | Malformed | None = self._known.get(raw) if not self._lines else None
+            if reply is not None or (reply := self._take_line(raw)) is not None:
                 return reply
         return self._malformed
 
@@ -85,7 +90,10 @@ class ReplyParser:
         decoded = self._decode(text)
         if mark != b"-":
             if not self._lines:
-                return Reply(_CODES[code], (decoded,), raw)
+                reply = Reply(_CODES[code], (decoded,), raw)
+                if len(self._known) < _MAX_KNOWN:
+                    self._known[raw] = reply
+                return reply
             reply = Reply(_CODES[code], (*self._lines, decoded), b"".join((*self._raw, raw)))
             self._lines, self._raw = [], []
             return reply

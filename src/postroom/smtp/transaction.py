@@ -107,9 +107,10 @@ class Transaction(Generic[Key]):
         if foreign and not can_utf8:
             self._lacks(foreign, "the server offers no SMTPUTF8", "smtputf8-needed")
         smtputf8 = self._smtputf8 or (bool(foreign) and can_utf8)
-        asked = [number for number, result in enumerate(self.results) if result is None]
-        self._asked = asked[: extensions.max_recipients]
-        if not asked:
+        self._asked = [number for number, told in enumerate(self.results) if told is None]
+        if extensions.max_recipients is not None:
+            del self._asked[extensions.max_recipients :]
+        if not self._asked:
             return None
         if reset:
             self.commands.append((Step.RSET, commands.RSET))
