@@ -1,7 +1,9 @@
-"""Where Postroom's time goes: its process sampled by py-spy while the closed loop runs.
+"""Where Postroom's time goes: CPU by thread, then its process sampled by py-spy, while the closed loop runs.
 
 py-spy is not one of the project's tools: ``pip install py-spy`` brings it into the environment, else uv
-fetches it for the run. It looks from outside, so the process runs as it always does.
+fetches it for the run. It looks from outside and stops nothing, so the process runs nearly as it always does.
+Samples are of the thread that holds the interpreter's lock; what SQLite and the kernel do without it shows in
+the threads' CPU time only.
 """
 
 import os
@@ -13,7 +15,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from bench import load
+from bench import load, usage
 from bench.postroom import Server, serving
 from bench.sink import wait_for
 from bench.work import CONNECTIONS_IN, Work, json_body
@@ -32,13 +34,23 @@ def sample(work: Work, results: Path) -> str:
     with sink.running() as target, serving(work, target.port) as server:
         body = json_body()
         load.closed_loop(server.target, body, count=work.warm_up, connections=CONNECTIONS_IN)
+        wait_for(target, work.warm_up)
+        before = usage.thread_cpu_us(server.pid)
+        load.closed_loop(server.target, body, count=work.messages, connections=CONNECTIONS_IN)
+        wait_for(target, work.warm_up + work.messages)
+        used = usage.thread_cpu_us(server.pid)
         sampler = _start(server, raw)
         time.sleep(ATTACH_S)
         load.closed_loop(server.target, body, count=work.messages, connections=CONNECTIONS_IN)
-        wait_for(target, work.warm_up + work.messages)
+        wait_for(target, work.warm_up + 2 * work.messages)
         sampler.send_signal(signal.SIGINT)
         sampler.wait(timeout=60)
-    return f"{tables(raw.read_text(encoding='utf-8'))}\nstacks (for a flame graph) are in {raw}"
+    lines = ["CPU microseconds a message, by thread"]
+    for thread, total in sorted(used.items()):
+        name = "event loop" if thread == server.pid else f"thread {thread}"
+        lines.append(f"{(total - before.get(thread, 0.0)) / work.messages:8.1f}  {name}")
+    shares = tables(raw.read_text(encoding="utf-8"))
+    return "\n".join([*lines, "", shares, f"stacks (for a flame graph) are in {raw}"])
 
 
 def tables(folded: str) -> str:
@@ -70,6 +82,15 @@ def _start(server: Server, raw: Path) -> subprocess.Popen[bytes]:
     places = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
     program = shutil.which("py-spy", path=places)
     command = [program] if program else ["uv", "tool", "run", "py-spy"]
-    command += ["record", "--pid", str(server.pid), "--rate", str(SAMPLES_S), "--threads", "--format", "raw"]
-    command += ["--duration", "unlimited", "--output", str(raw)]
+    command += [
+        "record",
+        "--pid",
+        str(server.pid),
+        "--rate",
+        str(SAMPLES_S),
+        "--gil",
+        "--threads",
+        "--nonblocking",
+    ]
+    command += ["--format", "raw", "--duration", "unlimited", "--output", str(raw)]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

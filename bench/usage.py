@@ -38,6 +38,16 @@ def cpu_us(root: int) -> float:
     return total * TICK_US
 
 
+def thread_cpu_us(pid: int) -> dict[int, float]:
+    """Return the microseconds of CPU each living thread of one process has used so far, by thread id."""
+    used = {}
+    for entry in (_PROC / f"{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            text = (entry / "schedstat").read_text(encoding="ascii")
+            used[int(entry.name)] = int(text.split()[0]) / 1000
+    return used
+
+
 def pss_mb(root: int) -> float:
     """Return the memory of the tree now, shared pages counted once, in megabytes."""
     total = 0
