@@ -40,6 +40,7 @@ from postroom.model.secret import Secret
 from postroom.model.transport import TransportKind, TransportSpec, redacted_url
 from postroom.policy.retry import CLASS_RULES, ClassRules
 from postroom.ports import Blobs, Captures, Transport
+from postroom.providers import replies
 from postroom.spool.settings import SpoolSettings
 from postroom.spool.sqlite.opening import SqliteStore, open_sqlite
 from postroom.telemetry import configure_logging, logger
@@ -205,6 +206,7 @@ async def running_engine(
 def run_server(settings: Settings, announce: Callable[[Started], None]) -> int:
     """Run until SIGTERM or SIGINT; return the exit code: 0 for an orderly end, 1 when the store failed."""
     configure_logging(json=settings.log_json)
+    replies.rules()  # read once before the loop runs, not at the first refusal
     return uvloop.run(_serve(settings, announce))
 
 

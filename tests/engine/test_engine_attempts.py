@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from peers.engine_room import (
     BAD_LOGIN,
     GREYLISTED,
@@ -15,7 +16,6 @@ from peers.engine_room import (
     Script,
     engine_room,
 )
-
 from postroom.engine.dispatcher import Dispatcher
 from postroom.errors import ConflictError, InputError, NotFoundError
 from postroom.model.address import parse_mailbox

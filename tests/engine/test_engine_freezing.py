@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroom.engine.freezing import ENTROPY_BYTES, Sending, field_digests, freeze, problems
+from postroom.engine.freezing import FREEZE_BYTES, Sending, field_digests, freeze, problems
 from postroom.engine.limits import MessageLimits
 from postroom.model.address import parse_address, parse_mailbox
 from postroom.model.message import Attachment, BlobRef, MailClass, Message, Submission, UncertainPolicy
@@ -35,7 +35,7 @@ def _frozen(submission: Submission, *, sending: Sending = SENDING, id_domain: st
         rules=CLASS_RULES[submission.mail_class],
         id_domain=id_domain,
         now=NOW,
-        entropy=bytes(range(ENTROPY_BYTES)),
+        entropy=bytes(range(FREEZE_BYTES)),
     )
 
 

@@ -45,10 +45,10 @@ def texts_of(row: dict[str, Any]) -> list[str]:
 def test_refuses_attack_rows(row: dict[str, Any]) -> None:
     """Every address attack that must be refused is refused at once."""
     for text in texts_of(row):
-        started = time.perf_counter()
+        started = time.process_time()
         with pytest.raises(AddressError):
             parse_mailbox(text)
-        assert time.perf_counter() - started < 0.5
+        assert time.process_time() - started < 0.5
 
 
 def test_every_text_row_of_the_group_is_used() -> None:
@@ -252,10 +252,10 @@ def test_hostile_lists_take_linear_time() -> None:
         "g: " * 50_000 + "u@x.test;",
         "<" * 100_000,
     ):
-        started = time.perf_counter()
+        started = time.process_time()
         with pytest.raises(AddressError):
             parse_mailbox_list(text)
-        assert time.perf_counter() - started < 0.5
+        assert time.process_time() - started < 0.5
 
 
 @given(st.text(max_size=80))

@@ -49,7 +49,7 @@ class _Line:
         self.due_at: datetime | None = None
         """The earliest known time at which something waiting becomes due."""
         self.looked = False
-        """Whether ``due_at`` was read from the store since it last passed."""
+        """Whether ``due_at`` was ever read from the store; later it is kept up to date by hints."""
 
     def room(self, now: datetime) -> int:
         """Return how many groups may be claimed now."""
@@ -112,7 +112,7 @@ class Dispatcher:
     def wake(self, transport: str, *, due_at: datetime | None = None) -> None:
         """Say that something was queued for ``transport``, due now or at ``due_at``."""
         line = self._lines[transport]
-        if due_at is None:
+        if due_at is None or due_at <= self._clock.now():
             line.wake.set()
         else:
             line.expect(due_at)
@@ -148,9 +148,9 @@ class Dispatcher:
             task = asyncio.create_task(self._attempt(line, claimed))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        if len(batch) < room and not (line.looked and line.due_at and line.due_at > now):
-            line.due_at = await self._spool.next_due_at(way.name)
+        if len(batch) < room and (not line.looked or (line.due_at is not None and line.due_at <= now)):
             line.looked = True
+            line.due_at = await self._spool.next_due_at(way.name)
         return len(batch)
 
     async def _idle(self, line: _Line, now: datetime) -> None:

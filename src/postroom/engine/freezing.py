@@ -13,12 +13,12 @@ from functools import lru_cache
 from postroom.engine.limits import MessageLimits
 from postroom.errors import Problem
 from postroom.model.address import Address, Mailbox
-from postroom.model.ids import ALPHABET, new_message_id
+from postroom.model.ids import ENTROPY_BYTES, letters, new_message_id
 from postroom.model.message import Content, Envelope, Message, Submission
 from postroom.policy.retry import ClassRules
 
-ENTROPY_BYTES = 32
-"""Half for the id, half for the boundary."""
+FREEZE_BYTES = ENTROPY_BYTES + 16
+"""Entropy of one message: its id's, and 16 bytes for the boundary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +147,7 @@ def freeze(
 
     ``problems`` must have found nothing.
     """
-    message_id = new_message_id(now, entropy[:16])
+    message_id = new_message_id(now, entropy[:ENTROPY_BYTES])
     from_ = submission.from_ or sending.default_from
     if from_ is None:
         raise AssertionError("freeze needs a sender; problems() was not asked")
@@ -173,7 +173,7 @@ def freeze(
         content=Content(
             message_id=f"{message_id}@{domain}",
             date=now,
-            boundary=_letters(entropy[16:]),
+            boundary=letters(entropy[ENTROPY_BYTES:]),
             from_=from_,
             sender=sender if sender and sender.address != from_.address else None,
             to=submission.to,
@@ -190,10 +190,6 @@ def freeze(
         tags=submission.tags,
         metadata=submission.metadata,
     )
-
-
-def _letters(entropy: bytes) -> str:
-    return "".join([ALPHABET[byte % 57] for byte in entropy])
 
 
 @lru_cache(maxsize=1)

@@ -76,7 +76,7 @@ class Intake:
             )
         if isinstance(stored, Replayed):
             return stored.message_id, way, True
-        self._dispatcher.wake(way.name)
+        self._dispatcher.wake(way.name, due_at=submission.send_at)
         return message.id, way, False
 
     def _frozen(self, submission: Submission, way: Way, senders: Sequence[str]) -> Message:
@@ -91,7 +91,7 @@ class Intake:
             rules=self._rules[submission.mail_class],
             id_domain=self._id_domain,
             now=now,
-            entropy=self._dice.token(freezing.ENTROPY_BYTES),
+            entropy=self._dice.token(freezing.FREEZE_BYTES),
         )
 
     def _prove(self, message: Message, way: Way) -> None:
