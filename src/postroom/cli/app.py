@@ -123,6 +123,7 @@ def _announce(started: "Started") -> None:
         say("  warning:", warning, style="yellow")
     if started.first_key is not None:
         say("  first key, shown this once:", started.first_key, style="green")
+        say("  try: postroom send --to you@example.com --subject Hello --message Hello --wait 10")
 
 
 @app.command()

@@ -66,7 +66,10 @@ def say_error(error: CliError, *, as_json: bool) -> None:
         print(json.dumps(value, ensure_ascii=False, indent=2), file=sys.stderr)  # noqa: T201 - the output
         return
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(Text.assemble(("error: ", "bold red"), printable(error.cause)))
+    # The cause of an error with problems may be nothing but the problems in one line.
+    listed = "; ".join(f"{problem.field}: {problem.cause}" for problem in error.problems)
+    cause = "refused" if error.cause == listed else error.cause
+    console.print(Text.assemble(("error: ", "bold red"), printable(cause)))
     for problem in error.problems:
         console.print(
             Text.assemble("  ", (printable(problem.field), "bold"), f": {printable(problem.cause)}")
@@ -125,13 +128,13 @@ def _show_recipient(recipient: Mapping[str, Any]) -> None:
         if recipient.get(name):
             say(f"    {name}:", recipient[name])
     for attempt in recipient.get("attempts", ()):
-        code = " ".join(str(attempt[name]) for name in ("code", "enhanced") if attempt.get(name))
+        parts = [attempt.get("code"), attempt.get("enhanced"), attempt.get("text")]
+        if str(attempt.get("text") or "").startswith(f"{attempt.get('enhanced')} "):
+            del parts[1]
+        said = " ".join(str(part) for part in parts if part)
         what = f"{attempt.get('outcome')} at {attempt.get('step')} by {attempt.get('transport')}"
-        say(
-            f"    {attempt.get('at')}: {what}, {attempt.get('duration_ms')} ms:",
-            code,
-            attempt.get("text", ""),
-        )
+        line = f"    {attempt.get('at')}: {what}, {attempt.get('duration_ms')} ms"
+        say(f"{line}: {said}" if said else line)
 
 
 def show_status(status: Mapping[str, Any]) -> None:

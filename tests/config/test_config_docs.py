@@ -1,0 +1,105 @@
+"""The pages about settings and transports say what the program does."""
+
+import tomllib
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from postroom.config.document import Document, Section
+from postroom.config.load import load
+from postroom.config.settings import Listener
+from postroom.config.sources import KNOWN_VARIABLES, SMTP_VARIABLES, VARIABLES, Flags
+from postroom.config.transport_url import STARTTLS_WORDS, parse_transport_url
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+SETTINGS = (DOCS / "settings.md").read_text()
+TRANSPORTS = (DOCS / "transports.md").read_text()
+
+
+def sections(model: type[Section] = Document, path: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Yield each table of the file with the rows of its settings, as the page has them."""
+    rows, inner = [], []
+    for key, info in model.model_fields.items():
+        name = info.alias or key
+        below = section_of(info.annotation)
+        if below is None:
+            rows.append(f"| `{name}` | {written(info.default)} | {info.description} |")
+        elif path == "classes":
+            rows.append(f"| `[classes.{name}]` | | {info.description} |")
+            inner = [("classes.*", below)]
+        else:
+            inner.append((f"{path}.{name}" if path else name, below))
+    yield path, rows
+    for name, below in inner:
+        yield from sections(below, name)
+
+
+def section_of(annotation: Any) -> type[Section] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        assert issubclass(annotation, Section)
+        return annotation
+    return next(filter(None, map(section_of, get_args(annotation))), None)
+
+
+def written(value: object) -> str:
+    match value:
+        case None | () | "":
+            return ""
+        case bool():
+            return f"`{str(value).lower()}`"
+        case Enum():
+            return f'`"{value.value}"`'
+        case str():
+            return f'`"{value}"`'
+        case int() if value and value % 1024**2 == 0:
+            return f'`"{value // 1024**2} MiB"`'
+        case int() | float():
+            return f"`{value:g}`"
+        case (Listener() as listener,):
+            return f'`"{listener.host}:{listener.port}"`'
+        case _:
+            raise AssertionError(value)
+
+
+@pytest.mark.parametrize(("path", "rows"), list(sections()), ids=[path or "top" for path, _ in sections()])
+def test_every_setting_is_on_the_page(path: str, rows: list[str]) -> None:
+    """Each table of the file has its heading, and each setting its row with default and meaning."""
+    heading = {"": "## At the top", "transports": "## `[[transports]]`"}.get(path, f"## `[{path}]`")
+    assert heading in SETTINGS
+    table = SETTINGS.partition(f"{heading}\n")[2].partition("\n## ")[0]
+    assert rows == [line for line in table.splitlines() if line.startswith(("| `", "| `["))]
+
+
+def test_every_variable_is_on_the_page() -> None:
+    """Each variable stands in the table with the setting that it is."""
+    for name in KNOWN_VARIABLES:
+        assert f"| `{name}` |" in SETTINGS
+    for name, path in VARIABLES.items():
+        assert f"| `{name}` | `{'.'.join(path)}` |" in SETTINGS
+    for name in SMTP_VARIABLES:
+        assert f"`{name}`" in SETTINGS
+
+
+def test_the_example_is_good(tmp_path: Path) -> None:
+    """The example of the page loads, and uses every section it shows."""
+    example = SETTINGS.partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "postroom.toml").write_text(example)
+    found = load(Flags(), {"POSTROOM_TRANSPORT": "smtps://app@example.com:x@mx.example.com"}, tmp_path)
+    assert set(tomllib.loads(example)) == {"data", "from", "http", "transports", "retention", "classes"}
+    assert found.transports[0].max_connections == 4
+
+
+def test_every_url_on_the_page_is_read() -> None:
+    """Each form of URL in the table is understood, and each starttls value is named."""
+    urls = [
+        line.split("`")[1] for line in TRANSPORTS.splitlines() if line.startswith(("| `smtp", "| `capture"))
+    ]
+    assert len(urls) >= 6
+    for url in urls:
+        parse_transport_url(url, field="url")
+    for word in STARTTLS_WORDS:
+        assert f"`{word}`" in TRANSPORTS
