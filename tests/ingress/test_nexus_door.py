@@ -9,6 +9,7 @@ import pytest
 from starlette.types import Message
 
 from ingress.nexus_doors import (
+    KEYLESS,
     MESSAGE_ID,
     Answered,
     Call,
@@ -29,11 +30,13 @@ from postroom.errors import (
     TooLargeError,
     UnknownOutcomeError,
 )
-from postroom.ingress.http.nexus import NexusSetup
+from postroom.ingress.http.app import openapi_document
+from postroom.ingress.http.nexus import NexusDoors, NexusSetup
 from postroom.model.address import parse_mailbox
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import Disposition, Door
 from postroom.schema.nexus import TEXTS, Code
+from postroom.web.budget import ByteBudget
 from postroom.web.uploads import FormLimits
 
 GOOD = {"to": "<a@example.com>", "subject": "제목"}
@@ -454,3 +457,14 @@ def test_cancelled_call_removes_its_files(service: ScriptedService) -> None:
 
     asyncio.run(run())
     assert [blob.end for blob in service.blobs] == ["discarded"]
+
+
+def test_openapi_document() -> None:
+    """The document served under /docs shows both doors with the statuses and the answer they have."""
+    doors = NexusDoors(service=ScriptedService(), budget=ByteBudget(), setup=NexusSetup())
+    document = openapi_document(doors.operations(KEYLESS))
+    assert set(document["paths"]) == {"/email/send", "/email/multipart/send"}
+    for path in document["paths"].values():
+        assert set(path["post"]["responses"]) >= {"200", "401", "403", "413", "503", "507"}
+        assert all(f"`{name}`" in path["post"]["description"] for name in ("to", "subject", "reply_id"))
+    assert document["components"]["schemas"]["Code"]["enum"] == [code.value for code in Code]

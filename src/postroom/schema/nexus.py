@@ -14,7 +14,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack
+
+from pydantic import BaseModel
 
 from postroom.engine.limits import MessageLimits
 from postroom.errors import Problem
@@ -113,6 +115,19 @@ class Call:
     body: str
     is_html: bool
     reply_id: str | None
+
+
+class NexusReply(BaseModel):
+    """The answer of the Nexus doors."""
+
+    code: Code
+    """200 when the mail is stored and not finally refused."""
+    message_id: str
+    """Id of the stored mail, empty without one."""
+    message: str
+    """The document's words for the code, the cause and what to do."""
+    mode: Literal["capture"] = "capture"
+    """Only in capture mode: nothing leaves the machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

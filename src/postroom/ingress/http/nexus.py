@@ -48,8 +48,18 @@ _log = logger("nexus")
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UNKNOWN_TYPE = "application/octet-stream"
 """What clients (and curl for most files) say when they know nothing; the suffix may know more."""
-_HTTP_SAYS = frozenset({401, 403, 413, 429, 503, 507})
+_REFUSALS = {
+    401: "No key, or a wrong one.",
+    403: "The key may not do this.",
+    413: "Too large.",
+    429: "Too many calls.",
+    503: "Too busy; Retry-After says when to come back.",
+    507: "The disk is nearly full.",
+}
 """Statuses that are not hidden behind 200."""
+_DESCRIPTION = """The mail API of Nexus JEDAI. Members are `to` and `subject`, and as wanted `cc`, `bcc`,
+`body`, `use_html` and `reply_id`, in JSON or in a form whose file parts are attached. Addresses are
+`<a@example.com>`, in a list with commas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +100,10 @@ class NexusDoors:
                 keyless=keyless,
                 max_body=max(self._setup.max_json, self._setup.forms.max_body),
                 dialect=self.failure,
+                description=_DESCRIPTION,
                 answers={
-                    200: ("The outcome as `code`, with `message_id` and `message`.", "application/json")
+                    status: (text, nexus.NexusReply)
+                    for status, text in ((200, "Every outcome; `code` says which."), *_REFUSALS.items())
                 },
             )
             for path, summary in PATHS.items()
@@ -113,7 +125,7 @@ class NexusDoors:
             answer = nexus.refusal(document.errors)
         else:
             answer = nexus.server_fault(document.detail)
-        if isinstance(error, StoreError | UnknownOutcomeError) or document.status not in _HTTP_SAYS:
+        if isinstance(error, StoreError | UnknownOutcomeError) or document.status not in _REFUSALS:
             return self._response(200, answer, {})
         return self._response(document.status, answer, document.headers)
 
