@@ -278,6 +278,6 @@ def test_hostile_subjects_take_linear_time() -> None:
         "=?a" * 60_000,
         " " * 200_000,
     ):
-        started = time.perf_counter()
+        started = time.process_time()
         wire(content(subject=subject))
-        assert time.perf_counter() - started < 2
+        assert time.process_time() - started < 2

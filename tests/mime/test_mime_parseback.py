@@ -159,6 +159,6 @@ def test_large_messages_are_checked_in_a_moment() -> None:
     boxes = tuple(box(f'"Example, {n}" <user.{n}@mail.example.com>') for n in range(1000))
     message = content(text="a\n" * 1_000_000, html="<p>\n" * 500_000, to=boxes)
     rendered = render(message)
-    started = time.perf_counter()
+    started = time.process_time()
     check(rendered, message)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

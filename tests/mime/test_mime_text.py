@@ -121,6 +121,6 @@ def test_large_texts_take_linear_time() -> None:
         " \n" * 1_000_000 + "\x01",
         "\r" * 2_000_000,
     ):
-        started = time.perf_counter()
+        started = time.process_time()
         encode_text(text)
-        assert time.perf_counter() - started < 2
+        assert time.process_time() - started < 2

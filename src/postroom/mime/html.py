@@ -24,7 +24,8 @@ _TAG_NAME = re.compile(r"</?([A-Za-z][^\s/>]*)")
 _TAG_REST = re.compile(r"""(?:[^"'>]++|"[^"]*+"|'[^']*+')*+>""")
 """To the end of a tag, over the quoted values of its attributes."""
 _ATTRIBUTE = re.compile(r"""([^\s"'>/=]++)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s"'>]++)))?""")
-_BLANKS = re.compile(r"[ \t\n\r\f]+")
+_BLANKS = re.compile(r"[\t\n\r\f][ \t\n\r\f]*+| [ \t\n\r\f]++")
+"""What is more than one blank, or another one (a single blank is left as it is)."""
 _BLANK_LINES = re.compile(r"\n{3,}")
 _HIDDEN = re.compile(
     r"(?:^|[;\s])(?:display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all|opacity\s*:\s*0\s*(?:;|!|$)"
@@ -33,9 +34,12 @@ _HIDDEN = re.compile(
 )
 """The styles by which mail hides its preheader."""
 _COLONS = ":\uff1a"
-_CANDIDATES = ("hidden", "style")
+_MAY_HIDE = re.compile(r"hidden|hide|:\s*+(?:none|0)", re.IGNORECASE)
+"""What stands in every tag that hides: the attributes of all others need no reading."""
 
-_DROPPED = frozenset({"head", "title", "template", "svg", "math", "object", "noscript", "select", "map"})
+_READ = frozenset({"a", "img", "table"})
+"""Elements whose attributes become text or layout."""
+_DROPPED = frozenset({"title", "template", "svg", "math", "object", "select"})
 _RAW = {
     name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE)
     for name in ("script", "style", "textarea", "iframe")
@@ -44,24 +48,35 @@ _RAW = {
 _VOID = frozenset(
     {"br", "hr", "img", "input", "meta", "link", "area", "col", "wbr", "source", "track", "embed", "base"}
 )
-_APART = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "dl", "figure"})
-"""Blocks with a blank line around them."""
-_BLOCK = frozenset(
-    {"div", "section", "article", "header", "footer", "main", "nav", "aside", "address", "form", "fieldset"}
-    | {
-        "center",
-        "figcaption",
-        "dt",
-        "dd",
-        "caption",
-        "body",
-        "html",
-        "option",
-        "details",
-        "summary",
-        "legend",
-    }
+_APART = ("p", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "dl", "figure")
+_BLOCK = (
+    "div",
+    "section",
+    "article",
+    "header",
+    "footer",
+    "main",
+    "nav",
+    "aside",
+    "address",
+    "form",
+    "fieldset",
 )
+_INNER = (
+    "center",
+    "figcaption",
+    "dt",
+    "dd",
+    "caption",
+    "body",
+    "html",
+    "option",
+    "details",
+    "summary",
+    "legend",
+)
+_BREAKS = dict.fromkeys(_APART, 2) | dict.fromkeys(_BLOCK + _INNER, 1)
+"""Line ends before and after a block: 2 leave a blank line. Elements that are not here are inline."""
 _FRAMED = frozenset({"ul", "ol", "li", "blockquote", "table", "tr", "td", "th"})
 _CLOSED_BY = {
     "li": (("li",), ("ul", "ol")),
@@ -100,8 +115,8 @@ class _Walker:
 
     def __init__(self) -> None:
         self._frames = [_Frame("page")]
-        self._links: list[tuple[int, int, str]] = []
-        """Depth, index into the frame's parts, and URL of each open link."""
+        self._link: tuple[int, int, str] | None = None
+        """Depth, index into the frame's parts, and URL of the open link; links do not nest."""
         self._hidden = ""
         """Name of the element being left out, and how deep in elements of that name."""
         self._hidden_depth = 0
@@ -113,7 +128,7 @@ class _Walker:
         quotes_are_closed = True
         while (start := source.find("<", position)) >= 0:
             if start > position:
-                self._text(source[position:start])
+                self._text(html.unescape(source[position:start]))
             if source.startswith("<!--", start):
                 end = source.find("-->", start + 4)
                 position = end + 3 if end >= 0 else len(source)
@@ -130,16 +145,14 @@ class _Walker:
                 return
             position = self._tag(source, match, end)
         if position < len(source):
-            self._text(source[position:])
+            self._text(html.unescape(source[position:]))
 
     def finished(self) -> str:
         """Close everything and return the text."""
         while len(self._frames) > 1:
             self._close_frame()
         text = "".join(self._frames[0].parts)
-        return _BLANK_LINES.sub("\n\n", "\n".join([line.rstrip(" ") for line in text.split("\n")])).strip(
-            "\n"
-        )
+        return _BLANK_LINES.sub("\n\n", "\n".join([line.rstrip() for line in text.split("\n")])).strip("\n")
 
     def _odd_markup(self, source: str, start: int) -> int:
         """Skip a declaration, read a lone ``<`` as text; return where to go on."""
@@ -162,18 +175,18 @@ class _Walker:
         return end
 
     def _start_tag(self, name: str, rest: str) -> None:
+        if self._hidden == "p" and (name in _BREAKS or name in _FRAMED):
+            self._hidden = ""  # the end tag of a paragraph may be left out
         if self._hidden:
-            if name == self._hidden:
-                self._hidden_depth += 1
+            self._hidden_depth += name == self._hidden
             return
-        attributes = _attributes(rest) if name in {"a", "img", "table"} or _may_hide(rest) else {}
+        attributes = _attributes(rest) if rest and (name in _READ or _MAY_HIDE.search(rest)) else {}
         if name in _DROPPED or (attributes and name not in _VOID and _is_hidden(attributes)):
             self._hidden, self._hidden_depth = name, 1
         elif name in _FRAMED:
             self._open_frame(name, attributes)
         elif name == "br":
-            self._frames[-1].parts.append("\n")
-            self._frames[-1].breaks = 0
+            self._line_end()
         elif name == "hr":
             self._break(2)
             self._text("-" * 10)
@@ -181,10 +194,11 @@ class _Walker:
         elif name == "img":
             self._text(html.unescape(attributes.get("alt", "")))
         elif name == "a":
+            self._end_link()
             url = html.unescape(attributes.get("href", "")).strip()
-            self._links.append((len(self._frames), len(self._frames[-1].parts), url))
+            self._link = (len(self._frames), len(self._frames[-1].parts), url)
         else:
-            self._break(2 if name in _APART else 1 if name in _BLOCK else 0)
+            self._break(_BREAKS.get(name, 0))
             self._pre += name == "pre"
 
     def _end_tag(self, name: str) -> None:
@@ -197,16 +211,16 @@ class _Walker:
         elif name in _FRAMED:
             self._close_named((name,), ("table",) if name != "table" else ())
         else:
-            self._break(2 if name in _APART else 1 if name in _BLOCK else 0)
-            self._pre = max(0, self._pre - (name == "pre"))
+            self._break(_BREAKS.get(name, 0))
+            if name == "pre" and self._pre:
+                self._pre -= 1
 
     def _end_link(self) -> None:
-        if not self._links:
+        if self._link is None:
             return
-        depth, index, url = self._links.pop()
-        if not url or url.startswith("#") or url.lower().startswith("javascript:"):
-            return
-        if depth != len(self._frames):
+        depth, index, url = self._link
+        self._link = None
+        if not url or url[0] == "#" or url.lower().startswith("javascript:") or depth != len(self._frames):
             return
         shown = "".join(self._frames[-1].parts[index:]).strip()
         if shown not in {url, url.removeprefix("mailto:"), url.removeprefix("tel:")}:
@@ -215,15 +229,12 @@ class _Walker:
     def _text(self, data: str) -> None:
         if self._hidden or not data:
             return
-        if "&" in data:
-            data = html.unescape(data)
         frame = self._frames[-1]
         if self._pre:
             data = data.replace("\r\n", "\n").replace("\r", "\n")
         else:
             data = _BLANKS.sub(" ", data)
-            is_at_edge = frame.breaks or not frame.parts or frame.parts[-1].endswith((" ", "\n"))
-            if data[0] == " " and is_at_edge:
+            if data[0] == " " and (frame.breaks or not frame.parts or frame.parts[-1].endswith((" ", "\n"))):
                 data = data[1:]
             if not data:
                 return
@@ -231,6 +242,13 @@ class _Walker:
             frame.parts.append("\n" * frame.breaks)
         frame.breaks = 0
         frame.parts.append(data)
+
+    def _line_end(self) -> None:
+        frame = self._frames[-1]
+        if frame.breaks:
+            frame.breaks = 2
+        else:
+            frame.parts.append("\n")
 
     def _break(self, breaks: int) -> None:
         frame = self._frames[-1]
@@ -288,7 +306,7 @@ class _Walker:
 
     def _put(self, text: str, breaks: int) -> None:
         """Put laid out text into the innermost frame, with line ends around it."""
-        if not text:
+        if not text or text.isspace():
             return
         frame = self._frames[-1]
         if frame.parts:
@@ -299,7 +317,7 @@ class _Walker:
 
 def _row(cells: list[str], *, is_data: bool) -> str:
     """Lay out one row: two short cells as ``key: value``, more in one line, others one below another."""
-    cells = [cell for cell in cells if cell]
+    cells = [cell for cell in cells if cell.strip()]
     if is_data and len(cells) > 1 and not any("\n" in cell for cell in cells):
         if len(cells) == 2:
             return f"{cells[0].rstrip().rstrip(_COLONS)}: {cells[1]}"
@@ -311,11 +329,6 @@ def _indented(text: str, first: str, rest: str) -> str:
     if not text:
         return ""
     return first + text.replace("\n", "\n" + rest)
-
-
-def _may_hide(rest: str) -> bool:
-    lower = rest.lower() if rest else ""
-    return any(word in lower for word in _CANDIDATES)
 
 
 def _is_hidden(attributes: dict[str, str]) -> bool:
