@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 BUILD := build
 NEEDS_MORE := slow or postfix or chromium or strace
-PYTEST := $(BIN)/python -m pytest -n 2 -rs
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup -rs
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench faults docs lock clean
