@@ -6,6 +6,7 @@ their dot wait for their reply - the store is flushed and closed.
 """
 
 import asyncio
+import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -35,12 +36,15 @@ from postroom.ingress.http.nexus import NexusDoors, NexusSetup
 from postroom.ingress.http.settings import HttpSettings
 from postroom.model.address import AddressError, parse_address, parse_mailbox
 from postroom.model.ids import DEFAULT_TENANT
-from postroom.model.message import MailClass
+from postroom.model.message import BlobRef, Door, MailClass
 from postroom.model.secret import Secret
 from postroom.model.transport import TransportKind, TransportSpec, redacted_url
 from postroom.policy.retry import CLASS_RULES, ClassRules
-from postroom.ports import Blobs, Captures, Transport
+from postroom.ports import Blobs, Captures, StagedBlob, Transport
 from postroom.providers import replies
+from postroom.schema import answers
+from postroom.schema.bodies import read_submission
+from postroom.schema.submission import with_files
 from postroom.spool.settings import SpoolSettings
 from postroom.spool.sqlite.opening import SqliteStore, open_sqlite
 from postroom.telemetry import configure_logging, logger
@@ -347,3 +351,83 @@ async def _first_keys(settings: Settings, room: Room, url: str) -> str | None:
         return None
     _, secret = await room.keyring.create("first", scopes=frozenset({"send", "read"}), tenant=DEFAULT_TENANT)
     return secret
+
+
+# --------------------------------------------------------------------------- without a server
+
+
+def send_direct(
+    settings: Settings, message: Mapping[str, Any], files: Mapping[str, Path], *, wait_s: float
+) -> Mapping[str, Any]:
+    """Store one message in the data directory, attempt it for up to ``wait_s`` seconds, and stop.
+
+    What is still open stays in the store for the next start; what waited there is attempted as well.
+
+    Args:
+        settings: Of this run.
+        message: In the form of ``POST /v1/messages``.
+        files: Path of each part named by ``upload``.
+        wait_s: Seconds.
+
+    Returns:
+        The message in the form of ``GET /v1/messages/{id}``.
+
+    Raises:
+        InputError: Fields are wrong; nothing was stored.
+        StoreError: A server uses the directory.
+    """
+    configure_logging(json=settings.log_json, level=logging.WARNING)
+    return uvloop.run(_send_direct(settings, message, files, wait_s))
+
+
+async def _send_direct(
+    settings: Settings, message: Mapping[str, Any], files: Mapping[str, Path], wait_s: float
+) -> Mapping[str, Any]:
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        store = _open_store(settings, clock)
+        stack.push_async_callback(store.close)
+        await _refuse_silent_capture(settings, store)
+        room = await stack.enter_async_context(
+            running_engine(settings, store, clock=clock, dice=SystemDice())
+        )
+        service = room.service
+        submission, facts, sources = read_submission(
+            message,
+            limits=service.limits,
+            tenant=DEFAULT_TENANT,
+            idempotency_key=None,
+            uploads={name: (path.name, "application/octet-stream") for name, path in files.items()},
+        )
+        submission = replace(submission, door=Door.CLI)
+        refs = [
+            await asyncio.to_thread(_stored, service.stage(DEFAULT_TENANT), files[source.upload or ""])
+            for source in sources
+        ]
+        receipt = await service.submit(with_files(submission, facts, refs))
+        view = await service.first_attempt(receipt.message_id, tenant=DEFAULT_TENANT, wait_s=wait_s)
+        return answers.message(view, service.mode, service.words)
+
+
+def _stored(blob: StagedBlob, path: Path) -> BlobRef:
+    """Copy a file into the blob store. Blocking; raises OSError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            while data := file.read(1024 * 1024):
+                blob.write(data)
+        return blob.commit()
+    finally:
+        blob.discard()
+
+
+def backup_offline(settings: Settings, target: Path) -> None:
+    """Copy the store of a stopped server to ``target``, which must not exist. Raises StoreError."""
+    asyncio.run(_backup_offline(settings, target))
+
+
+async def _backup_offline(settings: Settings, target: Path) -> None:
+    store = _open_store(settings, SystemClock())
+    try:
+        await store.spool.backup(target)
+    finally:
+        await store.close()
