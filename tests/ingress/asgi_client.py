@@ -56,7 +56,9 @@ def call(  # noqa: PLR0913 - the parts of a request
     sent: list[Message] = []
 
     async def receive() -> Message:
-        return events.pop(0) if events else {"type": "http.disconnect"}
+        if not events:  # the caller stays connected and sends nothing more
+            await asyncio.Event().wait()
+        return events.pop(0)
 
     async def send(message: Message) -> None:
         sent.append(message)

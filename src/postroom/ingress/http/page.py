@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from postroom.engine.service import Service, Status
 from postroom.ingress.http import markup
+from postroom.ingress.http.codes import ANSWERS, FIELDS
 from postroom.ingress.http.replies import JsonReply
 from postroom.ingress.http.settings import HttpSettings
 from postroom.web.gate import SECURITY_HEADERS, Operation
@@ -95,7 +96,10 @@ class PageDoors:
             articles += [_article(path, method, one) for method, one in sorted(methods.items())]
         schemas = self.document.get("components", {}).get("schemas", {})
         models = "".join(_schema(name, schema) for name, schema in sorted(schemas.items()))
-        content = f"{_header('The HTTP API', self._service.mode)}{''.join(articles)}<h2>Models</h2>{models}"
+        content = (
+            f"{_header('The HTTP API', self._service.mode)}{''.join(articles)}<h2>Models</h2>{models}"
+            f"<h2>Codes of answers</h2>{_codes(ANSWERS)}<h2>Codes of fields</h2>{_codes(FIELDS)}"
+        )
         return markup.page("Postroom: HTTP API", content)
 
     async def openapi(self, _request: Request) -> Response:
@@ -189,6 +193,14 @@ def _article(path: str, method: str, operation: Mapping[str, Any]) -> str:
         f"<p>Key: {escape(', '.join(needs) or 'none needed')}</p>{body}"
         f"<table>{rows}</table><table>{answers}</table></article>"
     )
+
+
+def _codes(codes: Mapping[str, str]) -> str:
+    rows = "".join(
+        f'<tr id="{escape(code)}"><td><code>{escape(code)}</code></td><td>{escape(meaning)}</td></tr>'
+        for code, meaning in sorted(codes.items())
+    )
+    return f"<section><table>{rows}</table></section>"
 
 
 def _reference(schema: Mapping[str, Any]) -> str:
