@@ -59,7 +59,8 @@ _QUOTED_SPECIAL = re.compile(r'([\\"])')
 _WORDS = re.compile(r" *+[^ ]++")
 """A word with the blanks before it; linear only in text without blanks at its end."""
 _CONTENT_ID = re.compile(r"[!-;=?-~]{1,200}\Z")
-_MAX_SUBJECT_LINE = 998
+_MAX_IDS = 998
+"""Characters of a list of message ids: some servers join folded lines before they measure them."""
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -124,8 +125,12 @@ def mailboxes(name: str, boxes: Sequence[Mailbox]) -> str:
 def message_ids(name: str, ids: Sequence[str]) -> str:
     """Write message ids, never encoded; over 998 characters the middle goes, the first and last stay."""
     written = [f"<{_checked_id(name, one)}>" for one in ids]
-    while len(written) > 4 and sum(map(len, written)) + len(written) + len(name) > _MAX_SUBJECT_LINE:
-        del written[1]
+    excess = len(name) + 1 + sum(map(len, written)) + len(written) - _MAX_IDS
+    cut = 1
+    while excess > 0 and cut < len(written) - 3:
+        excess -= len(written[cut]) + 1
+        cut += 1
+    del written[1:cut]
     line = f"{name}: {' '.join(written)}\r\n"
     return line if len(line) <= MAX_COLUMN + 2 else _fold(name, [" " + one for one in written])
 

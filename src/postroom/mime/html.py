@@ -48,34 +48,12 @@ _RAW = {
 _VOID = frozenset(
     {"br", "hr", "img", "input", "meta", "link", "area", "col", "wbr", "source", "track", "embed", "base"}
 )
-_APART = ("p", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "dl", "figure")
-_BLOCK = (
-    "div",
-    "section",
-    "article",
-    "header",
-    "footer",
-    "main",
-    "nav",
-    "aside",
-    "address",
-    "form",
-    "fieldset",
+_BREAKS = (
+    dict.fromkeys(("p", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "dl", "figure"), 2)
+    | dict.fromkeys(("div", "section", "article", "header", "footer", "main", "nav", "aside", "form"), 1)
+    | dict.fromkeys(("address", "fieldset", "legend", "center", "figcaption", "dt", "dd", "caption"), 1)
+    | dict.fromkeys(("body", "html", "option", "details", "summary"), 1)
 )
-_INNER = (
-    "center",
-    "figcaption",
-    "dt",
-    "dd",
-    "caption",
-    "body",
-    "html",
-    "option",
-    "details",
-    "summary",
-    "legend",
-)
-_BREAKS = dict.fromkeys(_APART, 2) | dict.fromkeys(_BLOCK + _INNER, 1)
 """Line ends before and after a block: 2 leave a blank line. Elements that are not here are inline."""
 _FRAMED = frozenset({"ul", "ol", "li", "blockquote", "table", "tr", "td", "th"})
 _CLOSED_BY = {
