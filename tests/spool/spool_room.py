@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import shake_128
 from pathlib import Path
 from typing import Protocol
 
@@ -184,6 +185,11 @@ def a_message(  # noqa: PLR0913 - the fields tests vary
         tags=tags,
         metadata={"order": "7"},
     )
+
+
+def a_numbered_message(number: int) -> Message:
+    """Return a message whose id is the same in every process."""
+    return replace(a_message(), id=new_message_id(NOW, shake_128(b"%d" % number).digest(ENTROPY_BYTES)))
 
 
 def an_attachment(blob: BlobRef) -> Attachment:

@@ -6,14 +6,19 @@ age of their own. Blob files go when no row names them and they are older than t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from postroom.spool.blobs import FileBlobs
+from postroom.spool.codec import instant
 from postroom.spool.sqlite.ledger import Ledger
 from postroom.spool.sqlite.queries import unnamed_blobs
 from postroom.spool.sqlite.statement import statement
 
 VACUUM_PAGES = 2048
 """Free pages given back in one go: 8 MiB, some ten milliseconds."""
+
+ROWS_A_SECOND = 20_000
+"""More messages than a second brings: ids of one second stand in no order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +48,10 @@ def purge(ledger: Ledger, wishes: Sequence[Purge]) -> Sequence[int]:
 
 def _purge(ledger: Ledger, wish: Purge) -> int:
     run = ledger.run
-    contents = run(statement("old_contents"), (wish.content_before, wish.limit)).fetchall()
+    contents = _old(ledger, "old_contents", wish.content_before, wish.limit)
     for name in ("delete_content", "delete_references"):
         ledger.run_many(statement(name), contents)
-    messages = run(statement("old_messages"), (wish.events_before, wish.limit)).fetchall()
+    messages = _old(ledger, "old_messages", wish.events_before, wish.limit)
     for (seq,) in messages:
         for _, state in run(statement("recipient_states"), (seq,)):
             ledger.count(str(state), -1)
@@ -63,6 +68,15 @@ def _purge(ledger: Ledger, wish: Purge) -> int:
     captures = ledger.db.changes()
     run(statement("delete_keys_past"), (wish.now, wish.limit))
     return len(contents) + len(messages) + captures + ledger.db.changes()
+
+
+def _old(ledger: Ledger, name: str, before: int, limit: int) -> list[tuple[int]]:
+    # Without the bound a purge with nothing to do would walk over everything that is younger.
+    bound = ledger.run(statement("newest_before"), (f"{instant(before):%Y%m%d%H%M%S}",)).fetchone()
+    if bound is None:
+        return []
+    rows: Any = ledger.run(statement(name), (before, limit, int(str(bound[0])) + ROWS_A_SECOND))
+    return [(seq,) for (seq,) in rows]
 
 
 def sweep(ledger: Ledger, wishes: Sequence[Sweep]) -> Sequence[int]:

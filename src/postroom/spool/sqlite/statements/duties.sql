@@ -47,9 +47,12 @@ UPDATE recipient SET state = ? WHERE seq = ? AND number = ?;
 -- id_of_message: The id behind a row.
 SELECT id FROM message WHERE seq = ?;
 
+-- newest_before: About where in the order of rows an age begins; an id begins with its time.
+SELECT seq FROM message WHERE id < ? ORDER BY id DESC LIMIT 1;
+
 -- old_contents: Finished messages whose content is past its retention, oldest first.
-SELECT message.seq FROM content JOIN message USING (seq)
-WHERE message.created_at < ?1
+SELECT message.seq FROM content CROSS JOIN message USING (seq)
+WHERE content.seq <= ?3 AND message.created_at < ?1
     AND NOT EXISTS (SELECT 1 FROM queue WHERE queue.seq = message.seq)
     AND max(
         coalesce(message.changed_at, message.created_at),
@@ -59,7 +62,7 @@ ORDER BY message.seq LIMIT ?2;
 
 -- old_messages: Finished messages that are past their retention, oldest first.
 SELECT message.seq FROM message
-WHERE message.created_at < ?1
+WHERE message.seq <= ?3 AND message.created_at < ?1
     AND NOT EXISTS (SELECT 1 FROM queue WHERE queue.seq = message.seq)
     AND max(
         coalesce(message.changed_at, message.created_at),

@@ -1,0 +1,222 @@
+"""Whatever is done in whatever order, the store on disk and the store in memory tell the same."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from peers.manual import ManualClock
+from postroom.model.attempt import Claimed, Move
+from postroom.model.ids import DEFAULT_TENANT, MessageId
+from postroom.model.lifecycle import RecipientState
+from postroom.model.message import MailClass, UncertainPolicy
+from postroom.model.view import MessageFilter
+from postroom.ports import Spool
+from postroom.spool.memory.opening import open_memory
+from postroom.spool.settings import SpoolSettings
+from postroom.spool.sqlite.opening import open_sqlite
+from spool.spool_room import DAY, HOUR, MINUTE, NOW, RETENTION, a_key, a_message, a_settlement
+
+WAIT = timedelta(minutes=15)
+TRANSPORTS = st.sampled_from(["main", "spare"])
+T = TypeVar("T")
+
+pytestmark = pytest.mark.slow
+
+
+class TwoStores(RuleBasedStateMachine):
+    """Runs each verb on both stores and compares answers and pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.folder = Path(tempfile.mkdtemp())
+        self.settings = SpoolSettings(reserve=0, ballast=0, recent_bytes=2000)
+        self.memory = open_memory(settings=self.settings)
+        self.disk = open_sqlite(self.folder, settings=self.settings, clock=ManualClock())
+        self.now = NOW
+        self.ids: list[MessageId] = []
+        self.claims: list[tuple[Claimed, Claimed]] = []
+
+    def both(self) -> tuple[Spool, Spool]:
+        return self.disk.spool, self.memory.spool
+
+    def run(self, verb: Coroutine[object, object, T]) -> T:
+        return self.loop.run_until_complete(verb)
+
+    @rule(
+        recipients=st.integers(1, 4),
+        mail_class=st.sampled_from(MailClass),
+        policy=st.sampled_from(UncertainPolicy),
+        times=st.tuples(st.integers(0, 3), st.integers(1, 5)),
+        transport=TRANSPORTS,
+        use=st.none() | st.tuples(st.sampled_from("12"), st.sampled_from("12")),
+    )
+    def accept(
+        self,
+        *,
+        recipients: int,
+        mail_class: MailClass,
+        policy: UncertainPolicy,
+        times: tuple[int, int],
+        transport: str,
+        use: tuple[str, str] | None,
+    ) -> None:
+        message = a_message(
+            recipients,
+            mail_class=mail_class,
+            policy=policy,
+            send_at=self.now + times[0] * MINUTE,
+            life=times[1] * HOUR,
+            at=self.now,
+        )
+        key = None if use is None else a_key(use[0], subject=use[1])
+        one, other = (
+            self.run(spool.accept(message, transport=transport, idempotency=key)) for spool in self.both()
+        )
+        assert one == other
+        self.ids.append(message.id)
+
+    @rule(transport=TRANSPORTS, limit=st.integers(1, 3), most=st.integers(1, 3), lease=st.integers(1, 30))
+    def claim(self, transport: str, limit: int, most: int, lease: int) -> None:
+        one, other = (
+            self.run(
+                spool.claim(
+                    transport=transport,
+                    limit=limit,
+                    now=self.now,
+                    lease_until=self.now + lease * MINUTE,
+                    max_recipients=most,
+                )
+            )
+            for spool in self.both()
+        )
+        assert [_told(claimed) for claimed in one] == [_told(claimed) for claimed in other]
+        self.claims.extend(zip(one, other, strict=True))
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def commit(self, data: st.DataObject) -> None:
+        pair = data.draw(st.sampled_from(self.claims))
+        one, other = (
+            self.run(spool.mark_committing(claimed.lease, digest="d", now=self.now))
+            for spool, claimed in zip(self.both(), pair, strict=True)
+        )
+        assert one == other
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), counts=st.booleans())
+    def settle(self, data: st.DataObject, counts: bool) -> None:
+        pair = data.draw(st.sampled_from(self.claims))
+        moves = [
+            Move(recipient=number, state=state, due_at=self._due(state, delay), cause=state.value)
+            for number in pair[0].recipients
+            if (state := data.draw(st.sampled_from(_AFTER))) is not None
+            for delay in (data.draw(st.integers(0, 2)),)
+        ]
+        one, other = (
+            self.run(spool.settle(a_settlement(claimed.lease, *moves, counts=counts, at=self.now)))
+            for spool, claimed in zip(self.both(), pair, strict=True)
+        )
+        assert one == other
+
+    def _due(self, state: RecipientState, delay: int) -> datetime | None:
+        waits = state in (RecipientState.DEFERRED, RecipientState.QUEUED, RecipientState.UNCERTAIN)
+        return self.now + delay * MINUTE if waits and delay < 2 else None
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        pair = data.draw(st.sampled_from(self.claims))
+        for spool, claimed in zip(self.both(), pair, strict=True):
+            self.run(spool.release([claimed.lease]))
+
+    @precondition(lambda self: self.ids)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        message_id = data.draw(st.sampled_from(self.ids))
+        one, other = (
+            self.run(spool.cancel(message_id, tenant=DEFAULT_TENANT, now=self.now)) for spool in self.both()
+        )
+        assert one == other
+
+    @rule(minutes=st.integers(1, 90))
+    def wait(self, minutes: int) -> None:
+        self.now += minutes * MINUTE
+
+    @rule(limit=st.integers(1, 3))
+    def expire(self, limit: int) -> None:
+        one, other = (self.run(spool.expire(now=self.now, limit=limit)) for spool in self.both())
+        assert list(one) == list(other)
+
+    @rule(days=st.sampled_from([0, 31, 400]), limit=st.integers(1, 5))
+    def purge(self, days: int, limit: int) -> None:
+        one, other = (
+            self.run(spool.purge(now=self.now + days * DAY, retention=RETENTION, limit=limit))
+            for spool in self.both()
+        )
+        assert one == other
+
+    @rule()
+    def reroute(self) -> None:
+        one, other = (self.run(spool.reroute(known=["main"], to="main")) for spool in self.both())
+        assert one == other
+
+    @rule()
+    def die_and_come_back(self) -> None:
+        self.run(self.disk.close())
+        self.disk = open_sqlite(self.folder, settings=self.settings, clock=ManualClock())
+        one, other = (self.run(spool.recover(now=self.now, wait=WAIT)) for spool in self.both())
+        assert one == other
+
+    @invariant()
+    def tell_the_same(self) -> None:
+        disk, memory = self.both()
+        for message_id in self.ids:
+            seen = [self.run(spool.view(message_id, tenant=DEFAULT_TENANT)) for spool in (disk, memory)]
+            assert seen[1] == seen[0]
+        everything = MessageFilter(tenant=DEFAULT_TENANT, limit=1000)
+        assert self.run(memory.list(everything)) == self.run(disk.list(everything))
+        assert self.run(memory.counts()) == self.run(disk.counts())
+        for transport in ("main", "spare"):
+            assert self.run(memory.next_due_at(transport)) == self.run(disk.next_due_at(transport))
+
+    def teardown(self) -> None:
+        self.run(self.disk.close())
+        self.loop.close()
+        shutil.rmtree(self.folder)
+
+
+_AFTER = [
+    None,
+    RecipientState.QUEUED,
+    RecipientState.DEFERRED,
+    RecipientState.HELD,
+    RecipientState.UNCERTAIN,
+    RecipientState.ACCEPTED,
+    RecipientState.REFUSED,
+]
+
+
+def _told(claimed: Claimed) -> tuple[object, ...]:
+    return (
+        claimed.message,
+        claimed.recipients,
+        claimed.tries,
+        claimed.digest,
+        claimed.maybe_duplicate,
+    )
+
+
+TestTwoStores = TwoStores.TestCase
+TestTwoStores.settings = settings(
+    max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)
