@@ -5,12 +5,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mime.messages import BlobFiles, box, content
 from postroom.errors import InvariantError
 from postroom.mime.parseback import check
 from postroom.mime.rendered import BlobSegment, RenderedMessage, Variant
 from postroom.mime.writer import render
+from postroom.model.address import Address, Mailbox
 from postroom.model.message import Content, Disposition
 
 FILES = BlobFiles()
@@ -50,6 +53,36 @@ def test_what_the_writer_writes_passes() -> None:
         check(render(message), message)
         variant = Variant(subject_prefix="p ", from_=box("x@example.net"))
         check(render(message, variant), message, variant)
+
+
+PRINTABLE = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=120)
+LOCAL_PARTS = st.text("ab!#$%&'*+/=^_`{|}~-\u00fc\u738b", min_size=1, max_size=20)
+ADDRESSES = st.builds(Address, LOCAL_PARTS, st.just("example.org"))
+BODIES = st.one_of(st.none(), st.text(max_size=60))
+
+
+@given(
+    st.lists(
+        st.builds(Mailbox, st.builds(Address, LOCAL_PARTS, st.just("example.org")), PRINTABLE), max_size=4
+    ),
+    PRINTABLE,
+    st.tuples(BODIES, BODIES),
+    st.lists(PRINTABLE, max_size=2),
+)
+def test_no_sound_message_is_stopped(
+    boxes: list[Mailbox], value: str, bodies: tuple[str | None, str | None], names: list[str]
+) -> None:
+    """Whatever names, texts and files the edge lets through, the writer's message passes."""
+    message = content(
+        to=tuple(boxes),
+        reply_to=tuple(boxes[:1]),
+        subject=value,
+        headers=(("X-Value", value),),
+        text=bodies[0],
+        html=bodies[1],
+        attachments=tuple(FILES.attachment(b"x", filename=name) for name in names),
+    )
+    check(render(message), message)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class RenderedMessage:
     """SHA-256 (hex) that is equal exactly when the wire bytes are: over the encoder's version and the
     segments, a blob counting by its content's hash."""
     needs_smtputf8: bool
-    """A header or the envelope carries a non-ASCII address (RFC 6531)."""
+    """A header carries a non-ASCII address (RFC 6531); the envelope is judged by whoever sends it."""
 
     @property
     def is_whole(self) -> bool:
