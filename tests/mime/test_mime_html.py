@@ -199,9 +199,9 @@ def test_never_raises_and_never_runs_on(page: str) -> None:
     ],
 )
 def test_takes_linear_time(unit: str) -> None:
-    """200 kB of any construct, never closed or closed at the end, is read in a moment."""
-    count = 200_000 // len(unit)
+    """100 kB of any construct, never closed or closed at the end, is read in a moment."""
+    count = 100_000 // len(unit)
     page = unit * count + "</a>" * (count // 8 * unit.startswith("<a href"))
     started = time.process_time()
     html_to_text(page)
-    assert time.process_time() - started < 3
+    assert time.process_time() - started < 2

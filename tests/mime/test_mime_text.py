@@ -113,14 +113,14 @@ def test_base64_is_what_the_standard_library_writes(data: bytes) -> None:
 
 
 def test_large_texts_take_linear_time() -> None:
-    """Two megabytes of the worst lines are encoded in a moment."""
+    """Half a megabyte of the worst lines are encoded in a moment."""
     for text in (
-        "\n" * 2_000_000,
-        "x" * 2_000_000,
-        "From \n" * 300_000 + "\x01",
-        " \n" * 1_000_000 + "\x01",
-        "\r" * 2_000_000,
+        "\n" * 500_000,
+        "x" * 500_000,
+        "From \n" * 75_000 + "\x01",
+        " \n" * 250_000 + "\x01",
+        "\r" * 500_000,
     ):
         started = time.process_time()
         encode_text(text)
-        assert time.process_time() - started < 2
+        assert time.process_time() - started < 1
