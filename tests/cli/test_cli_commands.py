@@ -7,7 +7,6 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ import pytest
 import trustme
 
 from cli.scripted_server import ScriptedServer, problem
+from postroom import bootstrap
+from postroom.bootstrap import Started
 from postroom.cli.app import run
 from postroom.config.cli_key import CliKey, write_cli_key
 from postroom.config.settings import Settings
@@ -508,17 +509,6 @@ def test_transport_url(postroom: Run, tmp_path: Path) -> None:
     assert "not a host name" in err
 
 
-@dataclass(frozen=True, kw_only=True)
-class Started:
-    urls: tuple[str, ...]
-    data: Path
-    mode: str
-    durability: str
-    targets: tuple[str, ...]
-    first_key: str | None
-    warnings: tuple[str, ...]
-
-
 class Wiring:
     """Stands where the program itself is wired; remembers what it was asked."""
 
@@ -556,7 +546,8 @@ class Wiring:
 @pytest.fixture
 def wiring(monkeypatch: pytest.MonkeyPatch) -> Wiring:
     stand_in = Wiring()
-    monkeypatch.setattr("postroom.cli.wiring.import_module", lambda _: stand_in)
+    for verb in ("run_server", "send_direct", "backup_offline"):
+        monkeypatch.setattr(bootstrap, verb, getattr(stand_in, verb))
     return stand_in
 
 

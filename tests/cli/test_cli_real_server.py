@@ -13,7 +13,7 @@ from postroom.cli.app import run
 def test_a_day_with_a_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Send, look, make and revoke a key, back up, and miss the server when it is gone."""
+    """Send, look, make and revoke a key, back up, and go on without the server when it is gone."""
     monkeypatch.chdir(tmp_path)
     for name in ("POSTROOM_URL", "POSTROOM_API_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -69,3 +69,6 @@ def test_a_day_with_a_server(
     code, out = ask("status")
     assert code == 3
     assert url in out
+    code, out = ask(*mail[:-1], "--direct", "--json")
+    assert (0, "captured") == (code, json.loads(out)["state"])
+    assert ask("backup", "second.db") == (0, f"backed up to {tmp_path / 'second.db'}\n")

@@ -151,6 +151,18 @@ def test_a_nexus_file_alone_is_enough(tmp_path: Path) -> None:
     assert (found.nexus.domain, found.nexus.keyless) == ("id.example.com", True)
 
 
+def test_the_names_callers_without_a_key_may_use(tmp_path: Path) -> None:
+    """The addresses listened on, the file's own domain and the names set; "every address" is no name."""
+    (tmp_path / "nexus.ini").write_text(INI)
+    flags = Flags(nexus_config=Path("nexus.ini"), http=(":1", "192.0.2.1:1"))
+    toml = '[nexus]\nnetworks = ["192.0.2.0/24"]\nhosts = ["gw"]'
+    assert settings(tmp_path, flags, toml=toml).nexus.hosts == ("192.0.2.1", "gw", "id.example.com")
+    (tmp_path / "nexus.ini").write_text(INI.replace("id.example.com", "not a name"))
+    found = settings(tmp_path, flags, toml=toml)
+    assert found.nexus.hosts == ("192.0.2.1", "gw")
+    assert "[api] domain is not a domain name and is not used" in found.warnings
+
+
 def test_our_settings_win_over_the_nexus_file(tmp_path: Path) -> None:
     """Transport, bound, domain and sender of our own replace the file's."""
     (tmp_path / "nexus.ini").write_text(INI)

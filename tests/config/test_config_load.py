@@ -419,6 +419,7 @@ answer = "stored"
 wait = "3 s"
 domain = "ID.example.com"
 networks = ["192.0.2.0/24"]
+hosts = ["GW.example.com", "[2001:DB8::1]"]
 [classes.code]
 expires = "5 min"
 first_retry = "2 s"
@@ -432,6 +433,7 @@ uncertain = "ask"
     assert found.disk.reserve == 2 * 1024**3
     assert (found.nexus.answer, found.nexus.wait_s) == (NexusAnswer.STORED, 3.0)
     assert (found.nexus.domain, found.nexus.networks) == ("id.example.com", ("192.0.2.0/24",))
+    assert found.nexus.hosts == ("127.0.0.1", "2001:db8::1", "gw.example.com")
     assert found.public_url == "https://mail.example.com"
     assert found.trusted_proxies == ("10.0.0.1/32",)
     changed = ClassSettings(

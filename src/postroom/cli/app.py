@@ -31,7 +31,7 @@ from postroom.cli.options import (
 from postroom.errors import CallerError, ConfigError, ConflictError, InputError, OperatorError, TooLargeError
 
 if TYPE_CHECKING:
-    from postroom.cli.wiring import Started
+    from postroom.bootstrap import Started
 
 app = typer.Typer(
     name="postroom",
@@ -91,7 +91,6 @@ def serve(
     tls_key: TlsKey = None,
 ) -> None:
     """Run the server until it is told to stop."""
-    from postroom.cli.wiring import wiring
     from postroom.config.sources import Flags
 
     flags = Flags(
@@ -105,7 +104,9 @@ def serve(
         tls_key=tls_key,
     )
     settings = settings_of(flags)
-    raise typer.Exit(wiring().run_server(settings, _announce))
+    from postroom.bootstrap import run_server  # last: it loads the whole program
+
+    raise typer.Exit(run_server(settings, _announce))
 
 
 def _announce(started: "Started") -> None:
@@ -167,7 +168,6 @@ def backup(
 ) -> None:
     """Copy the store to a new file: through the server when it runs, else directly."""
     from postroom.cli.show import say, say_json
-    from postroom.cli.wiring import wiring
 
     target = Path.cwd() / file
     flags = flags_of(data, config, env_file)
@@ -178,7 +178,9 @@ def backup(
         if error.exit_code is not Exit.UNREACHABLE:
             raise
         settings = settings_of(flags)
-        wiring().backup_offline(settings, target)
+        from postroom.bootstrap import backup_offline
+
+        backup_offline(settings, target)
     if json:
         say_json({"path": str(target)})
     else:

@@ -170,10 +170,10 @@ def _attachments(files: Mapping[str, Path]) -> dict[str, Any]:
 def _send_directly(
     flags: "Flags", body: Mapping[str, Any], files: Mapping[str, Path], *, wait_s: float
 ) -> Mapping[str, Any]:
-    from postroom.cli.wiring import wiring
-
     settings = settings_of(flags)
-    return wiring().send_direct(settings, body, files, wait_s=wait_s)
+    from postroom.bootstrap import send_direct  # last: it loads the whole program
+
+    return send_direct(settings, body, files, wait_s=wait_s)
 
 
 def _post(

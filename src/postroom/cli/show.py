@@ -140,7 +140,8 @@ def _show_recipient(recipient: Mapping[str, Any]) -> None:
 def show_status(status: Mapping[str, Any]) -> None:
     """Print the state of queue and transports."""
     state = "ready" if status.get("ready") else "not ready"
-    say(f"{state}, mode {status.get('mode')}, {status.get('durability')}")
+    say(f"{state}, mode {status.get('mode')}")
+    say("store:", status.get("durability"))
     for problem in status.get("problems", ()):
         say("  problem:", problem, style="yellow")
     counts = status.get("counts") or {}

@@ -4,7 +4,7 @@ Parsing only: a value here is as written, made typed. Defaults that depend on ot
 checks are in ``load``. Error texts of these models never contain the value that was refused.
 """
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -78,6 +78,14 @@ def _domain(text: str) -> str:
     return text.lower()
 
 
+def _host(text: str) -> str:
+    bare = text.lower().removeprefix("[").removesuffix("]")
+    try:
+        return str(ip_address(bare))
+    except ValueError:
+        return _domain(bare)
+
+
 def _one_line(text: str) -> str:
     if not text.isprintable():
         msg = "control characters are not allowed"
@@ -97,6 +105,7 @@ Size = Annotated[int, BeforeValidator(parse_size)]
 Count = Annotated[int, Field(ge=1)]
 Network = Annotated[str, BeforeValidator(_network)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_listed)]
+HostName = Annotated[str, AfterValidator(_host)]
 Hidden = Annotated[Secret, BeforeValidator(_secret)]
 Sender = Annotated[Mailbox, BeforeValidator(_sender)]
 Listen = Annotated[tuple[Annotated[Listener, BeforeValidator(parse_listener)], ...], BeforeValidator(_listed)]
@@ -266,6 +275,8 @@ class NexusSection(Section):
     """How long an answer waits for the first attempt, at most 60 s."""
     networks: Networks = ()
     """Networks whose callers need no key, beside this machine."""
+    hosts: Annotated[tuple[HostName, ...], BeforeValidator(_listed)] = ()
+    """Names by which callers without a key call this machine, beside those of `http.listen`."""
     keyless: bool | None = None
     """Callers on this machine and in `networks` need no key; else only in capture mode or with `config`."""
     domain: Annotated[str, AfterValidator(_domain)] | None = None

@@ -170,7 +170,7 @@ class _Loading:
             self._report("api-key", field, cause, "Use printable ASCII without blanks.")
 
     def _nexus(self, *, is_capturing: bool) -> NexusSettings:
-        section, ini = self._document.nexus, self._ini
+        section = self._document.nexus
         is_behind_proxy = self._document.http.public_url is not None or bool(
             self._document.http.trusted_proxies
         )
@@ -179,18 +179,29 @@ class _Loading:
             keyless = section.config is not None or is_capturing
         if keyless and is_behind_proxy and section.config is not None:
             self._warnings.append("the Nexus doors ask for a key because a proxy may stand before Postroom")
-        domain = section.domain or ini.domain
-        if domain is not None and not HOST_NAME.match(domain):
-            self._warnings.append("[api] domain is not a domain name and is not used for the Message-ID")
-            domain = None
+        ini_domain = self._ini_domain()
         return NexusSettings(
             answer=section.answer,
             wait_s=section.wait,
             networks=section.networks,
+            hosts=self._hosts(ini_domain),
             keyless=keyless and not is_behind_proxy,
-            domain=domain,
+            domain=section.domain or ini_domain,
             from_=section.from_ or self._ways.ini_sender(),
         )
+
+    def _ini_domain(self) -> str | None:
+        domain = self._ini.domain
+        if domain is None or HOST_NAME.match(domain):
+            return domain.lower() if domain is not None else None
+        self._warnings.append("[api] domain is not a domain name and is not used")
+        return None
+
+    def _hosts(self, ini_domain: str | None) -> tuple[str, ...]:
+        """Return the names callers may use: those set, those listened on, and the Nexus file's own."""
+        named = {listener.host.lower() for listener in self._document.http.listen}
+        named = named - {"0.0.0.0", "::"} | {ini_domain or ""} - {""}  # noqa: S104 - these are no names
+        return tuple(sorted(named.union(self._document.nexus.hosts)))
 
     def _door_limits(self) -> DoorLimits:
         limits = _taken(DoorLimits, self._document.limits)

@@ -112,6 +112,8 @@ class NexusSettings:
     """Seconds an answer waits for the first attempt."""
     networks: tuple[str, ...] = ()
     """Networks in CIDR form whose peers need no key, beside loopback."""
+    hosts: tuple[str, ...] = ()
+    """What a Host header of a caller without a key may name, beside loopback; lower case, no brackets."""
     keyless: bool = False
     """Peers on loopback and in ``networks`` need no key. Never beside ``public_url``."""
     domain: str | None = None
