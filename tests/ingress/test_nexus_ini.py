@@ -148,6 +148,7 @@ def test_port_beyond_loopback_only_for_listed_networks(tmp_path: Path) -> None:
     settings = loaded(tmp_path, INI, toml='[nexus]\nnetworks = ["192.0.2.0/24"]')
     assert settings.listeners[1].host == "0.0.0.0"
     assert settings.nexus.networks == ("192.0.2.0/24",)
+    assert "test3.example.net" in settings.nexus.hosts
 
 
 def test_doors_for_everybody_are_refused(tmp_path: Path) -> None:
@@ -227,6 +228,7 @@ def test_the_documented_settings_load(tmp_path: Path) -> None:
         "wait",
         "keyless",
         "networks",
+        "hosts",
         "domain",
         "from",
         "config",
