@@ -96,7 +96,7 @@ class LedgerSink:
             for recipient in recipients:
                 self.copies[name, recipient] += 1
             if self.keep_bodies:
-                self.bodies[name] = body
+                self.bodies[name] = body.replace(b"\r\n..", b"\r\n.")
             self.arrived.notify_all()
         return b"250 2.0.0 queued\r\n"
 
