@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 EXTENSIONS = ("PIPELINING", "8BITMIME", "SIZE 10000000", "SMTPUTF8")
 Answer = Callable[[str, "Dialogue"], bytes | None]
@@ -40,9 +41,33 @@ class SmtpPeer:
     dialogues: list[Dialogue] = field(default_factory=list)
     tls: ssl.SSLContext | None = None
     port: int = 0
+    silent_at: str = "never"
+    """Commands that begin so get no reply."""
+    reads_slowly: bool = False
+    breaks_content_with: bytes = b""
+    """Said, with an end, as soon as the content has begun."""
+    transports: list[asyncio.Transport] = field(default_factory=list)
+
+    stirred: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until(self, is_true: Callable[[], bool]) -> None:
+        """Wait until something that was received makes it true."""
+        async with asyncio.timeout(5):
+            while not is_true():
+                self.stirred.clear()
+                await self.stirred.wait()
+
+    def say(self, data: bytes) -> None:
+        """Say something on the newest connection."""
+        self.transports[-1].write(data)
+
+    def say_and_close(self, data: bytes) -> None:
+        """Say something on the newest connection and end it."""
+        self.say(data)
+        self.transports[-1].close()
 
 
-class _Server(asyncio.Protocol):
+class ServerSide(asyncio.Protocol):
     def __init__(self, peer: SmtpPeer) -> None:
         self.peer = peer
         self.dialogue = Dialogue()
@@ -51,27 +76,41 @@ class _Server(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        self.peer.transports.append(self.transport)
+        self.peer.stirred.set()
         self.peer.dialogues.append(self.dialogue)
-        transport.write(self.peer.greeting)
+        self.transport.write(self.peer.greeting)
 
     def data_received(self, data: bytes) -> None:
         self.dialogue.flights += 1
         self.buffer += data
+        self.peer.stirred.set()
         replies = []
         while not self.transport.is_closing():
             reply = self._content() if self.in_data else self._command()
             if reply is None:
                 break
+            if self.dialogue.lines[-1].startswith(self.peer.silent_at):
+                continue
             replies.append(reply)
             if reply == b"":
                 self.transport.write(b"".join(replies))
                 self.transport.close()
                 return
         self.transport.write(b"".join(replies))
+        if self.peer.reads_slowly:
+            self.transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _content(self) -> bytes | None:
+        if self.peer.breaks_content_with and self.buffer:
+            self.transport.write(self.peer.breaks_content_with)
+            return b""
         end = 0 if self.buffer.startswith(b".\r\n") else self.buffer.find(b"\r\n.\r\n") + 2
         if end == 1:
             return None
@@ -83,10 +122,9 @@ class _Server(asyncio.Protocol):
         if reply is None:
             reply = b"250 2.0.0 queued\r\n"
             dialogue.messages += 1
-            self.peer.mails.append(
-                Mail(dialogue.sender, list(dialogue.accepted), content.replace(b"\r\n..", b"\r\n."))
-            )
-        dialogue.accepted.clear()
+            plain = (b"\r\n" + content).replace(b"\r\n..", b"\r\n.")[2:]
+            self.peer.mails.append(Mail(dialogue.sender, list(dialogue.accepted), plain))
+        self._forget()
         return reply
 
     def _command(self) -> bytes | None:
@@ -103,6 +141,10 @@ class _Server(asyncio.Protocol):
             self.in_data = True
         return reply
 
+    def _forget(self) -> None:
+        self.dialogue.sender = ""
+        self.dialogue.accepted.clear()
+
     def _usual(self, command: str) -> bytes:
         verb = command.upper().split(" ")[0].split(":")[0]
         match verb:
@@ -114,13 +156,15 @@ class _Server(asyncio.Protocol):
             case "MAIL":
                 self.dialogue.sender = command
                 return b"250 2.1.0 ok\r\n"
+            case "RCPT" if not self.dialogue.sender:
+                return b"503 5.5.1 MAIL first\r\n"
             case "RCPT":
-                self.dialogue.accepted.append(command[8:].split(">")[0].strip("<>"))
+                self.dialogue.accepted.append(command[8:].partition(">")[0].strip("<"))
                 return b"250 2.1.5 ok\r\n"
             case "DATA":
                 return b"354 go on\r\n" if self.dialogue.accepted else b"503 5.5.1 valid RCPT first\r\n"
             case "RSET":
-                self.dialogue.accepted.clear()
+                self._forget()
                 return b"250 ok\r\n"
             case "QUIT":
                 return b"221 bye\r\n"
@@ -132,7 +176,7 @@ class _Server(asyncio.Protocol):
 async def listening(peer: SmtpPeer) -> AsyncIterator[int]:
     """Serve on a free loopback port."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Server(peer), "127.0.0.1", 0, ssl=peer.tls)
+    server = await loop.create_server(lambda: ServerSide(peer), "127.0.0.1", 0, ssl=peer.tls)
     async with server:
         peer.port = int(server.sockets[0].getsockname()[1])
         yield peer.port

@@ -1,14 +1,54 @@
-"""Attempts to hand to a transport, and what came of them."""
+"""Transports and attempts for tests, and what came of them."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+from postroom.clock import SystemClock
+from postroom.egress.smtp import SmtpTransport
 from postroom.mime.rendered import RenderedMessage
 from postroom.model.address import Address
 from postroom.model.ids import DEFAULT_TENANT, MessageId
-from postroom.ports import Report, Work
+from postroom.model.transport import SmtpAccount, TlsMode, TransportKind, TransportSpec
+from postroom.ports import Blobs, Report, Work
+from postroom.spool.blobs import FileBlobs
+from postroom.spool.disk import DiskWatch
+from postroom.spool.settings import SpoolSettings
 
 CONTENT = b"From: a@example.com\r\nSubject: hello\r\n\r\n.dot\r\nbody\r\n"
+
+
+def file_blobs(directory: Path) -> FileBlobs:
+    return FileBlobs(
+        directory, DiskWatch(directory, SpoolSettings(ballast=0), SystemClock()), grace=timedelta(hours=24)
+    )
+
+
+@asynccontextmanager
+async def running(
+    port: int, *, blobs: Blobs | None = None, greeting_probe_s: float = 5.0, **changes: Any
+) -> AsyncIterator[SmtpTransport]:
+    """Run a transport to ``port``; ``changes`` go to the account or, by name, to the spec."""
+    account = SmtpAccount(host="127.0.0.1", port=port, tls=TlsMode.OPPORTUNISTIC)
+    fields = set(SmtpAccount.__dataclass_fields__) & set(changes)
+    account = replace(account, **{name: changes.pop(name) for name in fields})
+    spec = TransportSpec(name="relay", kind=TransportKind.SMTP, account=account, max_connections=1)
+    with TemporaryDirectory() as directory:
+        transport = SmtpTransport(
+            replace(spec, **changes),
+            clock=SystemClock(),
+            blobs=blobs or file_blobs(Path(directory)),
+            greeting_probe_s=greeting_probe_s,
+        )
+        try:
+            yield transport
+        finally:
+            await transport.stop(grace_s=1.0)
 
 
 async def granted() -> bool:
@@ -45,7 +85,9 @@ def told(report: Report) -> Sequence[tuple[str, int | str]]:
     return [
         (
             line.evidence.step.value,
-            line.evidence.reply.code if line.evidence.reply else str(line.evidence.fault and line.evidence.fault.kind),
+            line.evidence.reply.code
+            if line.evidence.reply
+            else str(line.evidence.fault and line.evidence.fault.kind),
         )
         for line in report.lines
     ]

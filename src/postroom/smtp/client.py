@@ -171,7 +171,7 @@ class ClientSession(Generic[Key]):
             self._close()
             return
         current = self._current
-        if current is not None and current.mode is not Mode.LOCKSTEP and len(self._expected) > 1:
+        if current is not None and current.mode is not Mode.LOCKSTEP and not self._is_in_body:
             is_stale = self._ending is None and current.answered == 0 and self.completed > 0
             if fault.kind is FaultKind.CLOSED and not is_stale:
                 self.suspect = current.mode
@@ -386,9 +386,8 @@ class ClientSession(Generic[Key]):
         if ending is not None:
             evidence = replace(evidence, step=Step.MAIL)  # it rode: not begun, whatever became of the other
         is_stale = current.answered == 0 and self.completed > 0
-        is_blamed = self.suspect is not None and not self._is_in_body
         current.fill(evidence)
-        current.may_repeat = ending is not None or is_stale or is_blamed
+        current.may_repeat = ending is not None or is_stale or self.suspect is not None
         self._events.append(Done(current))
 
     def _close(self) -> None:

@@ -50,6 +50,7 @@ class Transaction(Generic[Key]):
         "_accepted",
         "_asked",
         "_host",
+        "_is_odd",
         "_port",
         "_rcpt_replies",
         "_recipients",
@@ -87,6 +88,8 @@ class Transaction(Generic[Key]):
         self._asked: list[int] = []
         self._accepted: list[int] = []
         self._rcpt_replies = 0
+        self._is_odd = False
+        """A recipient was accepted after MAIL was refused: an empty content might reach somebody."""
         self._host = ""
         self._port = 0
 
@@ -153,6 +156,8 @@ class Transaction(Generic[Key]):
         if reply.code < 300:
             if self.is_begun:
                 self._accepted.append(number)
+            else:
+                self._is_odd = True
         elif reply.code < 400:
             return Turn.OUT_OF_STEP
         elif self.results[number] is None:
@@ -163,6 +168,8 @@ class Transaction(Generic[Key]):
 
     def _on_data(self, reply: Reply) -> Turn:
         if reply.code == 354:
+            if self._is_odd:
+                return Turn.OUT_OF_STEP
             return Turn.SEND_BODY if self._accepted else Turn.LONE_DOT
         if reply.code < 400:
             return Turn.OUT_OF_STEP

@@ -1,0 +1,215 @@
+"""The SMTP transport over TLS and with logins, against aiosmtpd."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from egress.smtp_peer import SmtpPeer, listening
+from egress.works import CONTENT, running, told, work
+from postroom.model.secret import Secret
+from postroom.model.transport import StepTimeouts, TlsMode
+
+PASSWORD = "correct-horse-battery"
+LOGIN: dict[str, Any] = {"username": "user@example.com", "password": Secret(PASSWORD)}
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path: Path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+def context(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(made)
+    return made
+
+
+class Kept:
+    """aiosmtpd's handler: keeps every message and whether it came over TLS and after a login."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[bytes, bool, bool]] = []
+
+    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        content = envelope.original_content
+        self.messages.append((content or b"", session.ssl is not None, bool(session.authenticated)))
+        return "250 2.0.0 kept"
+
+
+def authenticate(
+    _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any
+) -> AuthResult:
+    assert isinstance(data, LoginPassword)
+    return AuthResult(success=data == LoginPassword(b"user@example.com", PASSWORD.encode()), handled=False)
+
+
+@asynccontextmanager
+async def aiosmtpd(
+    kept: Kept, *, implicit: ssl.SSLContext | None = None, **options: Any
+) -> AsyncIterator[int]:
+    """Serve aiosmtpd on a free loopback port."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: SMTP(kept, loop=loop, authenticator=authenticate, **options), "127.0.0.1", 0, ssl=implicit
+    )
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize("excluded", [[], ["PLAIN"]])
+def test_starttls_and_login(authority: trustme.CA, ca_file: str, excluded: list[str]) -> None:
+    """STARTTLS, then PLAIN or LOGIN, then the message."""
+
+    async def main() -> None:
+        kept = Kept()
+        options: dict[str, Any] = {"tls_context": context(authority), "require_starttls": True, "auth_required": True}
+        async with (
+            aiosmtpd(kept, auth_exclude_mechanism=excluded, **options) as port,
+            running(port, tls=TlsMode.STARTTLS, ca_file=ca_file, **LOGIN) as transport,
+        ):
+            for _ in range(3):
+                assert [("body_end", 250)] == told(await transport.attempt(work()))
+        assert [CONTENT] * 3 == [content for content, _, _ in kept.messages]
+        assert all(is_encrypted for _, is_encrypted, _ in kept.messages)
+
+    asyncio.run(main())
+
+
+def test_implicit_tls(authority: trustme.CA, ca_file: str) -> None:
+    """TLS from the first byte, then a login."""
+
+    async def main() -> None:
+        kept = Kept()
+        async with (
+            aiosmtpd(kept, implicit=context(authority), auth_require_tls=False) as port,
+            running(port, tls=TlsMode.IMPLICIT, ca_file=ca_file, **LOGIN) as transport,
+        ):
+            assert [("body_end", 250)] == told(await transport.attempt(work()))
+        assert [True] == [is_known for _, _, is_known in kept.messages]
+
+    asyncio.run(main())
+
+
+def test_wrong_password(authority: trustme.CA, ca_file: str) -> None:
+    """A refused login is evidence at the step auth, and holds no secret."""
+
+    async def main() -> None:
+        kept = Kept()
+        login: dict[str, Any] = {"username": "user@example.com", "password": Secret("planted-and-wrong")}
+        async with (
+            aiosmtpd(kept, tls_context=context(authority)) as port,
+            running(port, tls=TlsMode.STARTTLS, ca_file=ca_file, **login) as transport,
+        ):
+            report = await transport.attempt(work())
+        assert [("auth", 535)] == told(report)
+        assert "planted-and-wrong" not in repr(report)
+
+    asyncio.run(main())
+
+
+def test_other_name_in_the_certificate(authority: trustme.CA, ca_file: str) -> None:
+    """A certificate for another name ends before the login."""
+
+    async def main() -> None:
+        kept = Kept()
+        async with (
+            aiosmtpd(kept, tls_context=context(authority, "other.example.net")) as port,
+            running(port, tls=TlsMode.STARTTLS, ca_file=ca_file, **LOGIN) as transport,
+        ):
+            report = await transport.attempt(work())
+        assert [("tls", "tls")] == told(report)
+        assert not kept.messages
+
+    asyncio.run(main())
+
+
+def test_plain_port_under_implicit_tls(authority: trustme.CA, ca_file: str) -> None:
+    """A port that speaks plain is used with STARTTLS required, and that is remembered."""
+
+    async def main() -> None:
+        kept = Kept()
+        async with (
+            aiosmtpd(kept, tls_context=context(authority)) as port,
+            running(port, tls=TlsMode.IMPLICIT, ca_file=ca_file, max_messages=1) as transport,
+        ):
+            for _ in range(2):
+                assert [("body_end", 250)] == told(await transport.attempt(work()))
+        assert [True, True] == [is_encrypted for _, is_encrypted, _ in kept.messages]
+
+    asyncio.run(main())
+
+
+def test_plain_port_without_starttls() -> None:
+    """A port that speaks plain and offers no STARTTLS is refused, also on loopback and without a password."""
+
+    async def main() -> None:
+        peer = SmtpPeer()
+        async with listening(peer) as port, running(port, tls=TlsMode.IMPLICIT) as transport:
+            report = await transport.attempt(work())
+        assert [("starttls", "capability")] == told(report)
+        fault = report.lines[0].evidence.fault
+        assert fault is not None
+        assert "starttls-not-offered" == fault.cause
+        assert not peer.mails
+
+    asyncio.run(main())
+
+
+def test_tls_port_under_plain_settings(authority: trustme.CA, ca_file: str) -> None:
+    """A port that greets nobody and speaks TLS at once is used with implicit TLS, and that is remembered."""
+
+    async def main() -> None:
+        kept = Kept()
+        async with (
+            aiosmtpd(kept, implicit=context(authority)) as port,
+            running(
+                port, tls=TlsMode.OPPORTUNISTIC, ca_file=ca_file, greeting_probe_s=0.3, max_messages=1
+            ) as transport,
+        ):
+            for _ in range(2):
+                assert [("body_end", 250)] == told(await transport.attempt(work()))
+
+    asyncio.run(main())
+
+
+def test_slow_greeting_is_waited_for() -> None:
+    """A plain server that greets late is not mistaken for a TLS port."""
+
+    async def main() -> None:
+        peer = SmtpPeer(greeting=b"")
+        async with listening(peer) as port, running(port, greeting_probe_s=0.05) as transport:
+            attempt = asyncio.create_task(transport.attempt(work()))
+            await peer.until(lambda: len(peer.dialogues) == 2)
+            peer.transports[0].write(b"220 at last\r\n")
+            assert [("body_end", 250)] == told(await attempt)
+
+    asyncio.run(main())
+
+
+def test_silent_port() -> None:
+    """A port that never says anything ends at the greeting's limit."""
+
+    async def main() -> None:
+        peer = SmtpPeer(greeting=b"")
+        timeouts = StepTimeouts(greeting=0.1)
+        async with (
+            listening(peer) as port,
+            running(port, greeting_probe_s=0.02, timeouts=timeouts) as transport,
+        ):
+            assert [("greeting", "timeout")] == told(await transport.attempt(work()))
+
+    asyncio.run(main())
