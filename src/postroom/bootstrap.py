@@ -280,12 +280,18 @@ def _doors(settings: Settings, service: Service) -> Sequence[Binding]:
         from_=nexus.from_,
         message_id_domain=nexus.domain,
         max_json=limits.max_body,
-        forms=FormLimits(max_body=limits.max_body, max_parts=limits.max_parts),
+        forms=FormLimits(
+            max_files=settings.message_limits.max_content,
+            max_field=settings.message_limits.max_text,
+            max_body=limits.max_body,
+            max_parts=limits.max_parts,
+        ),
     )
     keyless = KeylessRule(
-        is_open=nexus.keyless or service.mode == "capture",
+        is_open=nexus.keyless,
         is_behind_proxy=settings.public_url is not None or bool(proxies),
         networks=parse_networks(nexus.networks),
+        hosts=frozenset(nexus.hosts),
     )
     nexus_doors = NexusDoors(service=service, budget=budget, setup=setup).operations(keyless)
     whole = build_app(service, http, budget=budget, more=nexus_doors)
