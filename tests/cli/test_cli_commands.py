@@ -442,6 +442,15 @@ def test_the_server_is_found_by_its_data_directory(
     assert used == ["postroom-data", "other", "third"]
 
 
+@pytest.mark.parametrize("key", ["s3cret-\u00e4", "s3cret key", "s3cret\nkey"])
+def test_a_key_that_cannot_be_one(postroom: Run, server: ScriptedServer, key: str) -> None:
+    """A key that no header can carry is told before anything is asked, and not repeated."""
+    code, _, err = postroom("status", url=server.url, key=key)
+    assert (2, []) == (code, server.asked)
+    assert "POSTROOM_API_KEY" in err
+    assert "s3cret" not in err
+
+
 def test_a_key_goes_only_to_its_own_server(postroom: Run, server: ScriptedServer, tmp_path: Path) -> None:
     """The key of cli.key is not sent to another POSTROOM_URL; a variable's key goes to cli.key's server."""
     server.script["GET /v1/status"] = (200, STATUS)
@@ -591,6 +600,8 @@ def test_backup(postroom: Run, server: ScriptedServer, wiring: Wiring, tmp_path:
     assert wiring.asked == []
     with ScriptedServer() as gone:
         url = gone.url
+    assert postroom("backup", "copy.db", url=url)[0] == 1
+    (tmp_path / "postroom-data").mkdir()
     assert postroom("backup", "copy.db", url=url)[0] == 0
     assert wiring.asked == [("backup", tmp_path / "postroom-data", tmp_path / "copy.db")]
 

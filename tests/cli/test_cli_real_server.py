@@ -13,7 +13,7 @@ from postroom.cli.app import run
 def test_a_day_with_a_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Send, look, make and revoke a key, back up, and go on without the server when it is gone."""
+    """Send, look, make and revoke a key, back up, and miss the server when it is gone."""
     monkeypatch.chdir(tmp_path)
     for name in ("POSTROOM_URL", "POSTROOM_API_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -69,6 +69,19 @@ def test_a_day_with_a_server(
     code, out = ask("status")
     assert code == 3
     assert url in out
-    code, out = ask(*mail[:-1], "--direct", "--json")
-    assert (0, "captured") == (code, json.loads(out)["state"])
-    assert ask("backup", "second.db") == (0, f"backed up to {tmp_path / 'second.db'}\n")
+
+
+@pytest.mark.slow
+def test_without_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One mail and a backup straight from the command line, on one store."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("POSTROOM_URL", "POSTROOM_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    assert run(["backup", "none.db"]) == 1
+    assert "there is no data directory" in capfd.readouterr().err
+    assert run(["send", "--direct", "--to", "a@example.com", "--message", "x", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["state"] == "captured"
+    assert run(["backup", "copy.db"]) == 0
+    assert (tmp_path / "copy.db").read_bytes().startswith(b"SQLite format 3\0")

@@ -208,6 +208,9 @@ def test_kubernetes_service_links_are_not_settings(tmp_path: Path) -> None:
         "POSTROOM_PORT": "tcp://192.0.2.1:8587",
         "POSTROOM_PORT_8587_TCP": "tcp://192.0.2.1:8587",
         "POSTROOM_PORT_8587_TCP_ADDR": "192.0.2.1",
+        "POSTROOM_PORT_8587_TCP_PORT": "8587",
+        "POSTROOM_METRICS_SERVICE_HOST": "192.0.2.1",
+        "POSTROOM_METRICS_PORT": "tcp://192.0.2.1:9000",
     }
     assert settings(tmp_path, links) == settings(tmp_path)
     assert "POSTROOM_PORT" in problems(tmp_path, {"POSTROOM_PORT": "8587"})

@@ -32,6 +32,7 @@ from postroom.errors import CallerError, ConfigError, ConflictError, InputError,
 
 if TYPE_CHECKING:
     from postroom.bootstrap import Started
+    from postroom.config.sources import Flags
 
 app = typer.Typer(
     name="postroom",
@@ -171,13 +172,10 @@ def backup(
 
     target = Path.cwd() / file
     flags = flags_of(data, config, env_file)
-    try:
-        with server_of(flags) as server:
-            server.ask("POST", "/v1/backup", json={"path": str(target)})
-    except CliError as error:
-        if error.exit_code is not Exit.UNREACHABLE:
-            raise
+    if not _server_backed_up(flags, target):
         settings = settings_of(flags)
+        if not settings.data.is_dir():
+            raise CliError(Exit.FAILED, f"there is no data directory {settings.data}", fix="Check --data.")
         from postroom.bootstrap import backup_offline
 
         backup_offline(settings, target)
@@ -185,6 +183,20 @@ def backup(
         say_json({"path": str(target)})
     else:
         say("backed up to", target)
+
+
+def _server_backed_up(flags: "Flags", target: Path) -> bool:
+    """Ask the server of this data directory, and no other; say whether there was one."""
+    with server_of(flags) as server:
+        if server.target.is_guess:
+            return False
+        try:
+            server.ask("POST", "/v1/backup", json={"path": str(target)})
+        except CliError as error:
+            if error.exit_code is not Exit.UNREACHABLE:
+                raise
+            return False
+        return True
 
 
 @config_app.command("check")
@@ -201,6 +213,8 @@ def check(  # noqa: PLR0913 - the flags of serve
     json: Json = False,
 ) -> None:
     """Show every error of the settings, or what they come to, without secrets."""
+    from json import dumps as to_json
+
     from postroom.cli.show import say, say_json
     from postroom.config.shown import shown
     from postroom.config.sources import Flags
@@ -221,7 +235,7 @@ def check(  # noqa: PLR0913 - the flags of serve
         return
     for name, value in shown(settings).items():
         if name != "warnings":
-            say(f"{name}:", value)
+            say(f"{name}:", to_json(value, ensure_ascii=False))
     for warning in settings.warnings:
         say("warning:", warning, style="yellow")
     say("the settings are good", style="green")

@@ -148,8 +148,11 @@ def _header(line: str) -> list[str]:
 def _files(paths: Sequence[Path]) -> dict[str, Path]:
     """Name each file for its part of the body."""
     for path in paths:
-        if not path.is_file():
-            raise CliError(Exit.USAGE, f"--attach: there is no file {path}", fix="Check the name.")
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            why = (error.strerror or "unknown reason").lower()
+            raise CliError(Exit.USAGE, f"--attach: {path} cannot be read: {why}", fix="Check it.") from None
     return {f"file{number}": path for number, path in enumerate(paths)}
 
 

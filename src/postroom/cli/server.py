@@ -4,6 +4,7 @@ A shell around httpx2. The certificate named in ``cli.key`` is trusted for that 
 authorities, and its name is not compared: the file itself says which certificate it must be.
 """
 
+import re
 import ssl
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -22,6 +23,8 @@ from postroom.config.sources import DEFAULT_HTTP, Flags, data_directory, read_so
 from postroom.errors import Problem
 from postroom.model.secret import Secret
 
+_KEY_FORM = re.compile(r"[!-~]+\Z")
+
 TIMEOUT_S = 60.0
 """Seconds without a byte; longer than the longest ``Prefer: wait``."""
 
@@ -35,6 +38,8 @@ class Target:
     certificate: str | None
     data: Path
     """The data directory that was looked at."""
+    is_guess: bool = False
+    """Neither a variable nor ``cli.key`` names the URL: the default one may serve another directory."""
 
 
 def find_server(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Target:
@@ -49,7 +54,9 @@ def find_server(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Target:
         return Target(url=url, key=key, certificate=None, data=data)
     known = _known_server(data, is_needed=not url)
     if known is None or (url and url != known.url):
-        return Target(url=url or f"http://{DEFAULT_HTTP}", key=key, certificate=None, data=data)
+        return Target(
+            url=url or f"http://{DEFAULT_HTTP}", key=key, certificate=None, data=data, is_guess=not url
+        )
     return Target(url=known.url, key=key or known.key, certificate=known.certificate, data=data)
 
 
@@ -80,6 +87,11 @@ class Server(AbstractContextManager["Server"]):
         self.target = target
         headers = {"Accept": "application/json", "User-Agent": "postroom-cli"}
         if target.key is not None:
+            if not _KEY_FORM.match(target.key.reveal()):
+                cause = "the key holds a character that cannot stand in a header"
+                raise CliError(
+                    Exit.USAGE, cause, fix="Check POSTROOM_API_KEY: printable ASCII without blanks."
+                )
             headers["Authorization"] = f"Bearer {target.key.reveal()}"
         try:
             self._client = httpx2.Client(

@@ -54,8 +54,10 @@ SMTP_VARIABLES = (
 )
 """An account as other programs name it, used when no transport is set."""
 
-_SERVICE_LINK = re.compile(r"POSTROOM_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP)(_\w+)?)?)\Z")
-"""Kubernetes adds these to every pod beside a service named ``postroom``; nobody wrote them."""
+_SERVICE_LINK = re.compile(
+    r"POSTROOM_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_[0-9]+_(?:TCP|UDP)(?:_\w+)?)\Z"
+)
+"""Kubernetes adds these to every pod beside a service named ``postroom`` or ``postroom-...``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +144,7 @@ def _variables(flags: Flags, environ: Mapping[str, str], cwd: Path, sources: Sou
 
 
 def _is_service_link(name: str, value: str) -> bool:
-    return bool(_SERVICE_LINK.match(name)) and (name != "POSTROOM_PORT" or "://" in value)
+    return bool(_SERVICE_LINK.match(name)) or (name.endswith("_PORT") and "://" in value)
 
 
 def _env_file(flags: Flags, cwd: Path, sources: Sources) -> Mapping[str, str | None]:
