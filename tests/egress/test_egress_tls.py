@@ -76,7 +76,11 @@ def test_starttls_and_login(authority: trustme.CA, ca_file: str, excluded: list[
 
     async def main() -> None:
         kept = Kept()
-        options: dict[str, Any] = {"tls_context": context(authority), "require_starttls": True, "auth_required": True}
+        options: dict[str, Any] = {
+            "tls_context": context(authority),
+            "require_starttls": True,
+            "auth_required": True,
+        }
         async with (
             aiosmtpd(kept, auth_exclude_mechanism=excluded, **options) as port,
             running(port, tls=TlsMode.STARTTLS, ca_file=ca_file, **LOGIN) as transport,
