@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from peers.fake_service import NOW
 from postroom.clock import SystemClock
+from postroom.errors import ConfigError
 from postroom.web.connection import ServerLimits
 from postroom.web.server import Binding, TlsPair, http_date, serve
 from web.http_wire import Wire, on_the_wire, running, wire
@@ -268,14 +269,17 @@ def test_tls_and_plain_listeners_live_together(tmp_path: Path) -> None:
 
 
 def test_address_in_use_is_an_error() -> None:
-    """A second server on one port does not start."""
+    """A second server on one port does not start, nor one with files that are no certificate."""
 
     async def run() -> None:
         async with running(echo) as server:
             taken = Binding(host="127.0.0.1", port=server.bound[0].port, app=echo)
-            with pytest.raises(OSError, match="in use"):
-                async with serve([taken], clock=SystemClock()):
-                    pass
+            no_pair = TlsPair(cert=Path(__file__), key=Path(__file__))
+            without = Binding(host="127.0.0.1", port=0, app=echo, tls=no_pair)
+            for binding, cause in ((taken, "in use"), (without, "cannot be used")):
+                with pytest.raises(ConfigError, match=cause):
+                    async with serve([binding], clock=SystemClock()):
+                        pass
 
     asyncio.run(run())
 

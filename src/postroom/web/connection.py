@@ -251,20 +251,22 @@ class Connection(HttpToolsProtocol):
             self._refuse(408, "head-too-slow", f"the head was not complete after {limits.head_s:.0f} seconds")
             self.send_400_response("")
             return
-        if self._in_body:
-            if self.flow.read_paused:
-                self._body_since = now
-                self._body_size = 0
-            elapsed = now - self._body_since
-            if elapsed > limits.grace_s and self._body_size < limits.min_rate * elapsed:
-                self.transport.abort()
-                return
+        if self._in_body and self._is_body_slow(now):
+            self.transport.abort()
+            return
         if not self.flow.write_paused:
             self._stalled_since = None
         elif self._stalled_since is None:
             self._stalled_since = now
         elif now - self._stalled_since > limits.stalled_s:
             self.transport.abort()
+
+    def _is_body_slow(self, now: float) -> bool:
+        if self.flow.read_paused:  # we do not read: the caller's time begins anew
+            self._body_since = now
+            self._body_size = 0
+        elapsed = now - self._body_since
+        return elapsed > self._limits.grace_s and self._body_size < self._limits.min_rate * elapsed
 
 
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})

@@ -28,6 +28,7 @@ from starlette.types import ASGIApp
 from uvicorn import Config
 
 from postroom.clock import Clock
+from postroom.errors import ConfigError, Problem
 from postroom.telemetry import logger
 from postroom.web.connection import Connection, Household, ServerLimits
 from postroom.web.keyless import Network
@@ -99,8 +100,7 @@ async def serve(
         exempt: Networks without a limit per address (trusted proxies); loopback always is.
 
     Raises:
-        OSError: An address cannot be listened on.
-        ssl.SSLError: A certificate or key cannot be used.
+        ConfigError: An address cannot be listened on, a certificate or key cannot be used.
     """
     # The server's parts log through the standard library; the answers say what there is to say.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
@@ -142,20 +142,32 @@ async def _listen(binding: Binding, context: ssl.SSLContext | None, household: H
         timeout_keep_alive=household.limits.keep_alive_s,
     )
     config.load()
-    return await asyncio.get_running_loop().create_server(
-        lambda: Connection(config, household.state, {}, household=household),
-        binding.host,
-        binding.port,
-        ssl=context,
-        backlog=1024,
-    )
+    try:
+        return await asyncio.get_running_loop().create_server(
+            lambda: Connection(config, household.state, {}, household=household),
+            binding.host,
+            binding.port,
+            ssl=context,
+            backlog=1024,
+        )
+    except OSError as error:
+        cause = f"cannot listen on {binding.host} port {binding.port}: {error.strerror or error}"
+        fix = "End the other program there, or choose another address with --http."
+        problem = Problem(code="listen-failed", field="http", cause=cause, fix=fix)
+        raise ConfigError([problem]) from error
 
 
 def _context(pair: TlsPair) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(pair.cert, pair.key)
+    try:
+        context.load_cert_chain(pair.cert, pair.key)
+    except (OSError, ssl.SSLError) as error:
+        cause = f"{pair.cert} and {pair.key} cannot be used: {error}"
+        fix = "Give PEM files of a certificate with its chain and of its key, without a pass phrase."
+        problem = Problem(code="certificate-unusable", field="tls_cert", cause=cause, fix=fix)
+        raise ConfigError([problem]) from error
     return context
 
 

@@ -83,7 +83,7 @@ def _route(operation: Operation) -> APIRoute:
         operation.endpoint,
         methods=[operation.method],
         summary=operation.summary,
-        description=operation.description or (operation.endpoint.__doc__ or "").strip(),
+        description=f"{operation.summary}. {operation.description}".strip(),
         operation_id=f"{operation.method.lower()}_{operation.endpoint.__name__}_{operation.path}",
         response_model=None,
         responses={status: _answer(*answer) for status, answer in operation.answers.items()},

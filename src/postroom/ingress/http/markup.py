@@ -1,6 +1,7 @@
 """Pages as text: one frame, one stylesheet, nothing loaded from anywhere, no script at all."""
 
 import hashlib
+import re
 from base64 import b64encode
 from html import escape
 from importlib.resources import files
@@ -11,6 +12,7 @@ from postroom.web.gate import SECURITY_HEADERS
 
 STYLE = files("postroom.ingress.http").joinpath("assets/page.css").read_text("utf-8")
 _STYLE_HASH = b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+_CODE = re.compile(r"`([^`]+)`")
 POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
@@ -32,6 +34,11 @@ def page(title: str, content: str, *, status: int = 200) -> Response:
 def code(text: str) -> str:
     """Mark up a block of code."""
     return f"<pre><code>{escape(text)}</code></pre>"
+
+
+def prose(text: str) -> str:
+    """Mark up a sentence: what stands between backticks is code."""
+    return _CODE.sub(r"<code>\1</code>", escape(text))
 
 
 def facts(pairs: list[tuple[str, str]]) -> str:

@@ -83,7 +83,7 @@ class PageDoors:
             _header("The room through which your mail leaves.", status.mode),
             _loud(status),
             _facts(status, url),
-            _key_section(keys),
+            _key_section(keys, has_bootstrap_key=self._settings.has_bootstrap_key),
             _send_section(url),
             _next_section(status, url),
         ]
@@ -92,8 +92,8 @@ class PageDoors:
     async def docs(self, _request: Request) -> Response:
         """Show every operation."""
         articles = []
-        for path, methods in sorted(self.document.get("paths", {}).items()):
-            articles += [_article(path, method, one) for method, one in sorted(methods.items())]
+        for path, methods in self.document.get("paths", {}).items():
+            articles += [_article(path, method, one) for method, one in methods.items()]
         schemas = self.document.get("components", {}).get("schemas", {})
         models = "".join(_schema(name, schema) for name, schema in sorted(schemas.items()))
         content = (
@@ -139,8 +139,10 @@ def _facts(status: Status, url: str) -> str:
     return f"<section><h2>This server</h2>{markup.facts(pairs)}</section>"
 
 
-def _key_section(keys: list[str]) -> str:
-    if keys:
+def _key_section(keys: list[str], *, has_bootstrap_key: bool) -> str:
+    if has_bootstrap_key:
+        told = "<p>Use the key this server was started with, as <code>POSTROOM_API_KEY</code>.</p>"
+    elif keys:
         names = ", ".join(f"<code>{escape(name)}</code>" for name in keys[:5])
         told = f"<p>Keys that may send: {names}. Put one into <code>POSTROOM_API_KEY</code>.</p>"
     else:
@@ -176,11 +178,11 @@ def _article(path: str, method: str, operation: Mapping[str, Any]) -> str:
     needs = [scope for one in operation.get("security", []) for scopes in one.values() for scope in scopes]
     rows = "".join(
         f"<tr><td><code>{escape(each['name'])}</code></td><td>{escape(each['in'])}</td>"
-        f"<td>{escape(each.get('description', ''))}</td></tr>"
+        f"<td>{markup.prose(each.get('description', ''))}</td></tr>"
         for each in operation.get("parameters", [])
     )
     answers = "".join(
-        f"<tr><td><code>{escape(status)}</code></td><td>{escape(one.get('description', ''))}</td></tr>"
+        f"<tr><td><code>{escape(status)}</code></td><td>{markup.prose(one.get('description', ''))}</td></tr>"
         for status, one in operation.get("responses", {}).items()
     )
     body = "".join(
@@ -189,7 +191,7 @@ def _article(path: str, method: str, operation: Mapping[str, Any]) -> str:
     )
     return (
         f'<article><h2><span class="method">{escape(method.upper())}</span> <code>{escape(path)}</code></h2>'
-        f"<p>{escape(operation.get('summary', ''))}. {escape(operation.get('description', ''))}</p>"
+        f"<p>{markup.prose(operation.get('description', ''))}</p>"
         f"<p>Key: {escape(', '.join(needs) or 'none needed')}</p>{body}"
         f"<table>{rows}</table><table>{answers}</table></article>"
     )
@@ -197,7 +199,7 @@ def _article(path: str, method: str, operation: Mapping[str, Any]) -> str:
 
 def _codes(codes: Mapping[str, str]) -> str:
     rows = "".join(
-        f'<tr id="{escape(code)}"><td><code>{escape(code)}</code></td><td>{escape(meaning)}</td></tr>'
+        f'<tr id="{escape(code)}"><td><code>{escape(code)}</code></td><td>{markup.prose(meaning)}</td></tr>'
         for code, meaning in sorted(codes.items())
     )
     return f"<section><table>{rows}</table></section>"
@@ -212,13 +214,13 @@ def _schema(name: str, schema: Mapping[str, Any]) -> str:
     required = set(schema.get("required", ()))
     rows = "".join(
         f"<tr><td><code>{escape(field)}</code>{' *' if field in required else ''}</td>"
-        f"<td>{escape(_type(one))}{_reference(one)}</td><td>{escape(one.get('description', ''))}</td></tr>"
+        f"<td>{escape(_type(one))}{_reference(one)}</td>"
+        f"<td>{markup.prose(one.get('description', ''))}</td></tr>"
         for field, one in schema.get("properties", {}).items()
     )
-    return (
-        f'<article id="{escape(name)}"><h3>{escape(name)}</h3><p>{escape(schema.get("description", ""))}</p>'
-        f"<table>{rows}</table></article>"
-    )
+    told = markup.prose(schema.get("description", ""))
+    head = f'<article id="{escape(name)}"><h3>{escape(name)}</h3><p>{told}</p>'
+    return f"{head}<table>{rows}</table></article>"
 
 
 def _type(schema: Mapping[str, Any]) -> str:
