@@ -76,6 +76,14 @@ def test_the_local_url() -> None:
     assert Listener(host="192.0.2.1", port=1).local_url == "http://192.0.2.1:1"
 
 
+def test_an_unknown_variable_hides_nothing(tmp_path: Path) -> None:
+    """What the settings come to is judged beside the other errors."""
+    assert start(tmp_path, Flags(http=(":1",)), {"POSTROOM_FORM": "x"}) == {
+        "unknown-variable",
+        "no-transport",
+    }
+
+
 @pytest.mark.parametrize("http", ["0.0.0.0:8587", ":8587", "[::]:8587", "192.0.2.1:8587"])
 def test_beyond_loopback_needs_a_transport_or_capture(tmp_path: Path, http: str) -> None:
     """Other machines' mail is not captured unless that is said."""
@@ -97,6 +105,7 @@ def test_capture_wins_over_transports(tmp_path: Path) -> None:
     [
         ("", {}, True),
         ("", TRANSPORT, False),
+        ("", {"POSTROOM_TRANSPORT": "capture:"}, True),
         ("[nexus]\nkeyless = true", TRANSPORT, True),
         ("[nexus]\nkeyless = false", {}, False),
         ('[http]\npublic_url = "https://gw.example.com"', {}, False),

@@ -90,7 +90,7 @@ class _Loading:
             door_limits=self._door_limits(),
             retention=Retention(**{name: timedelta(days=days) for name, days in document.retention}),
             disk=_taken(DiskSettings, document.disk),
-            nexus=self._nexus(is_capturing=document.capture or not specs),
+            nexus=self._nexus(is_capturing=document.capture or not any(spec.account for spec in specs)),
             classes=_classes(document),
             log_json=document.log.json_,
         )
@@ -152,11 +152,8 @@ class _Loading:
             port, https = self._ini.api_port, self._ini.https
             found.append(Listener(host=host, port=port, tls=https, nexus_only=True))
         if self._ini.https and tls is None:
-            cause, fix = (
-                "yes, but there is no certificate",
-                "Set http.tls_cert and http.tls_key, or https = no.",
-            )
-            self._report("tls-incomplete", "[api] https", cause, fix)
+            fix = "Set http.tls_cert and http.tls_key, or https = no."
+            self._report("tls-incomplete", "[api] https", "yes, but there is no certificate", fix)
         return tuple(found)
 
     def _check_key(self, key: Secret, field: str) -> None:
@@ -171,9 +168,8 @@ class _Loading:
 
     def _nexus(self, *, is_capturing: bool) -> NexusSettings:
         section = self._document.nexus
-        is_behind_proxy = self._document.http.public_url is not None or bool(
-            self._document.http.trusted_proxies
-        )
+        http = self._document.http
+        is_behind_proxy = http.public_url is not None or bool(http.trusted_proxies)
         keyless = section.keyless
         if keyless is None:
             keyless = section.config is not None or is_capturing
@@ -240,7 +236,10 @@ def typed_document(sources: Sources) -> tuple[Document, set[str]]:
 
     Every wrong value is reported to ``sources`` and left out, so that the rest can be looked at too.
     """
-    broken = {"http", "transports", "nexus"} if sources.problems else set[str]()
+    is_incomplete = any(
+        problem.code in {"file", "toml", "transport-ambiguous"} for problem in sources.problems
+    )
+    broken = {"http", "transports", "nexus"} if is_incomplete else set[str]()
     try:
         return Document.model_validate(sources.document), broken
     except ValidationError as error:

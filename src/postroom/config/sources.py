@@ -193,11 +193,12 @@ def _put_transport(key: str, value: str, name: str, sources: Sources) -> None:
     transports = sources.document.setdefault("transports", [])
     if isinstance(transports, Sequence) and not transports:
         transports = sources.document["transports"] = [{}]
-    if not isinstance(transports, list) or len(transports) != 1 or not isinstance(transports[0], dict):
+    if not isinstance(transports, list) or not all(isinstance(entry, dict) for entry in transports):
+        return  # the models refuse it
+    if len(transports) != 1:
         cause = "the settings file has more than one transport, so it is not clear which one this is"
-        sources.report(
-            "transport-ambiguous", name, cause, "Give each of them url or url_file in the settings file."
-        )
+        fix = "Give each of them url or url_file in the settings file."
+        sources.report("transport-ambiguous", name, cause, fix)
         return
     transports[0].pop("url", None)
     transports[0].pop("url_file", None)
