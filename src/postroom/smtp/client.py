@@ -31,7 +31,7 @@ from typing import Generic
 from postroom.errors import InvariantError
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.reply import Reply
-from postroom.model.step import TRANSPORT_STEPS, Step
+from postroom.model.step import Step
 from postroom.model.transport import SmtpAccount
 from postroom.smtp import commands
 from postroom.smtp.extensions import Extensions
@@ -228,13 +228,18 @@ class ClientSession(Generic[Key]):
 
     def _pump(self, transaction: Transaction[Key]) -> None:
         """Send as many commands as the mode allows ahead of their replies."""
-        waiting, is_lockstep = transaction.commands, transaction.mode is Mode.LOCKSTEP
-        while transaction.sent < len(waiting):
-            step, command = waiting[transaction.sent]
-            if self._expected and (is_lockstep or self._unanswered + len(command) > MAX_UNANSWERED):
-                return
-            transaction.sent += 1
-            self._send(step, command)
+        waiting, sent, expected = transaction.commands, transaction.sent, self._expected
+        is_lockstep = transaction.mode is Mode.LOCKSTEP
+        while sent < len(waiting):
+            step, command = waiting[sent]
+            size = len(command)
+            if expected and (is_lockstep or self._unanswered + size > MAX_UNANSWERED):
+                break
+            sent += 1
+            self._out.append(command)
+            expected.append((step, size))
+            self._unanswered += size
+        transaction.sent = sent
 
     def _send_dot(self, transaction: Transaction[Key]) -> None:
         transaction.is_dot_sent = True
@@ -248,34 +253,35 @@ class ClientSession(Generic[Key]):
         self.replies += 1
         step, size = self._expected.popleft()
         self._unanswered -= size
-        if step is Step.BODY_END:
-            self._on_end(reply)
-        elif step in TRANSPORT_STEPS:
+        if not self._is_open:
             self._decide(self._opening.answer(step, reply))
-        elif step is Step.QUIT or self._current is None:
+        elif step is Step.BODY_END:
+            self._on_end(reply)
+        elif self._current is None:  # the reply to QUIT
             self._close()
         else:
             self._on_answer(self._current, step, reply)
 
     def _on_answer(self, transaction: Transaction[Key], step: Step, reply: Reply) -> None:
         turn = transaction.answer(step, reply)
-        if turn is Turn.TROUBLE:
+        if turn is Turn.GO_ON and reply.code != 421:
+            if transaction.sent < len(transaction.commands):
+                self._pump(transaction)
+            elif not self._expected:
+                self._needs_reset = transaction.is_begun
+                self._finish(transaction)
+        elif turn is Turn.SEND_BODY:
+            self._is_in_body = True
+            self._events.append(SendBody(transaction))
+        elif turn is Turn.TROUBLE:
             self.trouble = transaction.mode
             self._repeat(transaction, self._evidence(step, reply=reply))
         elif reply.code == 421:
             self._closing(transaction, step, reply)
-        elif turn is Turn.OUT_OF_STEP:
-            self._misfit(transaction, step, reply)
-        elif turn is Turn.SEND_BODY:
-            self._is_in_body = True
-            self._events.append(SendBody(transaction))
         elif turn is Turn.LONE_DOT:
             self._send_dot(transaction)
         else:
-            self._pump(transaction)
-            if not self._expected:
-                self._needs_reset = transaction.is_begun
-                self._finish(transaction)
+            self._misfit(transaction, step, reply)
 
     def _on_end(self, reply: Reply) -> None:
         """Take the final reply to a content, or to a lone dot, whose reply means nothing."""
