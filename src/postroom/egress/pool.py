@@ -57,7 +57,7 @@ class Pool:
         self._blobs = blobs
         self._memory = HostMemory()
         self._pending: deque[Job] = deque()
-        self._idle: list[asyncio.Future[None]] = []
+        self._idle: list[asyncio.Future[bool]] = []
         self._workers: set[asyncio.Task[None]] = set()
         self._links: dict[asyncio.Task[None], Link] = {}
         self._ceiling = spec.max_connections
@@ -78,8 +78,7 @@ class Pool:
         self._is_stopping = True
         self._give_back_pending()
         for waiting in self._idle:
-            if not waiting.done():
-                waiting.set_result(None)  # it says QUIT
+            _wake(waiting, True)  # it says QUIT
         for worker in list(self._workers):
             link = self._links.get(worker)
             if link is None or not (link.session.is_past_dot or link.is_committing or link.session.can_begin):
@@ -94,9 +93,7 @@ class Pool:
 
     def _call_a_worker(self) -> None:
         while self._idle:
-            waiting = self._idle.pop()
-            if not waiting.done():
-                waiting.set_result(None)
+            if _wake(self._idle.pop(), True):
                 return
         limit = self._spec.max_connections if self._links else 1
         if self._clock.monotonic() < self._ceiling_until:
@@ -197,19 +194,18 @@ class Pool:
 
     async def _wait(self, link: Link) -> bool:
         """Wait for work as long as a connection may idle; say whether there may be some."""
-        age = self._clock.monotonic() - link.opened_at
         link.has_idled = True
-        waiting = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[bool] = loop.create_future()
+        age = self._clock.monotonic() - link.opened_at
+        end = loop.call_later(min(self._spec.max_idle_s, self._spec.max_age_s - age), _wake, waiting, False)
         self._idle.append(waiting)
         try:
-            async with asyncio.timeout(min(self._spec.max_idle_s, self._spec.max_age_s - age)):
-                await waiting
-        except TimeoutError:
-            return False
+            return await waiting
         finally:
+            end.cancel()
             if waiting in self._idle:
                 self._idle.remove(waiting)
-        return True
 
     def _has_room(self, link: Link) -> bool:
         limit = min(self._spec.max_messages, link.session.extensions.max_messages or self._spec.max_messages)
@@ -331,6 +327,14 @@ class Pool:
             if evidence is not None
         ]
         job.future.set_result(Report(lines=tuple(lines)))
+
+
+def _wake(waiting: "asyncio.Future[bool]", has_work: bool) -> bool:
+    """Wake an idle worker; ``False`` when it is awake already."""
+    if waiting.done():
+        return False
+    waiting.set_result(has_work)
+    return True
 
 
 def _is_final_reply(evidence: Evidence | None) -> bool:
