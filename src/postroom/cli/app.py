@@ -123,9 +123,13 @@ def _announce(started: "Started") -> None:
         say("  way out:", target)
     for warning in started.warnings:
         say("  warning:", warning, style="yellow")
+    say("  first page:", started.urls[0] + "/")
     if started.first_key is not None:
         say("  first key, shown this once:", started.first_key, style="green")
-        say("  try: postroom send --to you@example.com --subject Hello --message Hello --wait 10")
+        say("  try it:")
+        say(f"    curl {started.urls[0]}/v1/messages -H 'Authorization: Bearer {started.first_key}' \\")
+        say("      -H 'Content-Type: application/json' -H 'Prefer: wait=10' \\")
+        say('      -d \'{"to": "you@example.com", "subject": "Hello", "text": "It works."}\'')
 
 
 @app.command()
