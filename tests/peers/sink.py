@@ -34,7 +34,7 @@ class Sink:
         return self._counter(3)
 
     def sessions(self) -> int:
-        """Count the connections it has seen, as of the last message."""
+        """Count the connections that have ended, as of the last message."""
         return self._counter(1)
 
     def _counter(self, group: int) -> int:
