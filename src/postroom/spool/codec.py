@@ -157,6 +157,8 @@ def _mailbox_of(stored: list[str]) -> Mailbox:
 
 
 def _offset_s(date: datetime) -> int:
+    if date.tzinfo is UTC:
+        return 0
     offset = date.utcoffset()
     return 0 if not offset else int(offset.total_seconds())
 

@@ -5,7 +5,7 @@ by (state, due time). Members are stored as ranges of recipient numbers, ``0-99,
 thousand recipients is one short row.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from postroom.errors import InvariantError
@@ -39,6 +39,7 @@ CANCELLABLE = frozenset({RecipientState.QUEUED, RecipientState.DEFERRED, Recipie
 """States that may be cancelled and that expire; uncertain recipients do neither by themselves."""
 
 _AFTER_SENDING = MOVES[RecipientState.SENDING]
+_ENDS = _AFTER_SENDING & FINAL_STATES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +89,17 @@ def members_of(text: str) -> tuple[int, ...]:
 
 
 def settled(
-    members: Iterable[int], state: RecipientState, moves: Sequence[Move], *, settled_at: int
+    members: Sequence[int], state: RecipientState, moves: Sequence[Move], *, settled_at: int
 ) -> Settled:
     """Say what becomes of a group that was in ``state`` before its lease.
 
     Members without a move go back to ``state``, due at ``settled_at``. Raises InvariantError for a move
     of a stranger, a second move of one recipient, and a move the lifecycle does not know.
     """
+    if len(moves) == 1 == len(members) and moves[0].recipient == members[0]:
+        move = moves[0]
+        if move.state in _ENDS:  # the usual end of the usual message
+            return Settled(changes=((move.recipient, move.state, move.cause),), waiting=())
     left = set(members)
     changes: list[tuple[int, RecipientState, str]] = []
     groups: dict[tuple[RecipientState, int | None], list[int]] = {}

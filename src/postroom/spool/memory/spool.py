@@ -5,7 +5,7 @@ one transaction. ``crash`` is what a kill leaves: everything, with the leases st
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -101,15 +101,17 @@ class MemorySpool:
     ) -> Sequence[Claimed]:
         """Lease due groups and write their attempts."""
         at = micros(now)
-        for record, number, group in list(self._due(transport, at))[:limit]:
-            if group.lease is not None:
+        due = self._due(transport, at)[:limit]
+        while lapsed := [(record, number) for record, number, group in due if group.lease is not None]:
+            for record, number in lapsed:
                 self._free(record, number, now=at, crashed=False)
+            due = self._due(transport, at)[:limit]
         return [
             self._lease(record, number, now=at, until=micros(lease_until), max_recipients=max_recipients)
-            for record, number, _ in list(self._due(transport, at))[:limit]
+            for record, number, _ in due
         ]
 
-    def _due(self, transport: str, at: int) -> Iterator[tuple[Record, int, Group]]:
+    def _due(self, transport: str, at: int) -> list[tuple[Record, int, Group]]:
         found = [
             (groups.PRIORITIES[record.message.mail_class], group.due_at, record.seq, number)
             for record in self._records.values()
@@ -118,8 +120,10 @@ class MemorySpool:
             and group.due_at is not None
             and group.due_at <= at < record.expires_at
         ]
-        for _, _, seq, number in sorted(found):
-            yield self._records[seq], number, self._records[seq].groups[number]
+        return [
+            (self._records[seq], number, self._records[seq].groups[number])
+            for _, _, seq, number in sorted(found)
+        ]
 
     def _lease(self, record: Record, number: int, *, now: int, until: int, max_recipients: int) -> Claimed:
         group = record.groups[number]

@@ -3,7 +3,8 @@
 A lease is row ``token`` of the queue while it carries the attempt's number: attempt numbers are never
 given twice, so a write under a lease that is over finds no row. A result that comes after the end of its
 lease still counts as long as nobody else has taken the group: throwing it away would send a second copy.
-The final dot is stricter: it needs a lease that still runs.
+The final dot is stricter: it needs a lease that still runs. Members of string enumerations are bound as
+the strings they are.
 """
 
 import hashlib
@@ -242,17 +243,16 @@ class _Done:
         seq, number, at = row.seq, settlement.lease.attempt, micros(settlement.settled_at)
         members = members_of(row.members)
         fate = groups.settled(members, RecipientState(row.state), settlement.moves, settled_at=at)
-        if any(result.recipient not in members for result in settlement.results):
+        if not {result.recipient for result in settlement.results}.issubset(members):
             raise InvariantError("a result names a recipient that is not of the lease")
         self.attempts.append((at, settlement.counts, seq, number))
         for result in settlement.results:
             self.outcomes.append(_outcome_row(seq, number, result))
-        sending = RecipientState.SENDING.value
         for recipient, state, cause in fate.changes:
-            self.moved.append((state.value, cause, seq, recipient))
-            ledger.recount(sending, state.value, 1)
+            self.moved.append((state, cause, seq, recipient))
+            ledger.recount(RecipientState.SENDING, state, 1)
         if unmoved := len(members) - len(fate.changes):
-            ledger.recount(sending, row.state, unmoved)
+            ledger.recount(RecipientState.SENDING, row.state, unmoved)
         if fate.waiting:
             _regroup(ledger, row, fate, settlement)
         else:
@@ -303,15 +303,15 @@ def _outcome_row(seq: int, number: int, result: RecipientResult) -> tuple[int | 
         number,
         result.recipient,
         micros(result.at),
-        verdict.outcome.value,
-        verdict.action.value,
+        verdict.outcome,
+        verdict.action,
         verdict.cause,
-        evidence.step.value,
+        evidence.step,
         reply.code if reply is not None else None,
         str(enhanced) if enhanced is not None else None,
         reply.text if reply is not None else fault.text if fault is not None else "",
         reply.raw if reply is not None else None,
-        fault.kind.value if fault is not None else None,
+        fault.kind if fault is not None else None,
         evidence.host,
         evidence.port,
         result.duration_ms,
@@ -417,12 +417,12 @@ def _become_uncertain(ledger: Ledger, row: Group, *, now: int, text: str) -> Non
         ],
     )
     ledger.run_many(_MOVE_RECIPIENT, [(state, cause, row.seq, member) for member in members])
-    ledger.recount(RecipientState.SENDING.value, state, len(members))
+    ledger.recount(RecipientState.SENDING, state, len(members))
     replace(ledger, row._replace(state=state, lease=None, tries=row.tries + 1, maybe_duplicate=1))
 
 
 def _give_back(ledger: Ledger, row: Group, *, due_at: int) -> Group:
-    ledger.recount(RecipientState.SENDING.value, row.state, len(members_of(row.members)))
+    ledger.recount(RecipientState.SENDING, row.state, len(members_of(row.members)))
     return replace(ledger, row._replace(lease=None, due_at=due_at))
 
 

@@ -127,12 +127,13 @@ class Ledger:
 
     def recount(self, old: str, new: str, recipients: int) -> None:
         """Move recipients from one state to another."""
-        self.count(old, -recipients)
-        self.count(new, recipients)
+        tally = self._tally
+        tally[old] = tally.get(old, 0) - recipients
+        tally[new] = tally.get(new, 0) + recipients
 
     def lease_counts(self, state: str, recipients: int) -> None:
         """Count recipients of a state as sending."""
-        self.recount(state, RecipientState.SENDING.value, recipients)
+        self.recount(state, RecipientState.SENDING, recipients)
 
     def begin(self) -> None:
         """Forget what was collected; marks of a failed transaction stay, they only grow."""
