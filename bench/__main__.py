@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ RESULTS = Path(".bench")
 
 def main() -> int:
     """Return the exit code: 0 when every part ran, whatever the bars say."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a stopped run ends its servers too
     options = _options()
     if "postfix" in options.parts and not is_available():
         print("Postfix is not measured: it needs root and Debian's postfix", file=sys.stderr)
