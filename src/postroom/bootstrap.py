@@ -127,12 +127,13 @@ def _way(spec: TransportSpec, *, blobs: Blobs, captures: Captures, clock: Clock)
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Room:
-    """A running engine on one store."""
+    """An engine on one store."""
 
     service: Service
-    store: SqliteStore
     ways: Ways
     keyring: KeyRing
+    dispatcher: Dispatcher
+    janitor: Janitor
     failure: asyncio.Future[BaseException]
     """Done when the store failed and the process must end."""
 
@@ -142,6 +143,24 @@ async def running_engine(
     settings: Settings, store: SqliteStore, *, clock: Clock, dice: Dice
 ) -> AsyncIterator[Room]:
     """Run the engine on an open store; at exit it stops in order and leaves the store open."""
+    room = _room(settings, store, clock=clock, dice=dice)
+    recovered = await store.spool.recover(now=clock.now(), wait=WAIT_FOR_EVIDENCE)
+    moved = await store.spool.reroute(known=room.ways.names, to=room.ways.default.name)
+    if recovered.freed or recovered.uncertain or moved:
+        log.info("recovered", freed=recovered.freed, uncertain=recovered.uncertain, rerouted=moved)
+    await room.keyring.load()
+    await room.dispatcher.start()
+    await room.janitor.start()
+    try:
+        yield room
+    finally:
+        room.service.is_stopping = True
+        await room.janitor.stop()
+        await room.dispatcher.stop(grace_s=STOP_GRACE_S)
+
+
+def _room(settings: Settings, store: SqliteStore, *, clock: Clock, dice: Dice) -> Room:
+    """Put the engine's parts together; nothing runs yet."""
     failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
     def fatal(error: BaseException) -> None:
@@ -151,10 +170,6 @@ async def running_engine(
 
     ways = _ways(settings, blobs=store.blobs, captures=store.captures, clock=clock)
     rules, rendered, signals = _rules(settings), RenderedMessages(), Signals()
-    recovered = await store.spool.recover(now=clock.now(), wait=WAIT_FOR_EVIDENCE)
-    moved = await store.spool.reroute(known=ways.names, to=ways.default.name)
-    if recovered.freed or recovered.uncertain or moved:
-        log.info("recovered", freed=recovered.freed, uncertain=recovered.uncertain, rerouted=moved)
     dispatcher = Dispatcher(
         spool=store.spool,
         ways=ways,
@@ -165,6 +180,9 @@ async def running_engine(
         dice=dice,
         fatal=fatal,
     )
+    keyring = KeyRing(store.keys, clock=clock, dice=dice)
+    if settings.bootstrap_key:
+        keyring.add_bootstrap(settings.bootstrap_key.reveal())
     intake = Intake(
         spool=store.spool,
         ways=ways,
@@ -175,10 +193,6 @@ async def running_engine(
         clock=clock,
         dice=dice,
     )
-    keyring = KeyRing(store.keys, clock=clock, dice=dice)
-    if settings.bootstrap_key:
-        keyring.add_bootstrap(settings.bootstrap_key.reveal())
-    await keyring.load()
     service = Service(
         spool=store.spool,
         blobs=store.blobs,
@@ -194,14 +208,14 @@ async def running_engine(
     janitor = Janitor(
         spool=store.spool, retention=settings.retention, signals=signals, clock=clock, fatal=fatal
     )
-    await dispatcher.start()
-    await janitor.start()
-    try:
-        yield Room(service=service, store=store, ways=ways, keyring=keyring, failure=failure)
-    finally:
-        service.is_stopping = True
-        await janitor.stop()
-        await dispatcher.stop(grace_s=STOP_GRACE_S)
+    return Room(
+        service=service,
+        ways=ways,
+        keyring=keyring,
+        dispatcher=dispatcher,
+        janitor=janitor,
+        failure=failure,
+    )
 
 
 # --------------------------------------------------------------------------- serve
