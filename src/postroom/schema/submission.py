@@ -86,6 +86,11 @@ class Problems:
         if self.found:
             raise InputError(self.found)
 
+    def unless_any(self, submission: Submission) -> Submission:
+        """Return the submission; raise InputError when there is a problem."""
+        self.raise_any()
+        return submission
+
 
 def build_submission(  # noqa: PLR0913 - the fields of a submission
     *,
@@ -115,13 +120,9 @@ def build_submission(  # noqa: PLR0913 - the fields of a submission
     message_id_domain: str | None = None,
     problems: Problems | None = None,
 ) -> Submission:
-    """Check every field and return the submission, its attachments still empty (``with_files`` adds them).
+    """Check every field; return the submission without attachments (``with_files`` adds them).
 
-    An address is text in one of the forms ``a@b`` and ``Name <a@b>``, a mapping with ``address`` and
-    ``name``, or a ``Mailbox``; ``to``, ``cc``, ``bcc`` and ``reply_to`` take one or a list.
-
-    ``problems`` are those the door found before; they are raised together with those found here,
-    as one InputError with at most ``MAX_PROBLEMS``.
+    An address is text, ``{address, name}`` or a ``Mailbox``. Raises InputError, with the door's ``problems``.
     """
     problems = problems or Problems()
     submission = Submission(
@@ -142,22 +143,15 @@ def build_submission(  # noqa: PLR0913 - the fields of a submission
         tags=_tags(tags, problems) if tags else (),
         metadata=_metadata(metadata, problems) if metadata else NO_METADATA,
         mail_class=_choice(_CLASSES, mail_class, "class", problems),
-        uncertain_policy=None
-        if uncertain_policy is None
-        else _choice(_POLICIES, uncertain_policy, "uncertain_policy", problems),
+        uncertain_policy=_policy(uncertain_policy, problems),
         send_at=None if send_at is None else read_instant(send_at, "send_at", problems),
         expires_at=None if expires_at is None else read_instant(expires_at, "expires_at", problems),
         idempotency_key=None if idempotency_key is None else _key(idempotency_key, problems),
         message_id_domain=message_id_domain,
     )
-    if not submission.to and not submission.cc and not submission.bcc and not problems.found:
-        problems.add(
-            "recipients-missing", "to", "no recipient in to, cc or bcc", "Give at least one address in `to`."
-        )
-    if files:
-        _check_files(files, problems, limits)
-    problems.raise_any()
-    return submission
+    _check_recipients(submission, problems)
+    _check_files(files, problems, limits)
+    return problems.unless_any(submission)
 
 
 def with_files(submission: Submission, files: Sequence[FileFacts], refs: Sequence[BlobRef]) -> Submission:
@@ -191,6 +185,13 @@ def media_type_of(facts: FileFacts) -> str:
 
 
 # --------------------------------------------------------------------------- addresses
+
+
+def _check_recipients(submission: Submission, problems: Problems) -> None:
+    """Ask for a recipient, unless some were given that are wrong."""
+    if not (submission.to or submission.cc or submission.bcc or problems.found):
+        cause = "no recipient in to, cc or bcc"
+        problems.add("recipients-missing", "to", cause, "Give at least one address in `to`.")
 
 
 _parse_known = lru_cache(maxsize=1024)(parse_mailbox)
@@ -359,6 +360,10 @@ def _choice(known: Mapping[str, _Choice], value: str, name: str, problems: Probl
         problems.add("unknown-value", name, f"unknown value; known are {names}", f"Use one of {names}.")
         return next(iter(known.values()))
     return found
+
+
+def _policy(value: str | None, problems: Problems) -> UncertainPolicy | None:
+    return None if value is None else _choice(_POLICIES, value, "uncertain_policy", problems)
 
 
 def read_instant(value: str | datetime, name: str, problems: Problems) -> datetime | None:

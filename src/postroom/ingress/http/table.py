@@ -34,13 +34,15 @@ def v1_operations(
 ) -> list[Operation]:
     """Return the table."""
     return [
-        *_message_operations(messages, settings),
+        *_submit_operations(messages, settings),
+        *_message_operations(messages),
         *_inbox_operations(inbox),
-        *_operator_operations(operator),
+        *_admin_operations(operator),
+        *_state_operations(operator),
     ]
 
 
-def _message_operations(messages: MessageDoors, settings: HttpSettings) -> list[Operation]:
+def _submit_operations(messages: MessageDoors, settings: HttpSettings) -> list[Operation]:
     return [
         Operation(
             method="POST",
@@ -76,6 +78,11 @@ def _message_operations(messages: MessageDoors, settings: HttpSettings) -> list[
                 207: ("Some were refused; each item says why.", answers.BatchAnswer),
             },
         ),
+    ]
+
+
+def _message_operations(messages: MessageDoors) -> list[Operation]:
+    return [
         Operation(
             method="GET",
             path="/v1/messages",
@@ -134,16 +141,8 @@ def _inbox_operations(inbox: InboxDoors) -> list[Operation]:
     ]
 
 
-def _operator_operations(operator: OperatorDoors) -> list[Operation]:
+def _admin_operations(operator: OperatorDoors) -> list[Operation]:
     return [
-        Operation(
-            method="GET",
-            path="/v1/status",
-            endpoint=operator.status,
-            needs="read",
-            summary="Queue and transports",
-            answers={200: ("The state now.", answers.StatusAnswer)},
-        ),
         Operation(
             method="POST",
             path="/v1/keys",
@@ -179,6 +178,19 @@ def _operator_operations(operator: OperatorDoors) -> list[Operation]:
             media_types=_JSON,
             body=BackupBody,
             answers={201: ("The copy is complete.", answers.BackupAnswer)},
+        ),
+    ]
+
+
+def _state_operations(operator: OperatorDoors) -> list[Operation]:
+    return [
+        Operation(
+            method="GET",
+            path="/v1/status",
+            endpoint=operator.status,
+            needs="read",
+            summary="Queue and transports",
+            answers={200: ("The state now.", answers.StatusAnswer)},
         ),
         Operation(
             method="GET",
