@@ -24,21 +24,25 @@ class Fake:
         self.paths: set[str] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            try:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            except (asyncio.IncompleteReadError, ConnectionResetError):
-                writer.close()
-                return
-            length = int(head.split("Content-Length: ")[1].split("\r\n")[0])
-            await reader.readexactly(length)
-            self.bodies.append(length)
-            self.paths.add(head.split(" ")[1])
-            middle = len(ANSWER) // 2 if self.cut else len(ANSWER)
-            writer.write(ANSWER[:middle])
-            await writer.drain()
-            await asyncio.sleep(0)
-            writer.write(ANSWER[middle:])
+        try:
+            while True:
+                await self._answer(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionResetError):
+            pass
+        finally:
+            writer.transport.abort()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = int(head.split("Content-Length: ")[1].split("\r\n")[0])
+        await reader.readexactly(length)
+        self.bodies.append(length)
+        self.paths.add(head.split(" ")[1])
+        middle = len(ANSWER) // 2 if self.cut else len(ANSWER)
+        writer.write(ANSWER[:middle])
+        await writer.drain()
+        await asyncio.sleep(0)
+        writer.write(ANSWER[middle:])
 
 
 @contextmanager
@@ -63,6 +67,7 @@ async def _end(server: asyncio.Server) -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(0)  # aborted connections close in the next round of the loop
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
