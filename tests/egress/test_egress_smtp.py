@@ -10,7 +10,7 @@ import pytest
 
 from egress.smtp_peer import Answer, Dialogue, SmtpPeer, listening
 from egress.works import CONTENT, file_blobs, running, told, work
-from postroom.errors import StoreError
+from postroom.errors import ConfigError, StoreError
 from postroom.mime.rendered import BlobSegment, RenderedMessage
 from postroom.mime.writer import wire_chunks
 from postroom.model.address import Address
@@ -480,6 +480,18 @@ def test_stop_gives_up_after_its_grace() -> None:
                 assert expected == told(await attempt)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("login", [("admin\0user", "x"), ("user\r\nRSET", "x"), ("user", "x\0")])
+def test_credentials_cannot_break_out(login: tuple[str, str]) -> None:
+    """A control character in a login is refused before anything is opened."""
+
+    async def main() -> None:
+        async with running(25, username=login[0], password=Secret(login[1])):
+            pass
+
+    with pytest.raises(ConfigError, match="control character"):
+        asyncio.run(main())
 
 
 def has_heard(peer: SmtpPeer, command: str) -> bool:

@@ -37,6 +37,7 @@ class Link:
         "_waited_for",
         "connection",
         "has_idled",
+        "has_left",
         "is_committing",
         "messages",
         "opened_at",
@@ -54,6 +55,8 @@ class Link:
         """Messages begun on it."""
         self.has_idled = False
         """It has waited for work: the server may have closed it meanwhile."""
+        self.has_left = False
+        """QUIT was said and the connection closed in order."""
         self.is_committing = False
         """Between the question whether the dot may be sent and the dot."""
         self._clock = clock
@@ -106,4 +109,5 @@ class Link:
         self.session.quit()
         while not self.session.is_over:
             await self.exchange()
+        self.has_left = True
         self.connection.close()

@@ -153,7 +153,8 @@ class Pool:
             if isinstance(event, Done):
                 self._finish(event.transaction)
         self._learn_from(link)
-        link.connection.abort()
+        if not link.has_left:
+            link.connection.abort()
 
     def _learn_from(self, link: Link) -> None:
         session, now = link.session, self._clock.monotonic()
@@ -248,8 +249,9 @@ class Pool:
         try:
             may_send = not job.future.done() and await job.work.commit()
         except PostroomError as error:
-            job.future.set_exception(error)
             may_send = False
+            if not job.future.done():
+                job.future.set_exception(error)
         finally:
             link.is_committing = False
         if not may_send:

@@ -9,12 +9,20 @@ import asyncio
 from postroom.clock import Clock
 from postroom.egress.dialer import GREETING_PROBE_S, Dialer
 from postroom.egress.pool import Pool
-from postroom.errors import InvariantError
+from postroom.errors import ConfigError, InvariantError, Problem
+from postroom.grammar import CONTROL
 from postroom.mime.rendered import BlobSegment, Variant
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.step import Step
 from postroom.model.transport import TransportSpec
 from postroom.ports import Blobs, Report, ReportLine, Work
+
+_UNSAFE_LOGIN = Problem(
+    code="login-control-character",
+    field="account",
+    cause="the user name or the password contains a control character",
+    fix="Type both again; a NUL or a line end often comes from copying.",
+)
 
 
 class SmtpTransport:
@@ -25,16 +33,23 @@ class SmtpTransport:
     def __init__(
         self, spec: TransportSpec, *, clock: Clock, blobs: Blobs, greeting_probe_s: float = GREETING_PROBE_S
     ) -> None:
-        """Take a spec with an account. Opens nothing. Raises InvariantError without an account."""
-        if spec.account is None:
+        """Take a spec with an account. Opens nothing.
+
+        Raises InvariantError without an account, ConfigError for credentials that would break out of a login.
+        """
+        account = spec.account
+        if account is None:
             raise InvariantError(f"transport {spec.name} has no SMTP account")
+        password = account.password.reveal() if account.password else ""
+        if CONTROL.search((account.username or "") + password):
+            raise ConfigError([_UNSAFE_LOGIN])
         self.name = spec.name
         self.capacity = spec.max_connections * 2
         self.max_recipients = spec.max_recipients
         self.variant = Variant(subject_prefix=spec.subject_prefix)
         self._clock = clock
         self._blobs = blobs
-        dialer = Dialer(spec, spec.account, clock=clock, greeting_probe_s=greeting_probe_s)
+        dialer = Dialer(spec, account, clock=clock, greeting_probe_s=greeting_probe_s)
         self._pool = Pool(spec, dialer, clock=clock, blobs=blobs)
 
     async def attempt(self, work: Work) -> Report:
