@@ -18,6 +18,7 @@ from postroom.model.ids import DEFAULT_TENANT
 from postroom.model.secret import Secret
 from postroom.model.transport import StepTimeouts
 from postroom.smtp.data import stuffed
+from postroom.smtp.hosts import Mode
 
 CLOSING = b"421 4.3.2 closing\r\n"
 
@@ -186,6 +187,30 @@ def test_server_that_does_not_bear_groups(answer: Answer) -> None:
         async with listening(peer) as port, running(port) as transport:
             reports = [await transport.attempt(work()) for _ in range(2)]
             assert 1 + 4 + 4 == peer.dialogues[1].flights
+        assert [[("body_end", 250)]] * 2 == [told(report) for report in reports]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("mode", [Mode.RIDING, Mode.GROUPED])
+def test_news_of_trouble_from_another_connection(mode: Mode) -> None:
+    """When another connection learns that the host does not bear a mode, the next message does not use it."""
+
+    async def main() -> None:
+        peer = SmtpPeer()
+        async with listening(peer) as port, running(port) as transport:
+            await transport.attempt(work())
+
+            async def learning() -> bool:
+                pool = transport._pool
+                pool._memory = pool._memory.after_trouble(mode, now=pool._clock.monotonic())
+                return True
+
+            reports = await asyncio.gather(
+                transport.attempt(work(commit=learning)), transport.attempt(work())
+            )
+            flights = {Mode.RIDING: 2, Mode.GROUPED: 4}[mode]
+            assert 1 + 2 + 2 + flights == peer.dialogues[0].flights
         assert [[("body_end", 250)]] * 2 == [told(report) for report in reports]
 
     asyncio.run(main())

@@ -213,13 +213,16 @@ class Pool:
         age = self._clock.monotonic() - link.opened_at
         return link.messages < limit and age < self._spec.max_age_s
 
+    def _mode(self, link: Link, job: Job) -> Mode:
+        """Say how an attempt may be sent now; one that is begun again goes in lockstep."""
+        is_announced = link.session.extensions.pipelining and self._spec.pipelining and not job.repeats
+        return self._memory.mode(is_announced=is_announced, now=self._clock.monotonic())
+
     def _begin(self, link: Link, job: Job) -> None:
         session, work = link.session, job.work
-        is_announced = session.extensions.pipelining and self._spec.pipelining and not job.repeats
-        now = self._clock.monotonic()
-        session.mode = self._memory.mode(is_announced=is_announced, now=now)
+        session.mode = self._mode(link, job)
         link.messages += 1
-        job.begun_at = now
+        job.begun_at = self._clock.monotonic()
         transaction = Transaction(
             job,
             reverse_path=work.reverse_path,
@@ -262,13 +265,17 @@ class Pool:
         if session.is_over:
             return
         session.end_body()
-        if session.mode is Mode.RIDING and self._pending and self._pending[0].repeats == 0:
-            self._ride(link)
+        self._ride(link)
         link.connection.write(last + session.data_to_send())
 
     def _ride(self, link: Link) -> None:
-        if self._has_room(link) and not self._is_stopping and (job := self._take()) is not None:
-            self._begin(link, job)
+        """Begin the next attempt behind the final dot when one waits and the server bears it."""
+        while self._pending and self._pending[0].future.done():
+            self._pending.popleft()
+        if not self._pending or self._is_stopping or not self._has_room(link):
+            return
+        if self._mode(link, self._pending[0]) is Mode.RIDING:
+            self._begin(link, self._pending.popleft())
 
     async def _send_most(self, link: Link, work: Work) -> bytes:
         """Send the stuffed content but for its last chunk, which is returned."""
