@@ -284,6 +284,26 @@ def test_address_in_use_is_an_error() -> None:
     asyncio.run(run())
 
 
+def test_a_broken_answer_is_logged_and_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    """An application that fails after its answer began is logged once, and the connection ends."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        raise RuntimeError("disk-canary")
+
+    async def talk(client: Wire) -> None:
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200" in await client.reader.readuntil(b"\r\n\r\n")
+        assert await client.is_closed()
+
+    on_the_wire(app, talk)
+    said = "".join(capsys.readouterr())
+    assert "answer broken off" in said
+    assert "disk-canary" in said
+
+
 def test_http_date_is_imf_fixdate() -> None:
     """The Date header has the one form RFC 9110 allows."""
     assert "Thu, 31 Jan 2030 12:00:00 GMT" == http_date(NOW)

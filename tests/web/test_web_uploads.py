@@ -208,8 +208,26 @@ def test_budget_refuses_and_recovers() -> None:
         with upload.budget.hold() as hold:
             await read_body(upload.request, max_body=1000, hold=hold)
 
-    with pytest.raises(OverloadError):
-        asyncio.run(run())
+    with upload.budget.hold() as other:
+        other.grow(500)
+        with pytest.raises(OverloadError):
+            asyncio.run(run())
+        assert 500 == upload.budget.used
+    assert 0 == upload.budget.used
+
+
+def test_the_largest_body_finds_room_on_an_idle_server() -> None:
+    """One body never fills the whole budget, and leaves room for small ones beside it."""
+    upload = Upload([b"x" * 100] * 3)
+    upload.budget.ceiling = 1000
+
+    async def run() -> None:
+        with upload.budget.hold() as hold, upload.budget.hold() as small:
+            assert 300 == len(await read_body(upload.request, max_body=1000, hold=hold))
+            small.grow(250)
+            assert 1000 == upload.budget.used
+
+    asyncio.run(run())
     assert 0 == upload.budget.used
 
 

@@ -44,8 +44,13 @@ class Hold:
         self.size = 0
 
     def grow(self, size: int) -> None:
-        """Charge ``size`` more bytes. Raises OverloadError and charges nothing over the ceiling."""
+        """Charge ``size`` more bytes. Raises OverloadError and charges nothing over the ceiling.
+
+        One hold is charged three quarters of the ceiling at most: the largest body that is allowed, counted
+        four times, would else find room never, however idle the server is.
+        """
         budget = self._budget
+        size = min(size, budget.ceiling * 3 // 4 - self.size)
         if budget.used + size > budget.ceiling:
             raise OverloadError(
                 f"request bodies in flight take {budget.used} of {budget.ceiling} bytes",

@@ -102,8 +102,7 @@ async def serve(
     Raises:
         ConfigError: An address cannot be listened on, a certificate or key cannot be used.
     """
-    # The server's parts log through the standard library; the answers say what there is to say.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    _bridge_logs()
     household = Household(limits or ServerLimits(), tuple(exempt))
     contexts = [(binding.tls, _context(binding.tls)) for binding in bindings if binding.tls is not None]
     by_pair = dict(contexts)
@@ -125,6 +124,23 @@ async def serve(
         ticker.cancel()
         with suppress(asyncio.CancelledError):
             await ticker
+
+
+class _Bridge(logging.Handler):
+    """Passes errors of the server's parts on as records of ours: one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one error; its trace, if there is one, is part of the record."""
+        error = record.exc_info[1] if record.exc_info else None
+        _log.error("answer broken off", cause=record.getMessage().strip(), exc_info=error)
+
+
+def _bridge_logs() -> None:
+    """Take what uvicorn says through the standard library: errors are logged, the rest is in the answers."""
+    source = logging.getLogger("uvicorn.error")
+    source.setLevel(logging.ERROR)
+    source.propagate = False
+    source.handlers = [_Bridge()]
 
 
 async def _listen(binding: Binding, context: ssl.SSLContext | None, household: Household) -> asyncio.Server:

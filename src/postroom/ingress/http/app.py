@@ -5,6 +5,7 @@ the body is read and costs a quarter of the framework's dispatch.
 """
 
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -53,7 +54,7 @@ def build_app(
         *more,
         *pages.operations(),
     ]
-    pages.document = openapi_document(operations)
+    pages.describe = cache(lambda: openapi_document(operations))
     return Gate(operations, Doorkeeper(service.key_for, trusted_proxies=settings.trusted_proxies))
 
 

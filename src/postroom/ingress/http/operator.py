@@ -15,7 +15,7 @@ from postroom.schema.bodies import BackupBody, KeyBody, read_as
 from postroom.schema.json_text import read_json
 from postroom.web.budget import ByteBudget
 from postroom.web.gate import caller_of
-from postroom.web.keyless import parse_networks
+from postroom.web.keyless import is_loopback, parse_networks
 from postroom.web.uploads import read_body
 
 MAX_BODY = 64 * 1024
@@ -35,14 +35,18 @@ class OperatorDoors:
         """Say that the process answers."""
         return JsonReply({"status": "alive"})
 
-    async def ready(self, _request: Request) -> Response:
-        """Say whether new mail is taken; 503 with the reasons when it is not."""
+    async def ready(self, request: Request) -> Response:
+        """Say whether new mail is taken; 503 with the reasons when it is not.
+
+        Callers from elsewhere need no key here, so what only needs a look is shown on this machine alone.
+        """
         status = await self._service.status()
+        is_shown = not status.ready or is_loopback(caller_of(request).peer)
         answer = {
             "mode": status.mode,
             "ready": status.ready,
             "durability": status.durability,
-            "problems": list(status.problems),
+            "problems": list(status.problems) if is_shown else [],
         }
         if status.ready:
             return JsonReply(answer)

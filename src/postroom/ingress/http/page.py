@@ -4,7 +4,7 @@ They show what a caller needs (addresses, names of keys, modes) and nothing of a
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
@@ -48,8 +48,8 @@ class PageDoors:
         """Take the service and the settings."""
         self._service = service
         self._settings = settings
-        self.document: Mapping[str, Any] = {}
-        """The OpenAPI document; set once every operation is known."""
+        self.describe: Callable[[], Mapping[str, Any]] = dict
+        """Returns the OpenAPI document, written when first asked for; set once every operation is known."""
 
     def operations(self) -> list[Operation]:
         """Return the operations; this machine's browser needs no key for them."""
@@ -92,9 +92,10 @@ class PageDoors:
     async def docs(self, _request: Request) -> Response:
         """Show every operation."""
         articles = []
-        for path, methods in self.document.get("paths", {}).items():
+        document = self.describe()
+        for path, methods in document.get("paths", {}).items():
             articles += [_article(path, method, one) for method, one in methods.items()]
-        schemas = self.document.get("components", {}).get("schemas", {})
+        schemas = document.get("components", {}).get("schemas", {})
         models = "".join(_schema(name, schema) for name, schema in sorted(schemas.items()))
         content = (
             f"{_header('The HTTP API', self._service.mode)}{''.join(articles)}<h2>Models</h2>{models}"
@@ -104,7 +105,7 @@ class PageDoors:
 
     async def openapi(self, _request: Request) -> Response:
         """Give the OpenAPI document."""
-        return JsonReply(self.document, 200, SECURITY_HEADERS)
+        return JsonReply(self.describe(), 200, SECURITY_HEADERS)
 
 
 def _header(text: str, mode: str) -> str:
