@@ -154,6 +154,20 @@ def test_slow_head_is_cut(start: bytes) -> None:
 
 
 @pytest.mark.slow
+def test_slow_heads_have_less_time_under_stress() -> None:
+    """With four fifths of the connections taken a slow head is cut in a fifth of the time."""
+
+    async def run() -> None:
+        limits = ServerLimits(max_connections=2, head_s=4)
+        async with running(echo, limits) as server, wire(server) as first, wire(server) as second:
+            async with asyncio.timeout(3):
+                assert 408 == (await first.answer())[0]
+                assert 408 == (await second.answer())[0]
+
+    asyncio.run(run())
+
+
+@pytest.mark.slow
 def test_slow_body_is_cut() -> None:
     """A body below the minimum rate is cut after the grace time, and the application sees no whole body."""
     bodies = []

@@ -26,8 +26,6 @@ from postroom.web.keyless import (
 )
 from postroom.web.problem import HttpError
 
-SCOPES = ("send", "read", "operate", "admin", "tenant-smtp")
-
 _BEARER = re.compile(rb"[Bb]earer ([!-~]{1,1024})\Z")
 """RFC 6750 section 2.1, one blank and one token; any printable token, because operators choose the first."""
 
