@@ -51,6 +51,21 @@ def test_requests_are_answered_on_one_connection() -> None:
     on_the_wire(echo, talk)
 
 
+def test_head_and_continue_are_answered_at_once() -> None:
+    """HEAD has a head alone, also when pipelined; a caller that waits for 100 gets it before its body."""
+
+    async def talk(client: Wire) -> None:
+        client.send(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        for _ in range(2):
+            assert b"200 OK" in await client.reader.readuntil(b"\r\n\r\n")
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+        assert b"HTTP/1.1 100 Continue\r\n\r\n" == await client.reader.readuntil(b"\r\n\r\n")
+        client.send(b"abc")
+        assert (200, b"3") == await client.answer()
+
+    on_the_wire(echo, talk)
+
+
 def test_unread_upload_is_refused_and_not_taken() -> None:
     """An answer given before the body was read ends the connection after a bounded number of bytes."""
 

@@ -97,16 +97,30 @@ class Household:
 
 
 class _Outlet:
-    """The transport as the request cycle sees it: closing it early lingers."""
+    """The transport as the request cycle sees it: a head waits for its body, closing early lingers.
 
-    __slots__ = ("_connection", "is_closing", "write")
+    A head and a small body in one write save a system call, the dearest part of an answer.
+    """
 
-    def __init__(self, connection: "Connection") -> None:
+    __slots__ = ("_connection", "_has_body", "_head", "is_closing")
+
+    def __init__(self, connection: "Connection", *, has_body: bool) -> None:
         self._connection = connection
-        self.write = connection.transport.write
+        self._has_body = has_body
+        self._head = b""
         self.is_closing = connection.transport.is_closing
 
+    def write(self, data: bytes) -> None:
+        if self._has_body and data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 100"):
+            self._head = data
+            self._has_body = False  # what follows is the body, whatever it begins with
+            return
+        self._connection.transport.write(self._head + data if self._head else data)
+        self._head = b""
+
     def close(self) -> None:
+        if self._head:
+            self.write(b"")
         self._connection.close_politely()
 
 
@@ -193,8 +207,8 @@ class Connection(HttpToolsProtocol):
         self._body_since = self.loop.time()
         self._body_size = 0
         super().on_headers_complete()
-        if has_body:
-            self.cycle.transport = _Outlet(self)  # type: ignore[assignment] # the three methods it uses
+        outlet = _Outlet(self, has_body=self.scope["method"] != "HEAD")
+        self.cycle.transport = outlet  # type: ignore[assignment] # the three methods it uses
 
     def on_body(self, body: bytes) -> None:
         """Count the bytes of the body."""
