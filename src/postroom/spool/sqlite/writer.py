@@ -1,12 +1,17 @@
-"""The one writer: a thread with the only writing connection, and group commit.
+"""The one writer: one writing connection, group commit, and a thread that waits for the disk.
 
-Operations come from the event loop in lists, wait in one backlog ordered by rank (results before intake
-before claims before duties), and are committed together: whatever waits, up to ``max_batch``, in one
-``BEGIN IMMEDIATE``; nothing waits for company. When an operation fails, the batch is rolled back and run
-again one by one, each in a savepoint, so the usual way pays for none. Futures are resolved with one
-``call_soon_threadsafe`` per commit and only after it.
+Operations wait in one backlog ordered by rank (results before intake before claims before duties) and are
+committed together: whatever waits, up to ``max_batch``, in one ``BEGIN IMMEDIATE``; nothing waits for
+company. Futures are resolved with one callback per commit and only after it.
 
-When things go wrong:
+Who does what: the event loop runs the statements of the quick verbs (a few microseconds each, on pages in
+the cache), the thread runs what waits for the disk: every COMMIT, the duties, checkpoints, and any batch in
+which something went wrong. They take turns, so the connection has one user at a time. Reason: with every
+statement in the thread, each one gives the interpreter's lock away and must win it back from a busy loop;
+measured, that costs more than the statements themselves.
+
+When an operation fails, the batch is rolled back and run again one by one, each in a savepoint, so the
+usual way pays for none. When things go wrong:
 
 * The commit fails (EIO and its like): nobody knows whether it happened. The callers get
   UnknownOutcomeError, the connection is never used again, later calls get StoreError (rule A7).
@@ -22,6 +27,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 import apsw
@@ -35,6 +41,8 @@ log = logger("spool")
 IDLE_S = 1.0
 """Without work for this long the write-ahead log is moved into the database."""
 BUSY_RETRY_S = 5.0
+BUSY_TIMEOUT_MS = 5000
+"""The thread waits this long for a foreign program (the ``sqlite3`` shell); the event loop never waits."""
 
 
 class Rank(IntEnum):
@@ -85,14 +93,18 @@ class Writer:
     """Runs operations in order of rank and answers after their commit."""
 
     def __init__(self, open_ledger: Callable[[], Ledger], *, spend_ballast: Callable[[], bool]) -> None:
-        """Start the thread and open the ledger in it; raises what opening raises."""
-        self._inbox: queue.SimpleQueue[list[_Operation] | None] = queue.SimpleQueue()
-        self._arriving: list[_Operation] = []
+        """Open the ledger and start the thread; raises what opening raises."""
+        self._jobs: queue.SimpleQueue[Callable[[], Answers] | None] = queue.SimpleQueue()
         self._backlog: list[_Operation] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_busy = False
+        """Whether a turn is scheduled, or the thread has the connection."""
+        self._checkpoint: asyncio.TimerHandle | None = None
         self._spend_ballast = spend_ballast
         self._failure: str | None = None
         self._closing = False
         self._ledger = open_ledger()
+        self._ledger.db.set_busy_timeout(0)
         self._max_batch = self._ledger.settings.max_batch
         self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
         self._thread.start()
@@ -106,17 +118,14 @@ class Writer:
         """
         if self._failure is not None or self._closing:
             raise StoreError(self._failure or "the store is closed")
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        if not self._arriving:
-            # One hand-over per turn of the loop: what arrives in the same turn shares a commit.
-            loop.call_soon(self._hand_over)
-        self._arriving.append(_Operation(verb, payload, future))
+        self._backlog.append(_Operation(verb, payload, future))
+        if not self._is_busy:
+            # Not at once: what is submitted in the same turn of the loop shares a commit.
+            self._is_busy = True
+            loop.call_soon(self._turn)
         return future
-
-    def _hand_over(self) -> None:
-        arrived, self._arriving = self._arriving, []
-        self._inbox.put(arrived)
 
     @property
     def is_closed(self) -> bool:
@@ -127,49 +136,61 @@ class Writer:
         """Commit what waits, move the log into the database and end the thread. May be called again."""
         if not self._closing:
             self._closing = True
-            if self._arriving:
-                self._hand_over()
-            self._inbox.put(None)
+            if not self._is_busy:
+                self._jobs.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    def _turn(self) -> None:
+        """Run the next batch as far as it does not wait for the disk, and hand the rest to the thread."""
+        if self._checkpoint is not None:
+            self._checkpoint.cancel()
+            self._checkpoint = None
+        self._backlog.sort(key=_rank)
+        batch = self._backlog[: self._max_batch]
+        del self._backlog[: self._max_batch]
+        if self._failure is None and batch[-1].verb.rank < Rank.DUTY:
+            try:
+                answers = self._apply(batch, self._apply_together)
+            except Exception as error:  # noqa: BLE001 - supervision point: the thread runs it again and judges
+                log.info("a batch goes to the thread", operations=len(batch), error=str(error))
+            else:
+                self._jobs.put(partial(self._finish, batch, answers))
+                return
+        self._jobs.put(partial(self._flush, batch))
+
+    def _done(self, answers: Answers) -> None:
+        """Take the connection back from the thread and answer."""
+        if self._backlog:
+            self._turn()
+        else:
+            self._is_busy = False
+            if self._closing:
+                self._jobs.put(None)
+            elif self._loop is not None:
+                self._checkpoint = self._loop.call_later(IDLE_S, self._rest)
+        _resolve(answers)
+
+    def _rest(self) -> None:
+        """After a while without work, let the thread move the log into the database."""
+        self._checkpoint = None
+        if not self._is_busy and not self._closing and self._failure is None:
+            self._is_busy = True
+            self._jobs.put(self._move_log)
 
     # ------------------------------------------------------------------ writer thread
 
     def _run(self) -> None:
-        ended = False
-        is_clean = True
-        while not (ended and not self._backlog):
-            if not self._backlog:
-                arrived = self._await_work(checkpoint=not is_clean)
-                is_clean = True
-                ended = arrived is None or ended
-                self._backlog.extend(arrived or ())
-            ended = self._take_waiting() or ended
-            if self._backlog:
-                self._backlog.sort(key=_rank)
-                batch = self._backlog[: self._max_batch]
-                del self._backlog[: self._max_batch]
-                is_clean = False
-                self._answer(self._flush(batch))
+        while (job := self._jobs.get()) is not None:
+            answers = job()
+            if self._loop is not None:
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                    self._loop.call_soon_threadsafe(self._done, answers)
         self._end()
 
-    def _await_work(self, *, checkpoint: bool) -> list[_Operation] | None:
-        if checkpoint:
-            try:
-                return self._inbox.get(timeout=IDLE_S)
-            except queue.Empty:
-                with contextlib.suppress(apsw.Error):  # a passive checkpoint may always be done later
-                    self._ledger.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        return self._inbox.get()
-
-    def _take_waiting(self) -> bool:
-        ended = False
-        while True:
-            try:
-                arrived = self._inbox.get_nowait()
-            except queue.Empty:
-                return ended
-            ended = ended or arrived is None
-            self._backlog.extend(arrived or ())
+    def _move_log(self) -> Answers:
+        with contextlib.suppress(apsw.Error):  # a passive checkpoint may always be done later
+            self._ledger.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        return []
 
     def _end(self) -> None:
         db = self._ledger.db
@@ -179,7 +200,29 @@ class Writer:
         with contextlib.suppress(apsw.Error):  # after an I/O error even closing may fail
             db.close()
 
+    def _finish(self, batch: list[_Operation], answers: Answers) -> Answers:
+        """Commit what the event loop ran; a disk that is full is met as in a batch of the thread."""
+        try:
+            self._commit()
+        except apsw.FullError:
+            return self._flush(batch)
+        except _CommitFailedError as error:
+            return self._unknown(batch, error)
+        except Exception as error:  # noqa: BLE001 - supervision point: as in ``_flush``
+            return self._failed(batch, error)
+        return answers
+
+    def _unknown(self, batch: list[_Operation], error: _CommitFailedError) -> Answers:
+        self._stop(f"a commit failed: {error.__cause__}")
+        outcome = f"the commit failed and may have happened: {error.__cause__}"
+        return [(operation.future, UnknownOutcomeError(outcome)) for operation in batch]
+
+    def _failed(self, batch: list[_Operation], error: Exception) -> Answers:
+        self._stop(f"the store failed: {error}")
+        return [(operation.future, StoreError(str(self._failure))) for operation in batch]
+
     def _flush(self, batch: list[_Operation]) -> Answers:
+        """Run and commit a batch, waiting for whatever it takes."""
         if self._failure is not None:
             return [(operation.future, StoreError(self._failure)) for operation in batch]
         try:
@@ -187,12 +230,9 @@ class Writer:
         except apsw.BusyError:
             return self._put_off(batch)
         except _CommitFailedError as error:
-            self._stop(f"a commit failed: {error.__cause__}")
-            outcome = f"the commit failed and may have happened: {error.__cause__}"
-            return [(operation.future, UnknownOutcomeError(outcome)) for operation in batch]
+            return self._unknown(batch, error)
         except Exception as error:  # noqa: BLE001 - supervision point: a store of unknown state must stop, and say so
-            self._stop(f"the store failed: {error}")
-            return [(operation.future, StoreError(str(self._failure))) for operation in batch]
+            return self._failed(batch, error)
 
     def _flush_or_fail(self, batch: list[_Operation]) -> Answers:
         try:
@@ -209,14 +249,23 @@ class Writer:
         return refused + self._transact(results) if results else refused
 
     def _transact(self, batch: list[_Operation]) -> Answers:
+        self._ledger.db.set_busy_timeout(BUSY_TIMEOUT_MS)
         try:
-            return self._commit(batch, self._apply_together)
-        except (apsw.ConstraintError, InvariantError) as error:
-            if len(batch) > 1:
-                log.warning("one operation failed, running each by itself", error=str(error))
-        return self._commit(batch, self._apply_each)
+            try:
+                answers = self._apply(batch, self._apply_together)
+            except (apsw.ConstraintError, InvariantError) as error:
+                if len(batch) > 1:
+                    log.warning("one operation failed, running each by itself", error=str(error))
+                answers = self._apply(batch, self._apply_each)
+        finally:
+            self._ledger.db.set_busy_timeout(0)
+        self._commit()
+        return answers
 
-    def _commit(self, batch: list[_Operation], apply: Callable[[list[_Operation]], Answers]) -> Answers:
+    # ------------------------------------------------------------------ whoever has the connection
+
+    def _apply(self, batch: list[_Operation], apply: Callable[[list[_Operation]], Answers]) -> Answers:
+        """Begin a transaction and run a batch in it; rolled back when anything fails."""
         ledger = self._ledger
         ledger.run("BEGIN IMMEDIATE")
         ledger.begin()
@@ -226,16 +275,18 @@ class Writer:
         except BaseException:
             self._roll_back()
             raise
+        return answers
+
+    def _commit(self) -> None:
         try:
-            ledger.run("COMMIT")
+            self._ledger.run("COMMIT")
         except apsw.FullError:
             # No commit frame was written whole, so this one certainly did not happen.
             self._roll_back()
             raise
         except apsw.Error as error:
             raise _CommitFailedError from error
-        ledger.committed()
-        return answers
+        self._ledger.committed()
 
     def _roll_back(self) -> None:
         if self._ledger.db.in_transaction:  # some errors roll back by themselves
@@ -280,12 +331,6 @@ class Writer:
     def _stop(self, failure: str) -> None:
         log.critical("the store has stopped", cause=failure)
         self._failure = failure
-
-    def _answer(self, answers: Answers) -> None:
-        if not answers:
-            return
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            answers[0][0].get_loop().call_soon_threadsafe(_resolve, answers)
 
 
 def _rank(operation: _Operation) -> int:
