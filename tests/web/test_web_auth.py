@@ -147,6 +147,16 @@ def test_keyless_rule(approach: Approach, *, is_allowed: bool) -> None:
     assert not keyless_allowed(replace(rule, is_behind_proxy=True), approach).is_allowed
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["forwarded", "x_real_ip", "x_forwarded_for", "x_forwarded_proto", "x_forwarded_anything", "x_forwarded"],
+)
+def test_any_sign_of_a_proxy_needs_a_key(name: str) -> None:
+    """Whatever a proxy calls its mark, its loopback address opens no door."""
+    assert admit(scope(), keyless=OPEN)
+    assert (401, "key-missing") == refusal(scope(**{name: "x"}), keyless=OPEN)
+
+
 def test_pages_may_be_reached_by_a_link() -> None:
     """A page that only shows something does not judge where the link to it stood."""
     linked = replace(LOCAL, fetch_site="cross-site")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,88 @@ def test_wrong_heads_are_refused_and_the_connection_closed(request_bytes: bytes,
 
     on_the_wire(app, talk)
     assert "/admin" not in seen
+
+
+UPGRADE = (
+    b"POST /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    b"HTTP2-Settings: AAMAAABk\r\nContent-Length: 5\r\n\r\nhello"
+)
+
+
+@pytest.mark.parametrize("size", [1, 7, 60, len(UPGRADE) - 5, len(UPGRADE), 10_000])
+def test_an_offer_to_upgrade_is_ignored(size: int) -> None:
+    """However the bytes are cut, the body is read, the offer is not seen, and the connection goes on."""
+    seen = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append((scope["path"], b"upgrade" in dict(scope["headers"])))
+        await echo(scope, receive, send)
+
+    async def talk(client: Wire) -> None:
+        websocket = b"GET /b HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+        plain = b"POST /c HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab"
+        sent = UPGRADE + websocket + UPGRADE.replace(b"/a", b"/d") + plain
+        for at in range(0, len(sent), size):
+            client.send(sent[at : at + size])
+            await asyncio.sleep(0)
+        assert [b"5", b"0", b"5", b"2"] == [(await client.answer())[1] for _ in range(4)]
+
+    on_the_wire(app, talk)
+    assert [("/a", False), ("/b", False), ("/d", False), ("/c", False)] == seen
+
+
+def test_curl_that_asks_for_http2_is_served(tmp_path: Path) -> None:
+    """With --http2 curl offers h2c with its first request; the whole body arrives over HTTP/1.1."""
+    (tmp_path / "body").write_bytes(b"x" * 200_000)
+
+    async def run() -> None:
+        async with running(echo) as server:
+            url = f"http://127.0.0.1:{server.bound[0].port}/"
+            curl = await asyncio.create_subprocess_exec(
+                "curl", "-sS", "--http2", "--data-binary", f"@{tmp_path / 'body'}", url, stdout=PIPE
+            )
+            assert b"200000" == (await curl.communicate())[0]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        (b"/a?b=http://c.example", b"x"),
+        (b"http://mail.example.com/a", b"mail.example.com"),
+        (b"HTTPS://[::1]:8587/a", b"[::1]:8587"),
+        (b"http://user:pw@localhost/a", None),
+        (b"ftp://localhost/a", None),
+        (b"localhost:80", None),
+        (b"*", None),
+    ],
+)
+def test_an_absolute_target_stands_for_the_host(target: bytes, host: bytes | None) -> None:
+    """The authority of an absolute target is the Host an application sees; other forms are refused."""
+    seen: list[tuple[str, bytes]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.extend((scope["path"], value) for name, value in scope["headers"] if name == b"host")
+        await echo(scope, receive, send)
+
+    async def talk(client: Wire) -> None:
+        client.send(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" % target)
+        assert (400 if host is None else 200) == (await client.answer())[0]
+
+    on_the_wire(app, talk)
+    assert ([] if host is None else [("/a", host)]) == seen
+
+
+def test_connect_is_refused() -> None:
+    """Postroom is no proxy: CONNECT is an answer 400 and the end of the connection."""
+
+    async def talk(client: Wire) -> None:
+        client.send(b"CONNECT localhost:25 HTTP/1.1\r\nHost: localhost:25\r\n\r\nEHLO x\r\n")
+        assert 400 == (await client.answer())[0]
+        assert await client.is_closed()
+
+    on_the_wire(echo, talk)
 
 
 def test_one_endless_header_line_is_cut() -> None:

@@ -1,10 +1,12 @@
 """One HTTP connection and its deadlines; ``web.server`` has the rules."""
 
 import asyncio
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import httptools
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -178,15 +180,43 @@ class Connection(HttpToolsProtocol):
             return
         if self._in_head and self._head_since is None:
             self._head_since = self.loop.time()
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.send_400_response("")
+            return
         if self._in_head and self._head_since is not None and not self.transport.is_closing():
             self._head_size += len(data)
             if self._head_size > self._limits.max_head:
                 self._refuse(431, "head-too-large", f"the head has more than {self._limits.max_head} bytes")
                 self.send_400_response("")
 
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser. Nothing is ever upgraded (RFC 9110 section 7.8 lets a server ignore the offer).
+
+        After a head with an Upgrade the parser takes what follows for another protocol and stops, also when
+        a body was announced. So a second one is given the same head without that line, and then the rest.
+        """
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = memoryview(rest)[upgrade.args[0] :]
+                version = self.parser.get_http_version().encode("ascii")
+                lines = [b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, version)]
+                lines += [b"%s: %s\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as the first one
+                self.parser.feed_data(b"".join([*lines, b"\r\n"]))
+            else:
+                return
+
     def on_headers_complete(self) -> None:
         """Judge the head; an exception here makes the parser stop and the refusal is sent."""
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            return  # _parse gives this head to a second parser
         self._in_head = False
         self._head_since = None
         self._head_size = 0
@@ -201,6 +231,8 @@ class Connection(HttpToolsProtocol):
             self._refuse(431, "head-too-large", "too many or too long headers")
         elif hosts != 1 and not (hosts == 0 and self.parser.get_http_version() == "1.0"):
             self._refuse(400, "host-header", "exactly one Host header is needed")
+        elif not self.url.startswith(b"/"):
+            self._take_authority()
         if self._refusal is not None:
             raise self._refusal
         self._in_body = has_body
@@ -210,6 +242,15 @@ class Connection(HttpToolsProtocol):
         outlet = _Outlet(self, has_body=self.scope["method"] != "HEAD")
         self.cycle.transport = outlet  # type: ignore[assignment] # the three methods it uses
 
+    def _take_authority(self) -> None:
+        """Let the authority of an absolute target stand for the Host (RFC 9112 section 3.2.2)."""
+        match = _ABSOLUTE.match(self.url)
+        if match is None:
+            self._refuse(400, "target-form", "the target is neither a path nor an http URL without userinfo")
+            return
+        self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"]
+        self.headers.append((b"host", match[1]))
+
     def on_body(self, body: bytes) -> None:
         """Count the bytes of the body."""
         self._body_size += len(body)
@@ -217,6 +258,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Wait for the next head."""
+        if self.parser.should_upgrade():
+            return
         self._in_body = False
         self._in_head = True
         super().on_message_complete()
@@ -290,6 +333,8 @@ class Connection(HttpToolsProtocol):
 
 
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
+_ABSOLUTE = re.compile(rb"(?i)https?://([^/?#@\s]+)(?=[/?#]|\Z)")
+"""RFC 9112 section 3.2.2 absolute-form, with its authority (RFC 9110 section 4.2.4: no userinfo)."""
 
 
 def _error(status: int, code: str, cause: str, *, retry_after: str = "") -> HttpError:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 
 Network = IPv4Network | IPv6Network
 
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+_FORWARDED = frozenset({"forwarded", "x-real-ip"})
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -57,7 +57,7 @@ class Approach:
     fetch_site: str | None = None
     """The Sec-Fetch-Site header."""
     is_forwarded: bool = False
-    """A Forwarded or X-Forwarded-* header is present."""
+    """A Forwarded, X-Forwarded-* or X-Real-IP header is present."""
 
 
 def approach_of(peer: str, scheme: str, headers: Sequence[tuple[bytes, bytes]]) -> Approach:
@@ -71,7 +71,7 @@ def approach_of(peer: str, scheme: str, headers: Sequence[tuple[bytes, bytes]]) 
         host=found.get("host", ""),
         origin=found.get("origin"),
         fetch_site=found.get("sec-fetch-site"),
-        is_forwarded=any(name in found for name in _FORWARDED),
+        is_forwarded=any(name in _FORWARDED or name.startswith("x-forwarded") for name in found),
     )
 
 
