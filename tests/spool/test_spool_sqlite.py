@@ -1,9 +1,11 @@
 """What only the store on SQLite must hold: durability, refusal of unsafe stores, damage, full disks."""
 
 import asyncio
+import os
 import re
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -25,7 +27,7 @@ from spool.spool_room import (
     an_attachment,
     deferred,
 )
-from spool.sqlite_room import database, filled, on, open_
+from spool.sqlite_room import SMALL, database, filled, on, open_
 
 KEPT = Path(__file__).parent / "kept"
 
@@ -41,6 +43,28 @@ def test_the_directory_is_private_and_the_settings_hold(tmp_path: Path) -> None:
     with database(data) as db:
         assert ("wal", 2) == (db.pragma("journal_mode"), db.pragma("auto_vacuum"))
         assert "ok" == db.pragma("integrity_check")
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_every_file_is_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    """Nobody else can read the database, its journal, the ballast, the lock or a blob."""
+    data = tmp_path / "data"
+
+    async def scenario(room: Room) -> None:
+        blob = room.store.blobs.stage(DEFAULT_TENANT)
+        blob.write(b"content")
+        blob.commit()
+        await room.accept()
+        for path in data.rglob("*"):
+            assert (0o700 if path.is_dir() else 0o600) == stat.S_IMODE(path.stat().st_mode), path
+        wanted = {DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "ballast", "blobs", "lock"}
+        assert wanted <= {path.name for path in data.iterdir()}
+
+    earlier = os.umask(umask)
+    try:
+        on(open_(data, replace(SMALL, ballast=4096)), scenario)
+    finally:
+        os.umask(earlier)
 
 
 def test_a_second_instance_is_refused(tmp_path: Path) -> None:

@@ -72,6 +72,9 @@ def open_sqlite(data: Path, *, settings: SpoolSettings, clock: Clock, vfs: str |
     lock = _locked_directory(data, settings)
     try:
         path = data / DATABASE
+        if not path.exists():
+            # SQLite alone would leave the mode to the umask; its -wal and -shm take the database's.
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
         def open_ledger() -> Ledger:
             db = open_for_writing(path, vfs=vfs)
