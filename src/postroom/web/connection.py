@@ -1,20 +1,25 @@
-"""One HTTP connection and its deadlines; ``web.server`` has the rules."""
+"""One HTTP connection and its deadlines; ``web.server`` has the rules, ``web.exchange`` the requests.
+
+The parser is httptools (llhttp, strict); what it calls back is judged here.
+"""
 
 import asyncio
 import re
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
+from urllib.parse import unquote
 
 import httptools
-from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.server import ServerState
+from starlette.types import ASGIApp
 
 from postroom.errors import Problem
+from postroom.web.exchange import STATUS_LINES, Exchange
 from postroom.web.keyless import Network, is_loopback, is_within
 from postroom.web.problem import HttpError, problem_of
 
+MAX_HELD = 64 * 1024
+"""Bytes of a body that arrived before the application asked; then nothing more is read."""
 LINGER_BYTES = 1024 * 1024
 """Bytes dropped after an early answer before the connection is cut."""
 LINGER_S = 2.0
@@ -49,7 +54,10 @@ class Household:
     def __init__(self, limits: ServerLimits, exempt: tuple[Network, ...]) -> None:
         """Begin without connections. ``exempt`` networks have no limit per address."""
         self.limits = limits
-        self.state = ServerState()
+        self.date_line = b""
+        """The Date header with its line end; ``web.server`` sets it once a second."""
+        self.exchanges: set[Exchange] = set()
+        """Those that run, also when their caller is gone."""
         self.open: set[Connection] = set()
         self.per_address: Counter[str] = Counter()
         self._exempt = exempt
@@ -90,107 +98,115 @@ class Household:
         """Let running requests end, then close every connection."""
         for connection in tuple(self.open):
             connection.shutdown()
-        if self.state.tasks:
-            await asyncio.wait(tuple(self.state.tasks), timeout=self.limits.stop_s)
+        tasks = [exchange.task for exchange in self.exchanges if exchange.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=self.limits.stop_s)
         for connection in tuple(self.open):
             connection.transport.close()
         # One turn of the loop, so that closed transports are gone before their loop may be.
         await asyncio.sleep(0)
 
 
-class _Outlet:
-    """The transport as the request cycle sees it: a head waits for its body, closing early lingers.
+class Connection(asyncio.Protocol):
+    """A caller's connection: feeds the parser, starts one exchange after the other, keeps the deadlines."""
 
-    A head and a small body in one write save a system call, the dearest part of an answer.
-    """
+    transport: asyncio.Transport
 
-    __slots__ = ("_connection", "_has_body", "_head", "is_closing")
-
-    def __init__(self, connection: "Connection", *, has_body: bool) -> None:
-        self._connection = connection
-        self._has_body = has_body
-        self._head = b""
-        self.is_closing = connection.transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        if self._has_body and data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 100"):
-            self._head = data
-            self._has_body = False  # what follows is the body, whatever it begins with
-            return
-        self._connection.transport.write(self._head + data if self._head else data)
-        self._head = b""
-
-    def close(self) -> None:
-        if self._head:
-            self.write(b"")
-        self._connection.close_politely()
-
-
-class Connection(HttpToolsProtocol):
-    """uvicorn's protocol with deadlines, bounds of the head and a lingering close."""
-
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-        *,
-        household: Household,
-    ) -> None:
-        """Take the household the connection is counted in."""
-        super().__init__(config, server_state, app_state, _loop)
-        self.counted_as = ""
+    def __init__(self, app: ASGIApp, household: Household) -> None:
+        """Take the application and the household the connection is counted in."""
+        self._app = app
         self._household = household
         self._limits = household.limits
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._client: tuple[str, int] | None = None
+        self._server: tuple[str, int] | None = None
+        self._scheme = "http"
+        self.counted_as = ""
+        # the request whose head or body comes in
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._hosts = 0
+        self._expects_continue = False
         self._head_since: float | None = None
         self._head_size = 0
         self._in_head = True
+        self._incoming: Exchange | None = None
         self._body_since = 0.0
         self._body_size = 0
-        self._in_body = False
+        # the request that is answered, and those that wait for it
+        self._running: Exchange | None = None
+        self._queue: deque[Exchange] = deque()
+        # the connection
+        self.drained: asyncio.Future[None] | None = None
+        self._is_read_paused = False
+        self._idle_since: float | None = None
         self._stalled_since: float | None = None
+        self._is_deaf = False
         self._linger_until: float | None = None
         self._linger_left = LINGER_BYTES
         self._refusal: HttpError | None = None
 
+    @property
+    def date_line(self) -> bytes:
+        """Return the Date header, one for all connections."""
+        return self._household.date_line
+
     # ------------------------------------------------------------------ begin and end
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection or refuse it."""
-        super().connection_made(transport)
-        self._head_since = self.loop.time()
-        if not self._household.admit(self, self.client[0] if self.client else ""):
+        self.transport = cast("asyncio.Transport", transport)
+        peer, name = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self._client = (peer[0], peer[1]) if peer else None
+        self._server = (name[0], name[1]) if name else None
+        self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self._head_since = self._loop.time()
+        if not self._household.admit(self, peer[0] if peer else ""):
             self._refuse(503, "too-many-connections", "too many connections", retry_after="2")
-            self.send_400_response("")
+            self._answer_refusal()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Count the connection out."""
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
+        """Count the connection out; nobody reads the answers that were still to come."""
         self._household.forget(self)
-        super().connection_lost(exc)
+        for exchange in (self._running, self._incoming):
+            if exchange is not None:
+                exchange.is_disconnected = True
+                exchange.wake()
+        self._queue.clear()
+        self.resume_writing()
+
+    def shutdown(self) -> None:
+        """End after the answer that is under way."""
+        if self._running is None:
+            self.transport.close()
+        else:
+            self._running.keeps_alive = False
 
     # ------------------------------------------------------------------ bytes in
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, unless the answer was given already."""
+        """Feed the parser, unless the last answer was given already."""
         if self._linger_until is not None:
             self._linger_left -= len(data)
             if self._linger_left < 0:
                 self.transport.abort()
             return
+        if self._is_deaf:
+            return
+        self._idle_since = None
         if self._in_head and self._head_since is None:
-            self._head_since = self.loop.time()
-        self._unset_keepalive_if_required()
+            self._head_since = self._loop.time()
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            self.send_400_response("")
+            self._answer_refusal()
             return
-        if self._in_head and self._head_since is not None and not self.transport.is_closing():
+        if self._in_head and self._head_since is not None:
             self._head_size += len(data)
             if self._head_size > self._limits.max_head:
                 self._refuse(431, "head-too-large", f"the head has more than {self._limits.max_head} bytes")
-                self.send_400_response("")
+                self._answer_refusal()
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser. Nothing is ever upgraded (RFC 9110 section 7.8 lets a server ignore the offer).
@@ -201,107 +217,216 @@ class Connection(HttpToolsProtocol):
         rest: bytes | memoryview = data
         while True:
             try:
-                self.parser.feed_data(rest)
+                self._parser.feed_data(rest)
             except httptools.HttpParserUpgrade as upgrade:
                 rest = memoryview(rest)[upgrade.args[0] :]
-                version = self.parser.get_http_version().encode("ascii")
-                lines = [b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, version)]
-                lines += [b"%s: %s\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
-                self.parser = httptools.HttpRequestParser(self)
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as the first one
-                self.parser.feed_data(b"".join([*lines, b"\r\n"]))
+                version = self._parser.get_http_version().encode("ascii")
+                lines = [b"%s %s HTTP/%s\r\n" % (self._parser.get_method(), self._url, version)]
+                lines += [b"%s: %s\r\n" % pair for pair in self._headers if pair[0] != b"upgrade"]
+                self._parser = httptools.HttpRequestParser(self)
+                self._parser.feed_data(b"".join([*lines, b"\r\n"]))
             else:
                 return
 
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self._url = b""
+        self._headers = []
+        self._hosts = 0
+        self._expects_continue = False
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, and note those that say how to go on."""
+        name = name.lower()
+        self._headers.append((name, value))
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"expect":
+            self._expects_continue = value.lower() == b"100-continue"
+
     def on_headers_complete(self) -> None:
         """Judge the head; an exception here makes the parser stop and the refusal is sent."""
-        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+        parser = self._parser
+        method = parser.get_method().decode("ascii")
+        if parser.should_upgrade() and method != "CONNECT":
             return  # _parse gives this head to a second parser
+        version = parser.get_http_version()
         self._in_head = False
         self._head_since = None
         self._head_size = 0
-        size = len(self.url)
-        hosts = 0
-        has_body = False
-        for name, value in self.headers:
-            size += len(name) + len(value)
-            hosts += name == b"host"
-            has_body = has_body or name in _BODY_HEADERS
-        if size > self._limits.max_head or len(self.headers) > self._limits.max_headers:
+        self._judge_head(version)
+        target, _, query = self._url.partition(b"#")[0].partition(b"?")
+        path = target.decode("ascii")
+        exchange = Exchange(
+            self,
+            {
+                "type": "http",
+                "asgi": _ASGI,
+                "http_version": version,
+                "method": method,
+                "scheme": self._scheme,
+                "path": unquote(path) if "%" in path else path,
+                "raw_path": target,
+                "query_string": query,
+                "root_path": "",
+                "headers": self._headers,
+                "client": self._client,
+                "server": self._server,
+            },
+            keeps_alive=version != "1.0" and parser.should_keep_alive(),
+            expects_continue=self._expects_continue,
+        )
+        self._incoming = exchange
+        self._body_since = self._loop.time()
+        self._body_size = 0
+        if self._running is None:
+            self._start(exchange)
+        else:
+            self._queue.append(exchange)
+            self._pause_reading()
+
+    def _judge_head(self, version: str) -> None:
+        size = len(self._url) + sum([len(name) + len(value) for name, value in self._headers])
+        if size > self._limits.max_head or len(self._headers) > self._limits.max_headers:
             self._refuse(431, "head-too-large", "too many or too long headers")
-        elif hosts != 1 and not (hosts == 0 and self.parser.get_http_version() == "1.0"):
+        elif self._hosts != 1 and not (self._hosts == 0 and version == "1.0"):
             self._refuse(400, "host-header", "exactly one Host header is needed")
-        elif not self.url.startswith(b"/"):
+        elif not self._url.startswith(b"/"):
             self._take_authority()
         if self._refusal is not None:
             raise self._refusal
-        self._in_body = has_body
-        self._body_since = self.loop.time()
-        self._body_size = 0
-        super().on_headers_complete()
-        outlet = _Outlet(self, has_body=self.scope["method"] != "HEAD")
-        self.cycle.transport = outlet  # type: ignore[assignment] # the three methods it uses
 
     def _take_authority(self) -> None:
         """Let the authority of an absolute target stand for the Host (RFC 9112 section 3.2.2)."""
-        match = _ABSOLUTE.match(self.url)
+        match = _ABSOLUTE.match(self._url)
         if match is None:
             self._refuse(400, "target-form", "the target is neither a path nor an http URL without userinfo")
             return
-        self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"]
-        self.headers.append((b"host", match[1]))
+        self._headers[:] = [pair for pair in self._headers if pair[0] != b"host"]
+        self._headers.append((b"host", match[1]))
+        rest = self._url[match.end() :]
+        self._url = rest if rest.startswith(b"/") else b"/" + rest
 
     def on_body(self, body: bytes) -> None:
-        """Count the bytes of the body."""
+        """Give a piece of the body to its exchange; more than a little stays with the caller."""
+        exchange = self._incoming
         self._body_size += len(body)
-        super().on_body(body)
+        if exchange is None or exchange.is_complete:
+            return
+        exchange.take(body)
+        if exchange.held > MAX_HELD:
+            self._pause_reading()
 
     def on_message_complete(self) -> None:
         """Wait for the next head."""
-        if self.parser.should_upgrade():
+        if self._parser.should_upgrade():
             return
-        self._in_body = False
         self._in_head = True
-        super().on_message_complete()
+        if self._incoming is not None:
+            self._incoming.end()
+            self._incoming = None
+
+    def _pause_reading(self) -> None:
+        if not self._is_read_paused:
+            self._is_read_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Let more bytes come in."""
+        if self._is_read_paused and not self.transport.is_closing():
+            self._is_read_paused = False
+            self.transport.resume_reading()
 
     # ------------------------------------------------------------------ answers
 
-    def on_response_complete(self) -> None:
-        """End the connection when the body was not read; else go on."""
-        if self._in_body:
-            self.server_state.total_requests += 1
-            self.close_politely()
-            return
-        super().on_response_complete()
+    def _start(self, exchange: Exchange) -> None:
+        self._running = exchange
+        exchange.task = self._loop.create_task(exchange.run(self._app), name="request")
+        self._household.exchanges.add(exchange)  # the loop itself holds tasks weakly
 
-    def close_politely(self) -> None:
+    def finish(self, exchange: Exchange) -> None:
+        """Go on after a whole answer: with the next request, or with the end when its body was not read."""
+        self._running = None
+        if self.transport.is_closing():
+            return
+        if exchange.more_body or not exchange.keeps_alive:
+            self._close_politely(exchange)
+        elif self._queue:
+            self._start(self._queue.popleft())
+        else:
+            self._idle_since = self._loop.time()
+            self.resume_reading()
+
+    def forget(self, exchange: Exchange) -> None:
+        """Count out an exchange whose application has ended."""
+        self._household.exchanges.discard(exchange)
+
+    def break_off(self, exchange: Exchange) -> None:
+        """End the connection without a whole answer, with 500 when none has begun."""
+        self._running = None
+        if self.transport.is_closing():
+            return
+        if not exchange.release_head():
+            self._write_refusal(
+                _error(500, "internal-error", "a fault of this program; the log has the details")
+            )
+        self._close_politely(exchange)
+
+    def _close_politely(self, exchange: Exchange) -> None:
         """Close; with a body still coming drop it for a moment, so that the answer is not reset away."""
-        if not self._in_body or self.transport.is_closing():
+        self._is_deaf = True
+        self._queue.clear()
+        if not exchange.more_body:
             self.transport.close()
             return
-        if self._linger_until is None:
-            self._linger_until = self.loop.time() + LINGER_S
-            self.flow.resume_reading()
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
+        self._linger_until = self._loop.time() + LINGER_S
+        self.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer a request that cannot be read, or the refusal noted before; then close."""
-        error = self._refusal or _error(400, "malformed-request", msg or "not an HTTP/1.1 request")
-        response = problem_of(error).as_response()
-        headers = [*self.server_state.default_headers, *response.raw_headers, (b"connection", b"close")]
-        lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
-        self.transport.write(STATUS_LINE[response.status_code] + lines + b"\r\n" + bytes(response.body))
+    def _answer_refusal(self) -> None:
+        """Refuse what cannot be read, after the answers that are owed to requests before it; then close."""
+        self._is_deaf = True
+        self._queue.clear()
+        running = self._running
+        if running is not None and not running.more_body:
+            running.keeps_alive = False
+            return
+        if running is None or not running.release_head():
+            self._write_refusal(self._refusal or _error(400, "malformed-request", "not an HTTP/1.1 request"))
         self.transport.close()
+
+    def _write_refusal(self, error: HttpError) -> None:
+        response = problem_of(error).as_response()
+        headers = [*response.raw_headers, (b"connection", b"close")]
+        lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+        self.transport.write(
+            STATUS_LINES[response.status_code] + self.date_line + lines + b"\r\n" + bytes(response.body)
+        )
 
     def _refuse(self, status: int, code: str, cause: str, *, retry_after: str = "") -> None:
         self._refusal = _error(status, code, cause, retry_after=retry_after)
+
+    def pause_writing(self) -> None:
+        """Let answers wait: the caller does not read."""
+        if self.drained is None:
+            self.drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Let answers go on."""
+        if self.drained is not None:
+            self.drained.set_result(None)
+            self.drained = None
 
     # ------------------------------------------------------------------ deadlines
 
     def check_deadlines(self) -> None:
         """Cut the connection when it is past a deadline; called once a second."""
-        now = self.loop.time()
+        now = self._loop.time()
         limits = self._limits
         if self._linger_until is not None:
             if now > self._linger_until:
@@ -312,12 +437,15 @@ class Connection(HttpToolsProtocol):
         head_s = limits.head_s / 5 if self._household.is_stressed else limits.head_s
         if self._head_since is not None and now - self._head_since > head_s:
             self._refuse(408, "head-too-slow", f"the head was not complete after {head_s:.0f} seconds")
-            self.send_400_response("")
+            self._answer_refusal()
             return
-        if self._in_body and self._is_body_slow(now):
+        if self._idle_since is not None and now - self._idle_since > limits.keep_alive_s:
+            self.transport.close()
+            return
+        if self._incoming is not None and self._is_body_slow(now):
             self.transport.abort()
             return
-        if not self.flow.write_paused:
+        if self.drained is None:
             self._stalled_since = None
         elif self._stalled_since is None:
             self._stalled_since = now
@@ -325,14 +453,14 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
     def _is_body_slow(self, now: float) -> bool:
-        if self.flow.read_paused:  # we do not read: the caller's time begins anew
+        if self._is_read_paused:  # we do not read: the caller's time begins anew
             self._body_since = now
             self._body_size = 0
         elapsed = now - self._body_since
         return elapsed > self._limits.grace_s and self._body_size < self._limits.min_rate * elapsed
 
 
-_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
 _ABSOLUTE = re.compile(rb"(?i)https?://([^/?#@\s]+)(?=[/?#]|\Z)")
 """RFC 9112 section 3.2.2 absolute-form, with its authority (RFC 9110 section 4.2.4: no userinfo)."""
 

@@ -1,7 +1,7 @@
 """Serves ASGI applications over HTTP/1.1 inside a running event loop.
 
-The parser and the request cycle are uvicorn's (httptools); the life of a connection is ours, because a
-public door needs deadlines for what it receives. Rules:
+The parser is httptools; the life of a connection is ours, because a public door needs deadlines for what
+it receives, and the request cycle too, because a framework's costs more than the engine behind it. Rules:
 
 * A head must be complete within ``head_s`` of its first byte (slow loris), within ``max_head`` bytes and
   ``max_headers`` lines; exactly one Host.
@@ -16,7 +16,6 @@ Sources: RFC 9112 (HTTP/1.1), RFC 9110 section 6.6.1 (Date), section 9.6 of RFC 
 """
 
 import asyncio
-import logging
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -25,7 +24,6 @@ from datetime import datetime
 from pathlib import Path
 
 from starlette.types import ASGIApp
-from uvicorn import Config
 
 from postroom.clock import Clock
 from postroom.errors import ConfigError, Problem
@@ -102,8 +100,8 @@ async def serve(
     Raises:
         ConfigError: An address cannot be listened on, a certificate or key cannot be used.
     """
-    _bridge_logs()
     household = Household(limits or ServerLimits(), tuple(exempt))
+    household.date_line = _date_line(clock)
     contexts = [(binding.tls, _context(binding.tls)) for binding in bindings if binding.tls is not None]
     by_pair = dict(contexts)
     server = HttpServer()
@@ -126,41 +124,10 @@ async def serve(
             await ticker
 
 
-class _Bridge(logging.Handler):
-    """Passes errors of the server's parts on as records of ours: one line each."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Log one error; its trace, if there is one, is part of the record."""
-        error = record.exc_info[1] if record.exc_info else None
-        _log.error("answer broken off", cause=record.getMessage().strip(), exc_info=error)
-
-
-def _bridge_logs() -> None:
-    """Take what uvicorn says through the standard library: errors are logged, the rest is in the answers."""
-    source = logging.getLogger("uvicorn.error")
-    source.setLevel(logging.ERROR)
-    source.propagate = False
-    source.handlers = [_Bridge()]
-
-
 async def _listen(binding: Binding, context: ssl.SSLContext | None, household: Household) -> asyncio.Server:
-    config = Config(
-        binding.app,
-        http=Connection,
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=household.limits.keep_alive_s,
-    )
-    config.load()
     try:
         return await asyncio.get_running_loop().create_server(
-            lambda: Connection(config, household.state, {}, household=household),
+            lambda: Connection(binding.app, household),
             binding.host,
             binding.port,
             ssl=context,
@@ -194,7 +161,7 @@ async def _tick(
     seen = [_changed_at(pair) for pair, _ in contexts]
     beat = 0
     while True:
-        household.state.default_headers[:] = [(b"date", http_date(clock.now()).encode())]
+        household.date_line = _date_line(clock)
         household.check_deadlines()
         beat += 1
         if beat % _CERTIFICATE_CHECK_S == 0:
@@ -218,6 +185,10 @@ def _reload(pair: TlsPair, context: ssl.SSLContext) -> None:
         _log.info("certificate reloaded", cert=str(pair.cert))
     except (OSError, ssl.SSLError) as error:
         _log.error("certificate not reloaded, the earlier one stays", cert=str(pair.cert), error=str(error))
+
+
+def _date_line(clock: Clock) -> bytes:
+    return b"date: %b\r\n" % http_date(clock.now()).encode()
 
 
 def http_date(at: datetime) -> str:
