@@ -230,6 +230,18 @@ def test_a_nexus_url_without_a_scheme(tmp_path: Path) -> None:
     assert "smtp_url has no scheme and is read as smtp://" in found.warnings
 
 
+def test_an_account_of_the_nexus_file_that_is_not_used(tmp_path: Path) -> None:
+    """A transport from elsewhere wins, and the start says that the file's account is left out."""
+    (tmp_path / "nexus.ini").write_text(INI)
+    found = settings(tmp_path, Flags(nexus_config=Path("nexus.ini")), TRANSPORT)
+    assert found.transports[0].account is not None
+    assert found.transports[0].account.username == "app@example.com"
+    said = "smtp_url of the Nexus file is not used: transports are configured elsewhere"
+    assert said in found.warnings
+    without = settings(tmp_path, Flags(nexus_config=Path("nexus.ini")))
+    assert said not in without.warnings
+
+
 def test_a_missing_nexus_file(tmp_path: Path) -> None:
     """It is an error by the flag that named it."""
     with pytest.raises(ConfigError) as caught:

@@ -1,8 +1,10 @@
 """The table of reply rules and its look-up."""
 
+import ast
 import re
 import tomllib
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,8 @@ from postroom.model.outcome import Action, FaultKind
 from postroom.model.step import Step
 from postroom.providers.replies import Rule, find_by_stage, find_rule, group_of, rule, rules, words
 
+SOURCE = Path(str(files("postroom")))
+KEBAB = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+\Z")
 TABLE = tomllib.loads((files("postroom.providers") / "data" / "replies.toml").read_text(encoding="utf-8"))
 LOCAL = tomllib.loads((files("postroom.providers") / "data" / "local.toml").read_text(encoding="utf-8"))
 
@@ -141,3 +145,32 @@ def test_words_come_in_the_readers_language_or_english(cause: str, language: str
 def test_actions_are_the_vocabulary() -> None:
     """Local causes speak the same actions."""
     assert {Action(row["action"]) for row in LOCAL["rule"]} <= set(Action)
+
+
+NO_CAUSES = {"latin-1", "utf-8", "spool-reader", "starttls-if-offered", "tenant-smtp"}
+"""Words of the same form that are no causes: codecs, a thread, a TLS mode, a scope."""
+
+
+def test_every_cause_in_the_source_has_words() -> None:
+    """Each hyphenated word in the rooms below the doors is a cause with meaning and remedy, or listed."""
+    found = set()
+    for room in ("spool", "engine", "egress", "net", "smtp", "policy", "model"):
+        for path in (SOURCE / room).rglob("*.py"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            codes = {
+                id(keyword.value)
+                for call in ast.walk(tree)
+                if isinstance(call, ast.Call)
+                for keyword in call.keywords
+                if keyword.arg in {"code", "name"}  # problems of callers, names of tasks
+            }
+            found |= {
+                node.value
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and KEBAB.match(node.value)
+                and id(node) not in codes
+            }
+    assert {"content-damaged", "crash-loop", "conn-lost-body", "rcpt-limit"} <= found
+    assert set() == {cause for cause in found - NO_CAUSES if not all(words(cause))}

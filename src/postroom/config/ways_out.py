@@ -36,6 +36,10 @@ class WaysOut:
     def specs(self) -> tuple[TransportSpec, ...]:
         """Return the transports; those that could not be read are in ``problems``."""
         if self._document.transports:
+            if self._ini.smtp_url is not None:
+                self.warnings.append(
+                    "smtp_url of the Nexus file is not used: transports are configured elsewhere"
+                )
             found = [self._configured(i, section) for i, section in enumerate(self._document.transports)]
             self._refuse_doubles()
             return tuple(spec for spec in found if spec is not None)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from postroom.clock import Clock, Dice
-from postroom.errors import NotFoundError
+from postroom.errors import ConfigError, NotFoundError, Problem
 from postroom.model.ids import DEFAULT_TENANT, TenantId
 from postroom.model.view import ApiKey
 from postroom.ports import Keys
@@ -33,10 +33,16 @@ class KeyRing:
         self._bootstrap: ApiKey | None = None
 
     async def load(self) -> Sequence[ApiKey]:
-        """Read the keys from the store and return them, revoked ones included."""
+        """Read the keys from the store and return them, revoked ones included.
+
+        Raises ConfigError when the bootstrap key is one of them: it would give that key every scope.
+        """
         stored = await self._keys.all()
         self._live = {key.sha256: key for key in stored if key.revoked_at is None}
         if self._bootstrap is not None:
+            for key in stored:
+                if key.sha256 == self._bootstrap.sha256:
+                    raise ConfigError([_already_stored(key)])
             self._live[self._bootstrap.sha256] = self._bootstrap
         return stored
 
@@ -95,6 +101,15 @@ class KeyRing:
     async def all(self) -> Sequence[ApiKey]:
         """Return every stored key, the hash blanked."""
         return [replace(key, sha256=b"") for key in await self._keys.all()]
+
+
+def _already_stored(key: ApiKey) -> Problem:
+    return Problem(
+        code="api-key-stored",
+        field="api_key",
+        cause=f"it is the secret of the stored key {key.name!r}, and would give that key every scope",
+        fix="Start the server with another POSTROOM_API_KEY, or without one; programs go on with their keys.",
+    )
 
 
 def _digest(secret: str) -> bytes:

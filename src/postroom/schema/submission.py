@@ -273,7 +273,7 @@ def _control(name: str, problems: Problems) -> None:
 
 def _text(value: str, name: str, problems: Problems) -> str:
     """Check a body: NUL and lone surrogates are refused, line ends normalised."""
-    if "\0" in value or (not value.isascii() and SURROGATE.search(value)):
+    if "\0" in value or not _is_encodable(value):
         problems.add(
             "control-character",
             name,
@@ -281,6 +281,15 @@ def _text(value: str, name: str, problems: Problems) -> str:
             "Remove it, or attach the data as a file.",
         )
     return value.replace("\r\n", "\n").replace("\r", "\n") if "\r" in value else value
+
+
+def _is_encodable(value: str) -> bool:
+    """Say whether there is no lone surrogate; encoding finds one many times faster than a pattern does."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _headers(
