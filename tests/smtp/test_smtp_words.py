@@ -154,8 +154,11 @@ def test_no_smuggling(pieces: list[bytes], data: st.DataObject) -> None:
         stuffer.finish()
     except InvariantError:
         assert not is_canonical or not content.endswith(b"\r\n")
+        with pytest.raises(InvariantError):
+            stuffed(content)
         return
     assert is_canonical
+    assert wire == stuffed(content)
     lines = wire.split(b"\r\n")
     assert b"." not in lines
     assert content == b"\r\n".join(line.removeprefix(b".") for line in lines)

@@ -31,17 +31,18 @@ class Link:
     """A connection and its session. Not made before the connection is."""
 
     __slots__ = (
-        "_clock",
-        "_deadline",
         "_seconds",
         "_waited_for",
         "connection",
         "has_idled",
         "has_left",
+        "idle_timer",
+        "idle_until",
         "is_committing",
         "messages",
         "opened_at",
         "session",
+        "waiting",
     )
 
     def __init__(
@@ -59,10 +60,21 @@ class Link:
         """QUIT was said and the connection closed in order."""
         self.is_committing = False
         """Between the question whether the dot may be sent and the dot."""
-        self._clock = clock
+        self.waiting: asyncio.Future[bool] | None = None
+        """While it waits for work: whether there may be some."""
+        self.idle_until = 0.0
+        """Loop time at which that wait ends."""
+        self.idle_timer: asyncio.TimerHandle | None = None
+        """One timer for all its waits: an earlier one is left to ring for nothing."""
         self._seconds = seconds
-        self._deadline = 0.0
         self._waited_for = -1
+
+    def wake(self, has_work: bool) -> bool:
+        """End its wait for work; ``False`` when it is awake already."""
+        if self.waiting is None or self.waiting.done():
+            return False
+        self.waiting.set_result(has_work)
+        return True
 
     @property
     def is_stale(self) -> bool:
@@ -77,19 +89,17 @@ class Link:
         step = session.waiting_step
         if step is None:
             return
-        now = self._clock.monotonic()
-        if self._waited_for != session.replies:
-            self._waited_for = session.replies
-            self._deadline = now + self._seconds[step]
+        seconds = None if self._waited_for == session.replies else self._seconds[step]
+        self._waited_for = session.replies
         try:
-            session.receive(await connection.receive(self._deadline - now))
+            session.receive(await connection.receive(seconds))
         except NetFault as failure:
             session.lose(failure.fault)
 
     async def notice(self) -> None:
         """Give the session what came, or ended, while nothing was asked for."""
         if self.connection.has_unread:
-            self.session.receive(await self.connection.receive(0.0))
+            self.session.receive(self.connection.take())
         elif self.connection.is_closed:
             await self.exchange()
 
@@ -102,7 +112,7 @@ class Link:
             if not self.connection.has_unread:  # else a last reply tells why
                 self.session.lose(failure.fault)
         if self.connection.has_unread:
-            self.session.receive(await self.connection.receive(0.0))
+            self.session.receive(self.connection.take())
 
     async def leave(self) -> None:
         """Say QUIT and close; whatever the server makes of it means nothing."""

@@ -42,6 +42,7 @@ CEILING_S = 300.0
 CHUNK = 64 * 1024
 """Bytes of content handed to the socket at once."""
 NOT_BEGUN = Report(lines=())
+_RIDING = Mode.RIDING
 
 log = logger("egress")
 
@@ -57,28 +58,29 @@ class Pool:
         self._blobs = blobs
         self._memory = HostMemory()
         self._pending: deque[Job] = deque()
-        self._idle: list[asyncio.Future[bool]] = []
+        self._idle: list[Link] = []
         self._workers: set[asyncio.Task[None]] = set()
         self._links: dict[asyncio.Task[None], Link] = {}
         self._ceiling = spec.max_connections
         self._ceiling_until = 0.0
         self._is_stopping = False
 
-    async def deliver(self, work: Work) -> Report:
+    def deliver(self, work: Work) -> "asyncio.Future[Report]":
         """Make one attempt on some connection."""
+        future: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
         if self._is_stopping:
-            return NOT_BEGUN
-        job = Job(work, asyncio.get_running_loop().create_future(), self._clock.monotonic())
-        self._pending.append(job)
-        self._call_a_worker()
-        return await job.future
+            future.set_result(NOT_BEGUN)
+        else:
+            self._pending.append(Job(work, future, self._clock.monotonic()))
+            self._call_a_worker()
+        return future
 
     async def stop(self, *, grace_s: float) -> None:
         """End everything: at once before the dot, after it within ``grace_s``."""
         self._is_stopping = True
         self._give_back_pending()
-        for waiting in self._idle:
-            _wake(waiting, True)  # it says QUIT
+        for idle in self._idle:
+            idle.wake(True)  # it says QUIT
         for worker in list(self._workers):
             link = self._links.get(worker)
             if link is None or not (link.session.is_past_dot or link.is_committing or link.session.can_begin):
@@ -93,8 +95,10 @@ class Pool:
 
     def _call_a_worker(self) -> None:
         while self._idle:
-            if _wake(self._idle.pop(), True):
+            if self._idle.pop().wake(True):
                 return
+        if len(self._workers) >= self._spec.max_connections:
+            return
         limit = self._spec.max_connections if self._links else 1
         if self._clock.monotonic() < self._ceiling_until:
             limit = min(limit, self._ceiling)
@@ -148,6 +152,8 @@ class Pool:
 
     def _close(self, link: Link) -> None:
         session = link.session
+        if link.idle_timer is not None:
+            link.idle_timer.cancel()
         session.abandon()
         while (event := session.next_event()) is not None:
             if isinstance(event, Done):
@@ -169,60 +175,64 @@ class Pool:
     async def _serve(self, link: Link) -> None:
         session = link.session
         while True:
-            event = session.next_event()
-            if event is None:
-                if session.is_over:
-                    return
-                if session.waiting_step is None and not await self._begin_next(link):
-                    return
-                await link.exchange()
-            elif isinstance(event, Done):
-                self._finish(event.transaction)
-            elif isinstance(event, SendBody):
-                await self._send_content(link, event.transaction.key)
+            await link.exchange()
+            while (event := session.next_event()) is not None:
+                if isinstance(event, Done):
+                    self._finish(event.transaction)
+                elif isinstance(event, SendBody):
+                    await self._send_content(link, event.transaction.key)
+            if session.is_over:
+                return
+            if session.waiting_step is None and not await self._begin_next(link):
+                return
 
     async def _begin_next(self, link: Link) -> bool:
         """Begin the next attempt, waiting for one if need be; ``False``: the connection is not needed."""
-        while self._has_room(link) and not (link.has_idled and link.is_stale):
+        while not (link.has_idled and link.is_stale):
+            now = self._clock.monotonic()
+            if not self._has_room(link, now):
+                break
             if (job := self._take()) is not None:
-                self._begin(link, job)
+                self._begin(link, job, now)
                 return True
-            if self._is_stopping or not await self._wait(link):
+            if self._is_stopping or not await self._wait(link, now):
                 break
         if not link.is_stale:
             await link.leave()
         return False
 
-    async def _wait(self, link: Link) -> bool:
+    async def _wait(self, link: Link, now: float) -> bool:
         """Wait for work as long as a connection may idle; say whether there may be some."""
         link.has_idled = True
         loop = asyncio.get_running_loop()
-        waiting: asyncio.Future[bool] = loop.create_future()
-        age = self._clock.monotonic() - link.opened_at
-        end = loop.call_later(min(self._spec.max_idle_s, self._spec.max_age_s - age), _wake, waiting, False)
-        self._idle.append(waiting)
+        waiting = link.waiting = loop.create_future()
+        age = now - link.opened_at
+        link.idle_until = loop.time() + min(self._spec.max_idle_s, self._spec.max_age_s - age)
+        if link.idle_timer is None or link.idle_timer.when() > link.idle_until:
+            _watch(link)
+        self._idle.append(link)
         try:
             return await waiting
         finally:
-            end.cancel()
-            if waiting in self._idle:
-                self._idle.remove(waiting)
+            link.waiting = None
+            if link in self._idle:
+                self._idle.remove(link)
 
-    def _has_room(self, link: Link) -> bool:
-        limit = min(self._spec.max_messages, link.session.extensions.max_messages or self._spec.max_messages)
-        age = self._clock.monotonic() - link.opened_at
-        return link.messages < limit and age < self._spec.max_age_s
+    def _has_room(self, link: Link, now: float) -> bool:
+        spec = self._spec
+        limit = min(spec.max_messages, link.session.extensions.max_messages or spec.max_messages)
+        return link.messages < limit and now - link.opened_at < spec.max_age_s
 
-    def _mode(self, link: Link, job: Job) -> Mode:
+    def _mode(self, link: Link, job: Job, now: float) -> Mode:
         """Say how an attempt may be sent now; one that is begun again goes in lockstep."""
         is_announced = link.session.extensions.pipelining and self._spec.pipelining and not job.repeats
-        return self._memory.mode(is_announced=is_announced, now=self._clock.monotonic())
+        return self._memory.mode(is_announced=is_announced, now=now)
 
-    def _begin(self, link: Link, job: Job) -> None:
+    def _begin(self, link: Link, job: Job, now: float) -> None:
         session, work = link.session, job.work
-        session.mode = self._mode(link, job)
+        session.mode = self._mode(link, job, now)
         link.messages += 1
-        job.begun_at = self._clock.monotonic()
+        job.begun_at = now
         transaction = Transaction(
             job,
             reverse_path=work.reverse_path,
@@ -238,9 +248,13 @@ class Pool:
 
     async def _send_content(self, link: Link, job: Job) -> None:
         """Send the content, the final dot and, when they may ride, the next attempt's commands."""
-        session = link.session
+        session, connection = link.session, link.connection
+        rendered = job.work.rendered
         try:
-            last = await self._send_most(link, job.work)
+            if rendered.is_whole and rendered.size <= CHUNK:
+                last = stuffed(b"".join(_slices(rendered)))
+            else:
+                last = await self._send_most(link, job.work)
         except InvariantError as error:
             session.lose(Fault(kind=FaultKind.LOCAL, text=str(error)))
         except OSError as error:
@@ -259,29 +273,29 @@ class Pool:
             link.is_committing = False
         if not may_send:
             session.abandon()
-            link.connection.abort()
+            connection.abort()
             return
-        await link.notice()
-        if session.is_over:
-            return
+        if connection.has_unread or connection.is_closed:
+            await link.notice()
+            if session.is_over:
+                return
         session.end_body()
         self._ride(link)
-        link.connection.write(last + session.data_to_send())
+        connection.write(last + session.data_to_send())
 
     def _ride(self, link: Link) -> None:
         """Begin the next attempt behind the final dot when one waits and the server bears it."""
         while self._pending and self._pending[0].future.done():
             self._pending.popleft()
-        if not self._pending or self._is_stopping or not self._has_room(link):
+        if not self._pending or self._is_stopping:
             return
-        if self._mode(link, self._pending[0]) is Mode.RIDING:
-            self._begin(link, self._pending.popleft())
+        now = self._clock.monotonic()
+        if self._has_room(link, now) and self._mode(link, self._pending[0], now) is _RIDING:
+            self._begin(link, self._pending.popleft(), now)
 
     async def _send_most(self, link: Link, work: Work) -> bytes:
         """Send the stuffed content but for its last chunk, which is returned."""
         rendered = work.rendered
-        if rendered.is_whole and rendered.size <= CHUNK:
-            return stuffed(next(_slices(rendered)))
         stuffer = DotStuffer()
         last = b""
         chunks = (
@@ -322,8 +336,9 @@ class Pool:
             self._pending.appendleft(job)
         else:
             self._report(job, transaction.results)
-            if any(_is_final_reply(evidence) for evidence in transaction.results):
-                self._memory = self._memory.after_success(transaction.mode)
+            memory = self._memory.after_success(transaction.mode)
+            if memory is not self._memory and any(map(_is_final_reply, transaction.results)):
+                self._memory = memory
 
     def _report(self, job: Job, results: Sequence[Evidence | None]) -> None:
         if job.future.done():
@@ -338,12 +353,22 @@ class Pool:
         job.future.set_result(Report(lines=tuple(lines)))
 
 
-def _wake(waiting: "asyncio.Future[bool]", has_work: bool) -> bool:
-    """Wake an idle worker; ``False`` when it is awake already."""
-    if waiting.done():
-        return False
-    waiting.set_result(has_work)
-    return True
+def _watch(link: Link) -> None:
+    """Set the timer to the end of the wait that is on."""
+    if link.idle_timer is not None:
+        link.idle_timer.cancel()
+    link.idle_timer = asyncio.get_running_loop().call_at(link.idle_until, _ring, link)
+
+
+def _ring(link: Link) -> None:
+    """The timer fired: for the wait that is on, for a longer one, or for none."""
+    link.idle_timer = None
+    if link.waiting is None:
+        return
+    if asyncio.get_running_loop().time() < link.idle_until:
+        _watch(link)
+    else:
+        link.wake(False)
 
 
 def _is_final_reply(evidence: Evidence | None) -> bool:

@@ -62,18 +62,32 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------- for the user
 
-    async def receive(self, timeout_s: float) -> bytes:
+    async def receive(self, timeout_s: float | None) -> bytes:
         """Return what has come, at least one byte, or ``b""`` when the peer has ended.
+
+        ``None`` goes on with the deadline of the call before.
 
         Raises:
             NetFault: TIMEOUT, CLOSED or TLS; its step is a placeholder that the caller replaces.
         """
+        if timeout_s is not None:
+            self._deadline = self._loop.time() + timeout_s
         while not self._chunks:
             if self._fault is not None:
                 raise NetFault(Step.CONNECT, self._fault, self._peer)
             if self._is_ended:
                 return b""
-            await self._wait(timeout_s)
+            if self._timer is None or self._timer_at > self._deadline:
+                self._arm()
+            self._reader = self._loop.create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        return self.take()
+
+    def take(self) -> bytes:
+        """Return what has come without waiting, ``b""`` when there is nothing."""
         chunks = self._chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._chunks = []
@@ -186,23 +200,12 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------- waiting
 
-    async def _wait(self, timeout_s: float) -> None:
-        """Wait for bytes, the end or the deadline; the caller looks which it was."""
-        loop = self._loop
-        self._reader = loop.create_future()
-        self._deadline = deadline = loop.time() + timeout_s
-        if self._timer is None or self._timer_at > deadline:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._arm(deadline)
-        try:
-            await self._reader
-        finally:
-            self._reader = None
-
-    def _arm(self, at: float) -> None:
-        self._timer_at = at
-        self._timer = self._loop.call_at(at, self._ring)
+    def _arm(self) -> None:
+        """Set the timer to the deadline; a later wait with a later deadline leaves it as it is."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._deadline
+        self._timer = self._loop.call_at(self._deadline, self._ring)
 
     def _ring(self) -> None:
         """The timer fired: for the wait that is on, for a longer one, or for none."""
@@ -211,7 +214,7 @@ class Connection(asyncio.Protocol):
         if reader is None or reader.done():
             return
         if self._loop.time() < self._deadline:
-            self._arm(self._deadline)
+            self._arm()
         else:
             reader.set_exception(NetFault(Step.CONNECT, self._timeout(), self._peer))
 

@@ -44,6 +44,11 @@ MAX_UNANSWERED = 4096
 """Bytes of commands sent ahead of their replies. A peer that stops reading until we read would block both
 sides; this much fits into any TCP buffer (Postfix has the same bound)."""
 
+_LOCKSTEP, _GROUPED, _RIDING = Mode
+_BODY, _BODY_END = Step.BODY, Step.BODY_END
+_GO_ON, _SEND_BODY = Turn.GO_ON, Turn.SEND_BODY
+"""By name: reading a member of an enum through its class costs 0.18 us, and every reply asks several times."""
+
 
 @dataclass(frozen=True, slots=True)
 class SendBody(Generic[Key]):
@@ -113,7 +118,7 @@ class ClientSession(Generic[Key]):
         """Whether ``begin`` may be called: nothing is open, or only a content that may be ridden on."""
         if not self._is_open or self.is_over or self._current is not None:
             return False
-        return not self._expected or (self._ending is not None and self.mode is Mode.RIDING)
+        return not self._expected or (self._ending is not None and self.mode is _RIDING)
 
     @property
     def is_past_dot(self) -> bool:
@@ -125,7 +130,7 @@ class ClientSession(Generic[Key]):
         """The step whose reply is awaited; BODY while the content is being sent."""
         if self._expected:
             return self._expected[0][0]
-        return Step.BODY if self._is_in_body else None
+        return _BODY if self._is_in_body else None
 
     def data_to_send(self) -> bytes:
         """Return what must be written now, in order."""
@@ -149,17 +154,16 @@ class ClientSession(Generic[Key]):
             self.lose(Fault(kind=FaultKind.CLOSED, text="connection closed by the server"))
             return
         self._parser.feed(data)
-        while not self.is_over:
-            reply = self._parser.next_reply()
-            if reply is None:
-                break
+        while (reply := self._parser.next_reply()) is not None:
             if isinstance(reply, Malformed):
                 self._malformed(reply)
             elif self._expected:
                 self._take(reply)
             else:
                 self._unasked(reply)
-        if not self._expected and not self.is_over and self._parser.has_bytes:
+            if self.is_over:
+                return
+        if not self._expected and self._parser.has_bytes:
             self._out_of_step("bytes of a reply that nothing was asked for")
 
     def lose(self, fault: Fault) -> None:
@@ -171,7 +175,7 @@ class ClientSession(Generic[Key]):
             self._close()
             return
         current = self._current
-        if current is not None and current.mode is not Mode.LOCKSTEP and not self._is_in_body:
+        if current is not None and current.mode is not _LOCKSTEP and not self._is_in_body:
             is_stale = self._ending is None and current.answered == 0 and self.completed > 0
             if fault.kind is FaultKind.CLOSED and not is_stale:
                 self.suspect = current.mode
@@ -186,8 +190,8 @@ class ClientSession(Generic[Key]):
         if not self.can_begin:
             raise InvariantError("a transaction is begun while another is open")
         transaction.mode = self.mode
-        if self.mode is Mode.RIDING and self._ending is None:
-            transaction.mode = Mode.GROUPED
+        if self.mode is _RIDING and self._ending is None:
+            transaction.mode = _GROUPED
         transaction.prepare(self.extensions, host=self._host, port=self._port, reset=self._needs_reset)
         self._current = transaction
         if transaction.commands:
@@ -213,8 +217,8 @@ class ClientSession(Generic[Key]):
         ending, current = self._ending, self._current
         self._close()
         if ending is not None:
-            fault = placed(Fault(kind=FaultKind.CLOSED, text="gave up waiting"), Step.BODY_END)
-            ending.finish(self._evidence(Step.BODY_END, fault=fault))
+            fault = placed(Fault(kind=FaultKind.CLOSED, text="gave up waiting"), _BODY_END)
+            ending.finish(self._evidence(_BODY_END, fault=fault))
             self._events.append(Done(ending))
         if current is not None:
             self._events.append(Done(current))
@@ -229,7 +233,7 @@ class ClientSession(Generic[Key]):
     def _pump(self, transaction: Transaction[Key]) -> None:
         """Send as many commands as the mode allows ahead of their replies."""
         waiting, sent, expected = transaction.commands, transaction.sent, self._expected
-        is_lockstep = transaction.mode is Mode.LOCKSTEP
+        is_lockstep = transaction.mode is _LOCKSTEP
         while sent < len(waiting):
             step, command = waiting[sent]
             size = len(command)
@@ -244,7 +248,7 @@ class ClientSession(Generic[Key]):
     def _send_dot(self, transaction: Transaction[Key]) -> None:
         transaction.is_dot_sent = True
         self._current, self._ending = None, transaction
-        self._send(Step.BODY_END, commands.FINAL_DOT)
+        self._send(_BODY_END, commands.FINAL_DOT)
 
     # ------------------------------------------------------------- replies
 
@@ -253,10 +257,10 @@ class ClientSession(Generic[Key]):
         self.replies += 1
         step, size = self._expected.popleft()
         self._unanswered -= size
-        if not self._is_open:
-            self._decide(self._opening.answer(step, reply))
-        elif step is Step.BODY_END:
+        if step is _BODY_END:
             self._on_end(reply)
+        elif not self._is_open:
+            self._decide(self._opening.answer(step, reply))
         elif self._current is None:  # the reply to QUIT
             self._close()
         else:
@@ -264,13 +268,13 @@ class ClientSession(Generic[Key]):
 
     def _on_answer(self, transaction: Transaction[Key], step: Step, reply: Reply) -> None:
         turn = transaction.answer(step, reply)
-        if turn is Turn.GO_ON and reply.code != 421:
+        if turn is _GO_ON and reply.code != 421:
             if transaction.sent < len(transaction.commands):
                 self._pump(transaction)
             elif not self._expected:
                 self._needs_reset = transaction.is_begun
                 self._finish(transaction)
-        elif turn is Turn.SEND_BODY:
+        elif turn is _SEND_BODY:
             self._is_in_body = True
             self._events.append(SendBody(transaction))
         elif turn is Turn.TROUBLE:
@@ -288,16 +292,17 @@ class ClientSession(Generic[Key]):
         transaction, self._ending = self._ending, None
         if transaction is None:
             raise InvariantError("a final reply without a content")
-        evidence = self._evidence(Step.BODY_END, reply=reply)
-        if reply.is_intermediate:
-            evidence = self._evidence(Step.BODY_END, fault=_misfit_fault(Step.BODY_END, reply))
+        is_misfit = reply.is_intermediate
+        evidence = Evidence(step=_BODY_END, reply=reply, host=self._host, port=self._port)
+        if is_misfit:
+            evidence = self._evidence(_BODY_END, fault=_misfit_fault(_BODY_END, reply))
         transaction.finish(evidence)
         self.completed += 1
         self._events.append(Done(transaction))
         current = self._current
         if current is not None and reply.code >= 400 and "pipelin" in reply.text.lower():
             self.trouble = current.mode
-        if reply.code == 421 or reply.is_intermediate or self.trouble is not None:
+        if reply.code == 421 or is_misfit or self.trouble is not None:
             if current is not None:
                 self._repeat(current, replace(evidence, step=Step.MAIL))
             self._close()

@@ -64,17 +64,22 @@ class ReplyParser:
 
     def next_reply(self) -> Reply | Malformed | None:
         """Return the next complete reply, ``None`` when more bytes are needed."""
+        end = self._buffer.find(b"\n", self._at) + 1
+        if end and not self._lines and (known := self._known.get(self._buffer[self._at : end])) is not None:
+            self._at = end
+            return known
+        return self._next_unknown()
+
+    def _next_unknown(self) -> Reply | Malformed | None:
         while self._malformed is None:
-            end = self._buffer.find(b"\n", self._at)
-            length = (end + 1 if end >= 0 else len(self._buffer)) - self._at
-            if length > MAX_LINE:
+            end = self._buffer.find(b"\n", self._at) + 1
+            if (end or len(self._buffer)) - self._at > MAX_LINE:
                 return self._break(f"a reply line is longer than {MAX_LINE} octets")
-            if end < 0:
+            if not end:
                 return None
-            raw = self._buffer[self._at : end + 1]
-            self._at = end + 1
-            reply: Reply | Malformed | None = self._known.get(raw) if not self._lines else None
-            if reply is not None or (reply := self._take_line(raw)) is not None:
+            raw = self._buffer[self._at : end]
+            self._at = end
+            if (reply := self._take_line(raw)) is not None:
                 return reply
         return self._malformed
 

@@ -22,6 +22,9 @@ from postroom.smtp.steps import STEPS
 
 Key = TypeVar("Key")
 
+_LOCKSTEP, _RSET, _MAIL, _RCPT, _DATA = Mode.LOCKSTEP, Step.RSET, Step.MAIL, Step.RCPT, Step.DATA
+"""By name: reading a member of an enum through its class costs 0.18 us, and every reply asks several times."""
+
 
 class Turn(Enum):
     """What a reply does to the dialogue."""
@@ -33,6 +36,9 @@ class Turn(Enum):
     OUT_OF_STEP = auto()
     TROUBLE = auto()
     """The server does not bear grouping."""
+
+
+_GO_ON = Turn.GO_ON
 
 
 class Transaction(Generic[Key]):
@@ -74,7 +80,7 @@ class Transaction(Generic[Key]):
         """Take the envelope, the bytes before dot-stuffing, and whether the headers need SMTPUTF8."""
         self.key = key
         self.results: list[Evidence | None] = [None] * len(recipients)
-        self.mode = Mode.LOCKSTEP
+        self.mode = _LOCKSTEP
         self.may_repeat = False
         self.commands: list[tuple[Step, bytes]] = []
         self.sent = 0
@@ -116,39 +122,39 @@ class Transaction(Generic[Key]):
         if not self._asked:
             return None
         if reset:
-            self.commands.append((Step.RSET, commands.RSET))
+            self.commands.append((_RSET, commands.RSET))
         mail = commands.mail(
             self._reverse_path,
             size=self._size if extensions.has_size else None,
             eight_bit=smtputf8 and extensions.eight_bit,
             smtputf8=smtputf8,
         )
-        self.commands.append((Step.MAIL, mail))
+        self.commands.append((_MAIL, mail))
         for number in self._asked:
-            self.commands.append((Step.RCPT, commands.rcpt(self._recipients[number], smtputf8=smtputf8)))
-        self.commands.append((Step.DATA, commands.DATA))
+            self.commands.append((_RCPT, commands.rcpt(self._recipients[number], smtputf8=smtputf8)))
+        self.commands.append((_DATA, commands.DATA))
         return None
 
     def answer(self, step: Step, reply: Reply) -> Turn:
         """Take the reply to the oldest unanswered command, which was for ``step``."""
-        if step is Step.RSET:
-            return Turn.GO_ON if reply.is_positive else Turn.OUT_OF_STEP
+        if step is _RSET:
+            return _GO_ON if reply.is_positive else Turn.OUT_OF_STEP
         self.answered += 1
-        if reply.code >= 400 and self.mode is not Mode.LOCKSTEP and self._is_trouble(step, reply):
+        if reply.code >= 400 and self.mode is not _LOCKSTEP and self._is_trouble(step, reply):
             return Turn.TROUBLE
-        if step is Step.RCPT:
+        if step is _RCPT:
             return self._on_rcpt(reply)
-        return self._on_mail(reply) if step is Step.MAIL else self._on_data(reply)
+        return self._on_mail(reply) if step is _MAIL else self._on_data(reply)
 
     def _on_mail(self, reply: Reply) -> Turn:
         if reply.code >= 400:
-            self.fill(self._evidence(Step.MAIL, reply))
+            self.fill(self._evidence(_MAIL, reply))
             self.sent = len(self.commands)
         elif reply.code >= 300:
             return Turn.OUT_OF_STEP
         else:
             self.is_begun = True
-        return Turn.GO_ON
+        return _GO_ON
 
     def _on_rcpt(self, reply: Reply) -> Turn:
         number = self._asked[self._rcpt_replies]
@@ -161,10 +167,10 @@ class Transaction(Generic[Key]):
         elif reply.code < 400:
             return Turn.OUT_OF_STEP
         elif self.results[number] is None:
-            self.results[number] = self._evidence(Step.RCPT, reply)
+            self.results[number] = self._evidence(_RCPT, reply)
         if not self._accepted and self._rcpt_replies == len(self._asked):
             self.sent = len(self.commands)  # nobody is left: DATA, when not yet sent, is not
-        return Turn.GO_ON
+        return _GO_ON
 
     def _on_data(self, reply: Reply) -> Turn:
         if reply.code == 354:
@@ -173,8 +179,8 @@ class Transaction(Generic[Key]):
             return Turn.SEND_BODY if self._accepted else Turn.LONE_DOT
         if reply.code < 400:
             return Turn.OUT_OF_STEP
-        self.finish(self._evidence(Step.DATA, reply))
-        return Turn.GO_ON
+        self.finish(self._evidence(_DATA, reply))
+        return _GO_ON
 
     def finish(self, evidence: Evidence) -> None:
         """Give ``evidence`` to every recipient that was accepted."""
