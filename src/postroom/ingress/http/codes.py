@@ -31,6 +31,7 @@ ANSWERS: Mapping[str, str] = {
     "overloaded": "503. A bound is reached; repeat after the seconds in Retry-After.",
     "scope-missing": "403. The key lacks the scope the detail names.",
     "store-unavailable": "503. The store cannot be used now; the operator's log says why.",
+    "target-form": "400. The request's target is neither a path nor an http URL without userinfo.",
     "too-large": "413. The body, one of its parts or the number of parts crosses a limit.",
     "too-many-connections": "503. Too many connections are open, in all or from this address.",
     "truncated-body": "400. The body ended early; nothing was stored. Send it again, whole.",
