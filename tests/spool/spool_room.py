@@ -71,7 +71,7 @@ class Store(Protocol):
 
 
 def open_store(kind: str, data: Path, settings: SpoolSettings | None = None) -> Store:
-    small = settings or SpoolSettings(reserve=0, ballast=0)
+    small = settings or SpoolSettings(reserve=0, ballast=0, max_crashes=3)
     if kind == "memory":
         return open_memory(settings=small)
     return open_sqlite(data, settings=small, clock=ManualClock())

@@ -15,7 +15,7 @@ from spool.spool_room import (
     Room,
 )
 
-SMALL = SpoolSettings(reserve=0, ballast=0)
+SMALL = SpoolSettings(reserve=0, ballast=0, max_crashes=3)
 
 
 def open_(data: Path, settings: SpoolSettings = SMALL, vfs: str | None = None) -> SqliteStore:

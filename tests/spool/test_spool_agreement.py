@@ -39,7 +39,7 @@ class TwoStores(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.folder = Path(tempfile.mkdtemp())
-        self.settings = SpoolSettings(reserve=0, ballast=0, recent_bytes=2000)
+        self.settings = SpoolSettings(reserve=0, ballast=0, recent_bytes=2000, max_crashes=3)
         self.memory = open_memory(settings=self.settings)
         self.disk = open_sqlite(self.folder, settings=self.settings, clock=ManualClock())
         self.now = NOW

@@ -16,7 +16,7 @@ from postroom.clock import Clock, Dice
 from postroom.engine.rendering import RenderedMessages
 from postroom.engine.signals import Signals
 from postroom.engine.ways import Way, Ways
-from postroom.errors import OperatorError, UnknownOutcomeError
+from postroom.errors import DiskFullError, OverloadError, StoreError, UnknownOutcomeError
 from postroom.model.attempt import Claimed
 from postroom.model.message import MailClass
 from postroom.model.outcome import Evidence, Fault, FaultKind
@@ -29,6 +29,10 @@ from postroom.telemetry import logger
 LEASE = timedelta(hours=1)
 """Longer than any attempt may take: 72 MiB at the slowest accepted pace, then 600 s for the final reply.
 One process owns the store, so a lease never has to end for another to take over."""
+FATAL = (StoreError, UnknownOutcomeError)
+"""What ends the process: after these nobody knows what is stored."""
+BUSY_S = 5.0
+"""A line whose claim was refused for now tries again after this."""
 POLL_S = 30.0
 """A line looks at its queue at least this often, should a hint have been missed."""
 
@@ -125,11 +129,20 @@ class Dispatcher:
                 line.wake.clear()
                 now = self._clock.now()
                 room = line.room(now)
-                claimed = await self._claim(line, room, now) if room else 0
+                claimed = await self._claim_or_wait(line, room, now) if room else 0
                 if claimed < room or not room:
                     await self._idle(line, now)
-        except (OperatorError, UnknownOutcomeError) as error:
+        except FATAL as error:
             self._fatal(error)
+
+    async def _claim_or_wait(self, line: _Line, room: int, now: datetime) -> int:
+        """Claim; when the store has no room or no time for it now, come back a little later."""
+        try:
+            return await self._claim(line, room, now)
+        except (OverloadError, DiskFullError) as error:
+            log.warning("nothing claimed", transport=line.way.name, error=str(error))
+            await self._clock.sleep(BUSY_S)
+            return room
 
     async def _claim(self, line: _Line, room: int, now: datetime) -> int:
         way = line.way
@@ -175,8 +188,10 @@ class Dispatcher:
     async def _attempt(self, line: _Line, claimed: Claimed) -> None:
         try:
             await self._settle(line, claimed, await self._make(line.way, claimed))
-        except (OperatorError, UnknownOutcomeError) as error:
+        except FATAL as error:
             self._fatal(error)
+        except Exception:  # supervision: the lease stays and ends by itself; other messages go on
+            log.exception("attempt not settled", message_id=claimed.message.id, transport=line.way.name)
         finally:
             line.outstanding -= 1
             if line.outstanding <= line.window // 2:
@@ -213,7 +228,7 @@ class Dispatcher:
                     commit=commit,
                 )
             )
-        except (OperatorError, UnknownOutcomeError):
+        except FATAL:
             raise
         except Exception as error:
             log.exception("attempt failed inside", message_id=message.id, transport=way.name)

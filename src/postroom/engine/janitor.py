@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from postroom.clock import Clock
 from postroom.engine.signals import Signals
-from postroom.errors import OperatorError, UnknownOutcomeError
+from postroom.errors import DiskFullError, OverloadError, StoreError, UnknownOutcomeError
 from postroom.ports import Retention, Spool
 from postroom.telemetry import logger
 
@@ -68,7 +68,14 @@ class Janitor:
     async def _every(self, seconds: float, duty: Callable[[], Awaitable[bool]]) -> None:
         try:
             while True:
-                if not await duty():
+                if not await self._is_more_left(duty):
                     await self._clock.sleep(seconds)
-        except (OperatorError, UnknownOutcomeError) as error:
+        except (StoreError, UnknownOutcomeError) as error:
             self._fatal(error)
+
+    async def _is_more_left(self, duty: Callable[[], Awaitable[bool]]) -> bool:
+        try:
+            return await duty()
+        except (OverloadError, DiskFullError) as error:
+            log.warning("duty put off", error=str(error))
+            return False

@@ -23,8 +23,10 @@ class SpoolSettings:
     """Stored messages kept in memory until their first claim, so that it need not read and decode them."""
     uncertain_wait: timedelta = timedelta(minutes=15)
     """Policy ``wait``: from the final dot to the next try, for leases that run out."""
-    max_crashes: int = 3
-    """A group that was in work at this many deaths of the process waits for a person (security limit)."""
+    max_crashes: int | None = None
+    """A group that was in work at this many deaths of the process waits for a person; ``None``: never.
+
+    Off until the guilty one can be told from those that were only claimed beside it."""
     blob_grace: timedelta = timedelta(days=1)
     """A blob file that no row names is kept this long."""
     force_file_system: bool = False

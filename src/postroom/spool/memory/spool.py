@@ -220,7 +220,8 @@ class MemorySpool:
         group = record.groups[number]
         attempt = record.attempts[group.lease or 0]
         group.crashes += crashed
-        is_poisonous = group.crashes >= self._settings.max_crashes
+        limit = self._settings.max_crashes
+        is_poisonous = limit is not None and group.crashes >= limit
         record.changed_at = max(record.changed_at, now)
         group.lease = None
         was, attempt.stage, attempt.settled_at = attempt.stage, Stage.SETTLED, now

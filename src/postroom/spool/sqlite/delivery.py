@@ -353,7 +353,8 @@ def free(
         return 0, 0
     stage, _, committing_at, digest = _stage(ledger, row.seq, row.lease)
     crashes = row.crashes + crashed
-    poisonous = crashes >= ledger.settings.max_crashes
+    limit = ledger.settings.max_crashes
+    poisonous = limit is not None and crashes >= limit
     ledger.run(_TOUCH_MESSAGE, (now, row.seq))
     row = row._replace(crashes=crashes)
     if stage == Stage.OPEN:
