@@ -13,7 +13,7 @@ Sources: RFC 7578 (multipart/form-data), RFC 2046 section 5.1.1 (boundaries).
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -100,26 +100,28 @@ async def read_body(request: Request, *, max_body: int, hold: Hold, weight: int 
     Raises TooLargeError as soon as ``max_body`` bytes are crossed, OverloadError over the budget,
     MalformedError when the connection ends before the body does.
     """
-    chunks = []
-    async for chunk in _chunks(request, max_body):
+    chunk, more = await _chunk(request, 0, max_body)
+    hold.grow(len(chunk) * weight)
+    if not more:  # as nearly always: it came with the head
+        return chunk
+    chunks, size = [chunk], len(chunk)
+    while more:
+        chunk, more = await _chunk(request, size, max_body)
+        size += len(chunk)
         hold.grow(len(chunk) * weight)
         chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return b"".join(chunks)
 
 
-async def _chunks(request: Request, max_body: int) -> AsyncIterator[bytes]:
-    size = 0
-    more = True
-    while more:
-        event = await request.receive()
-        if event["type"] == "http.disconnect":
-            raise _truncated()
-        chunk: bytes = event.get("body", b"")
-        size += len(chunk)
-        if size > max_body:
-            raise _too_large("body", size, max_body)
-        more = event.get("more_body", False)
-        yield chunk
+async def _chunk(request: Request, size: int, max_body: int) -> tuple[bytes, bool]:
+    """Return what comes after ``size`` bytes of a body, and whether there is more."""
+    event = await request.receive()
+    if event["type"] == "http.disconnect":
+        raise _truncated()
+    chunk: bytes = event.get("body", b"")
+    if size + len(chunk) > max_body:
+        raise _too_large("body", size + len(chunk), max_body)
+    return chunk, event.get("more_body", False)
 
 
 async def read_form(
@@ -147,7 +149,10 @@ async def read_form(
     )
     hold.grow(WRITE_BATCH)
     try:
-        async for chunk in _chunks(request, limits.max_body):
+        size, more = 0, True
+        while more:
+            chunk, more = await _chunk(request, size, limits.max_body)
+            size += len(chunk)
             reader.feed(chunk)
         return reader.finish()
     except BaseException:

@@ -76,8 +76,11 @@ class MessageDoors:
                 finally:
                     form.discard()
             else:
-                value = await parsed(await read_body(request, max_body=self._max_body, hold=hold))
-                submission = await self._complete(*self._read(value, caller, key))
+                body = await read_body(request, max_body=self._max_body, hold=hold)
+                value = read_json(body) if len(body) < LARGE_JSON else await parsed(body)
+                submission, files, sources = self._read(value, caller, key)
+                if files:
+                    submission = await self._complete(submission, files, sources)
             receipt = await self._service.submit(submission, senders=caller.senders)
         return await self._receipt_reply(request, receipt, caller)
 
@@ -170,10 +173,9 @@ class MessageDoors:
             headers["idempotency-replayed"] = "true"
         wait_s = wait_preference(request)
         if wait_s is None:
-            state = await self._state(receipt, caller)
-            return JsonReply(
-                {"id": receipt.message_id, "mode": self._service.mode, "state": state}, 202, headers
-            )
+            state = await self._state(receipt, caller) if receipt.is_replay else "queued"
+            accepted = f'{{"id":"{receipt.message_id}","mode":"{self._service.mode}","state":"{state}"}}'
+            return JsonReply(accepted.encode(), 202, headers)  # names and words of ours need no escape
         headers["preference-applied"] = f"wait={wait_s}"
         view = await self._service.first_attempt(receipt.message_id, tenant=caller.tenant, wait_s=wait_s)
         shown = answers.message(view, self._service.mode, self._service.words)

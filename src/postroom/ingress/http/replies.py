@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from postroom.errors import InputError, Problem
 from postroom.web.problem import HttpError
@@ -24,10 +25,10 @@ class JsonReply(Response):
     media_type = "application/json"
 
     def __init__(self, value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        """Encode ``value``; header names in lower case."""
+        """Encode ``value``, unless it is JSON as bytes already; header names in lower case."""
         self.status_code = status
         self.background = None
-        self.body = _ENCODER.encode(value).encode("utf-8", "replace")
+        self.body = value if type(value) is bytes else _ENCODER.encode(value).encode("utf-8", "replace")
         self.raw_headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(self.body)),
@@ -36,6 +37,11 @@ class JsonReply(Response):
         for name, text in headers.items() if headers else ():
             if name != "cache-control":
                 self.raw_headers.append((name.encode("latin-1"), text.encode("latin-1")))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
+        """Send head and body."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 def wait_preference(request: Request) -> int | None:
