@@ -39,6 +39,8 @@ class Link:
         "idle_timer",
         "idle_until",
         "is_committing",
+        "max_messages",
+        "may_group",
         "messages",
         "opened_at",
         "session",
@@ -54,6 +56,10 @@ class Link:
         self.opened_at = clock.monotonic()
         self.messages = 0
         """Messages begun on it."""
+        self.max_messages = 1
+        """How many may be begun on it."""
+        self.may_group = False
+        """Whether commands may be grouped, as far as the settings and the server say."""
         self.has_idled = False
         """It has waited for work: the server may have closed it meanwhile."""
         self.has_left = False

@@ -64,10 +64,14 @@ class Pool:
         self._ceiling = spec.max_connections
         self._ceiling_until = 0.0
         self._is_stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The loop of the first attempt; asking for it costs a system call in CPython 3.11."""
 
     def deliver(self, work: Work) -> "asyncio.Future[Report]":
         """Make one attempt on some connection."""
-        future: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[Report] = self._loop.create_future()
         if self._is_stopping:
             future.set_result(NOT_BEGUN)
         else:
@@ -125,6 +129,7 @@ class Pool:
             if isinstance(opened, Evidence):
                 self._on_unopened(opened)
                 return
+            self._limit(opened)
             self._links[task] = opened
             for _ in range(len(self._pending) - 1):
                 self._call_a_worker()
@@ -137,6 +142,12 @@ class Pool:
             finally:
                 del self._links[task]
                 self._close(opened)
+
+    def _limit(self, link: Link) -> None:
+        """Tell a fresh connection what the settings and the server allow."""
+        extensions, spec = link.session.extensions, self._spec
+        link.may_group = extensions.pipelining and spec.pipelining
+        link.max_messages = min(spec.max_messages, extensions.max_messages or spec.max_messages)
 
     def _on_unopened(self, evidence: Evidence) -> None:
         if self._links:
@@ -193,7 +204,7 @@ class Pool:
             if not self._has_room(link, now):
                 break
             if (job := self._take()) is not None:
-                self._begin(link, job, now)
+                self._begin(link, job, self._mode(link, job, now), now)
                 return True
             if self._is_stopping or not await self._wait(link, now):
                 break
@@ -205,7 +216,8 @@ class Pool:
         """Wait for work as long as a connection may idle; say whether there may be some."""
         link.has_idled = True
         loop = asyncio.get_running_loop()
-        waiting = link.waiting = loop.create_future()
+        waiting: asyncio.Future[bool] = loop.create_future()
+        link.waiting = waiting
         age = now - link.opened_at
         link.idle_until = loop.time() + min(self._spec.max_idle_s, self._spec.max_age_s - age)
         if link.idle_timer is None or link.idle_timer.when() > link.idle_until:
@@ -219,18 +231,15 @@ class Pool:
                 self._idle.remove(link)
 
     def _has_room(self, link: Link, now: float) -> bool:
-        spec = self._spec
-        limit = min(spec.max_messages, link.session.extensions.max_messages or spec.max_messages)
-        return link.messages < limit and now - link.opened_at < spec.max_age_s
+        return link.messages < link.max_messages and now - link.opened_at < self._spec.max_age_s
 
     def _mode(self, link: Link, job: Job, now: float) -> Mode:
         """Say how an attempt may be sent now; one that is begun again goes in lockstep."""
-        is_announced = link.session.extensions.pipelining and self._spec.pipelining and not job.repeats
-        return self._memory.mode(is_announced=is_announced, now=now)
+        return self._memory.mode(is_announced=link.may_group and not job.repeats, now=now)
 
-    def _begin(self, link: Link, job: Job, now: float) -> None:
+    def _begin(self, link: Link, job: Job, mode: Mode, now: float) -> None:
         session, work = link.session, job.work
-        session.mode = self._mode(link, job, now)
+        session.mode = mode
         link.messages += 1
         job.begun_at = now
         transaction = Transaction(
@@ -250,9 +259,10 @@ class Pool:
         """Send the content, the final dot and, when they may ride, the next attempt's commands."""
         session, connection = link.session, link.connection
         rendered = job.work.rendered
+        content = rendered.segments[0]
         try:
-            if rendered.is_whole and rendered.size <= CHUNK:
-                last = stuffed(b"".join(_slices(rendered)))
+            if isinstance(content, bytes) and len(content) == rendered.size <= CHUNK:
+                last = stuffed(content)
             else:
                 last = await self._send_most(link, job.work)
         except InvariantError as error:
@@ -291,7 +301,7 @@ class Pool:
             return
         now = self._clock.monotonic()
         if self._has_room(link, now) and self._mode(link, self._pending[0], now) is _RIDING:
-            self._begin(link, self._pending.popleft(), now)
+            self._begin(link, self._pending.popleft(), _RIDING, now)
 
     async def _send_most(self, link: Link, work: Work) -> bytes:
         """Send the stuffed content but for its last chunk, which is returned."""
