@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from starlette.types import Message
+from tools.draw_openapi import openapi_document
 
 from ingress.nexus_doors import (
     KEYLESS,
@@ -30,7 +31,6 @@ from postroom.errors import (
     TooLargeError,
     UnknownOutcomeError,
 )
-from postroom.ingress.http.app import openapi_document
 from postroom.ingress.http.nexus import NexusDoors, NexusSetup
 from postroom.model.address import parse_mailbox
 from postroom.model.lifecycle import RecipientState
