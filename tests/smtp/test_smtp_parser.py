@@ -53,11 +53,9 @@ def test_malformed(data: bytes) -> None:
 def test_malformed_stays() -> None:
     """After a malformed line nothing is believed any more."""
     parser = ReplyParser()
-    parser.feed(b"what?\r\n250 ok\r\n")
-    first = parser.next_reply()
-    parser.feed(b"250 ok\r\n")
+    (first,) = parser.replies(b"what?\r\n250 ok\r\n")
     assert isinstance(first, Malformed)
-    assert first == parser.next_reply()
+    assert [first] == list(parser.replies(b"250 ok\r\n"))
 
 
 def test_bare_cr_is_text() -> None:
@@ -78,9 +76,9 @@ def test_longest_reply() -> None:
 def test_endless_lines_are_cut() -> None:
     """A million continuation lines end at the limit and leave nothing in memory."""
     parser = ReplyParser()
-    parser.feed(b"250-x\r\n" * 1_000_000)
-    assert isinstance(parser.next_reply(), Malformed)
-    assert b"" == parser._buffer
+    (found,) = parser.replies(b"250-x\r\n" * 1_000_000)
+    assert isinstance(found, Malformed)
+    assert b"" == parser._rest
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ def replies(data: bytes, *, charset: str = "latin-1", step: int | None = None) -
     found: list[Reply | Malformed] = []
     step = step or len(data) or 1
     for start in range(0, len(data), step):
-        parser.feed(data[start : start + step])
-        while (reply := parser.next_reply()) is not None:
+        for reply in parser.replies(data[start : start + step]):
             found.append(reply)
             if isinstance(reply, Malformed):
                 return found

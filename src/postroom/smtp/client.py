@@ -154,8 +154,7 @@ class ClientSession(Generic[Key]):
         if not data:
             self.lose(Fault(kind=FaultKind.CLOSED, text="connection closed by the server"))
             return
-        self._parser.feed(data)
-        while (reply := self._parser.next_reply()) is not None:
+        for reply in self._parser.replies(data):
             if isinstance(reply, Malformed):
                 self._malformed(reply)
             elif self._expected:
