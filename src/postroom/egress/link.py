@@ -39,6 +39,7 @@ class Link:
         "idle_timer",
         "idle_until",
         "is_committing",
+        "loop",
         "max_messages",
         "may_group",
         "messages",
@@ -53,6 +54,7 @@ class Link:
         """Take both, and the time limit of each step in seconds."""
         self.connection = connection
         self.session = session
+        self.loop = asyncio.get_running_loop()
         self.opened_at = clock.monotonic()
         self.messages = 0
         """Messages begun on it."""

@@ -215,7 +215,7 @@ class Pool:
     async def _wait(self, link: Link, now: float) -> bool:
         """Wait for work as long as a connection may idle; say whether there may be some."""
         link.has_idled = True
-        loop = asyncio.get_running_loop()
+        loop = link.loop
         waiting: asyncio.Future[bool] = loop.create_future()
         link.waiting = waiting
         age = now - link.opened_at
@@ -367,7 +367,7 @@ def _watch(link: Link) -> None:
     """Set the timer to the end of the wait that is on."""
     if link.idle_timer is not None:
         link.idle_timer.cancel()
-    link.idle_timer = asyncio.get_running_loop().call_at(link.idle_until, _ring, link)
+    link.idle_timer = link.loop.call_at(link.idle_until, _ring, link)
 
 
 def _ring(link: Link) -> None:
@@ -375,7 +375,7 @@ def _ring(link: Link) -> None:
     link.idle_timer = None
     if link.waiting is None:
         return
-    if asyncio.get_running_loop().time() < link.idle_until:
+    if link.loop.time() < link.idle_until:
         _watch(link)
     else:
         link.wake(False)

@@ -36,7 +36,7 @@ def helo(name: str) -> bytes:
 
 def mail(path: Address, *, size: int | None, eight_bit: bool, smtputf8: bool) -> bytes:
     """Begin a transaction; ``size`` in bytes when SIZE is announced. Raises InvariantError."""
-    command = b"MAIL FROM:<" + _path(path, smtputf8=smtputf8) + b">"
+    command = b"MAIL FROM:<%b>" % _path(path, smtputf8=smtputf8)
     if size is not None:
         command += b" SIZE=%d" % size
     if eight_bit:
@@ -48,7 +48,7 @@ def mail(path: Address, *, size: int | None, eight_bit: bool, smtputf8: bool) ->
 
 def rcpt(path: Address, *, smtputf8: bool) -> bytes:
     """Name a recipient. Raises InvariantError."""
-    return b"RCPT TO:<" + _path(path, smtputf8=smtputf8) + b">\r\n"
+    return b"RCPT TO:<%b>\r\n" % _path(path, smtputf8=smtputf8)
 
 
 def auth(mechanism: str, initial: bytes | None) -> bytes:
