@@ -199,3 +199,12 @@ def test_json_members_are_bounded() -> None:
     assert 1000 == len(read_json(b"{" + b",".join(b'"%d":1' % at for at in range(1000)) + b"}"))  # type: ignore[arg-type] # a dictionary
     with pytest.raises(TooLargeError):
         read_json(b"{" + b",".join(b'"%d":1' % at for at in range(1001)) + b"}")
+
+
+@pytest.mark.parametrize("value", [b"1", b"[]", b"{}", b'""', b'"\\""', b'"a,b"'])
+def test_the_values_of_a_body_are_bounded(value: bytes) -> None:
+    """Millions of small values are refused before they are read; as many commas in one text are not."""
+    with pytest.raises(TooLargeError):
+        read_json(b'{"to":[' + b",".join([value] * 300_000) + b"]}")
+    text = '\\",' * 300_000
+    assert {"text": text} == read_json(json.dumps({"text": text}).encode())
