@@ -34,11 +34,13 @@ class _Session(asyncio.Protocol):
         self._sink.open.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
+        looked_at = max(0, len(self._buffer) - 4)  # a large body comes in many pieces
         self._buffer += data
         while True:
-            end = self._buffer.find(b"\r\n.\r\n" if self._in_data else b"\r\n")
+            end = self._buffer.find(b"\r\n.\r\n" if self._in_data else b"\r\n", looked_at)
             if end < 0:
                 return
+            looked_at = 0
             if self._in_data:
                 body = bytes(self._buffer[: end + 2])
                 del self._buffer[: end + 5]
