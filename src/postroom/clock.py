@@ -57,17 +57,28 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+_STOCK_BYTES = 4096
+"""Fetched from the operating system at once: a system call for each message costs more than its use."""
+
+
 class SystemDice:
-    """The operating system's randomness."""
+    """The operating system's randomness. Not for two threads at once; a fork must make its own."""
 
     def __init__(self) -> None:
         """Seed the jitter generator from the operating system."""
         self._jitter = random.Random()  # noqa: S311 - jitter, not a secret
+        self._stock = b""
+        self._used = 0
 
     def roll(self) -> float:
         """Return a number in ``[0, 1)``."""
         return self._jitter.random()
 
     def token(self, size: int) -> bytes:
-        """Return ``size`` unguessable bytes."""
-        return secrets.token_bytes(size)
+        """Return ``size`` unguessable bytes, none of them twice."""
+        used = self._used
+        self._used = used + size
+        if self._used > len(self._stock):
+            self._stock = secrets.token_bytes(max(size, _STOCK_BYTES))
+            used, self._used = 0, size
+        return self._stock[used : used + size]

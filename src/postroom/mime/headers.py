@@ -14,6 +14,7 @@ Sources: RFC 5322 sections 2.2 and 3.6, RFC 2047, RFC 2231, RFC 6532, RFC 8058 s
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from postroom.errors import InvariantError
 from postroom.grammar import ATEXT, CONTROL, FIELD_NAME, MSG_ID, SURROGATE
@@ -146,6 +147,12 @@ def date(at: datetime) -> str:
     if offset:
         minutes = int(offset.total_seconds()) // 60
         zone = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{abs(minutes) % 60:02}"
+    return _date_line(at.replace(microsecond=0, tzinfo=None), zone)
+
+
+@lru_cache(maxsize=16)
+def _date_line(at: datetime, zone: str) -> str:
+    """Write a wall time; many messages share a second. Naive, because equal instants are equal keys."""
     iso = at.isoformat()
     return (
         f"Date: {_DAYS[at.weekday()]}, {iso[8:10]} {_MONTHS[at.month - 1]} {iso[:4]} {iso[11:19]} {zone}\r\n"

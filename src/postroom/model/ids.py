@@ -8,6 +8,7 @@ console.
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import NewType
 
 MessageId = NewType("MessageId", str)
@@ -31,7 +32,12 @@ def letters(entropy: bytes) -> str:
 
 def new_message_id(at: datetime, entropy: bytes) -> MessageId:
     """Make an id from an aware instant and ``ENTROPY_BYTES`` unguessable bytes."""
-    return MessageId(f"{at:%Y%m%d%H%M%S}.{CELL}{letters(entropy)}")
+    return MessageId(f"{_stamp(at.replace(microsecond=0, tzinfo=None))}.{CELL}{letters(entropy)}")
+
+
+@lru_cache(maxsize=4)
+def _stamp(second: datetime) -> str:
+    return f"{second:%Y%m%d%H%M%S}"
 
 
 def is_message_id(text: str) -> bool:
