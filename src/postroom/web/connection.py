@@ -130,6 +130,9 @@ class Connection(asyncio.Protocol):
         self._expects_continue = False
         self._head_since: float | None = None
         self._head_size = 0
+        """Bytes of reads in which the head did not end."""
+        self._read_size = self._received = 0
+        """Bytes of this read, and of all since the one in which the last head ended: no head is longer."""
         self._in_head = True
         self._incoming: Exchange | None = None
         self._body_since = 0.0
@@ -195,6 +198,8 @@ class Connection(asyncio.Protocol):
         if self._is_deaf:
             return
         self._idle_since = None
+        self._read_size = len(data)
+        self._received += len(data)
         if self._in_head and self._head_since is None:
             self._head_since = self._loop.time()
         try:
@@ -259,6 +264,7 @@ class Connection(asyncio.Protocol):
         self._head_since = None
         self._head_size = 0
         self._judge_head(version)
+        self._received = self._read_size
         target, _, query = self._url.partition(b"#")[0].partition(b"?")
         path = target.decode("ascii")
         exchange = Exchange(
@@ -290,8 +296,7 @@ class Connection(asyncio.Protocol):
             self._pause_reading()
 
     def _judge_head(self, version: str) -> None:
-        size = len(self._url) + sum([len(name) + len(value) for name, value in self._headers])
-        if size > self._limits.max_head or len(self._headers) > self._limits.max_headers:
+        if self._is_head_large() or len(self._headers) > self._limits.max_headers:
             self._refuse(431, "head-too-large", "too many or too long headers")
         elif self._hosts != 1 and not (self._hosts == 0 and version == "1.0"):
             self._refuse(400, "host-header", "exactly one Host header is needed")
@@ -299,6 +304,12 @@ class Connection(asyncio.Protocol):
             self._take_authority()
         if self._refusal is not None:
             raise self._refusal
+
+    def _is_head_large(self) -> bool:
+        if self._received <= self._limits.max_head:  # the head is a part of that
+            return False
+        size = len(self._url) + sum([len(name) + len(value) for name, value in self._headers])
+        return size > self._limits.max_head
 
     def _take_authority(self) -> None:
         """Let the authority of an absolute target stand for the Host (RFC 9112 section 3.2.2)."""
