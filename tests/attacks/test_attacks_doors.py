@@ -125,7 +125,9 @@ def a_long_epilogue(room: AttackRoom) -> None:
 
 @case("MPT-005", "MPT-013", "MPT-015")
 def parts_with_forbidden_headers(room: AttackRoom) -> None:
-    room.refused(post(room, given("MPT-005"), FORM), 400)
+    large = given("MPT-005")
+    head = HEAD + b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n" % len(large)
+    assert room.raw(head, large)[0] in {0, 400}  # the answer may be lost in what was still being sent
     room.refused(post(room, FIRST + given("MPT-013"), FORM), 400)
     nested = (
         b'--b\r\nContent-Disposition: form-data; name="files"\r\n'
