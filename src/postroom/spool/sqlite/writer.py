@@ -123,7 +123,9 @@ class Writer:
         """
         if self._failure is not None or self._closing:
             raise StoreError(self._failure or "the store is closed")
-        loop = self._loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None:  # asked once: it is a system call each time
+            loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._backlog.append(_Operation(verb, payload, future))
         if not self._is_busy:
