@@ -290,6 +290,7 @@ def _doors(settings: Settings, service: Service) -> Sequence[Binding]:
         max_body=limits.max_body,
         max_parts=limits.max_parts,
         max_bodies=limits.max_bodies_in_flight,
+        has_bootstrap_key=settings.bootstrap_key is not None,
     )
     budget = ByteBudget(limits.max_bodies_in_flight)
     nexus = settings.nexus
