@@ -121,7 +121,10 @@ def test_a_mail_reaches_a_server_that_wants_tls_and_a_login(tmp_path: Path, is_i
 
 
 def test_a_wrong_password_is_told_everywhere_and_tried_once(tmp_path: Path) -> None:
-    """Prefer: wait, a later message, the status and the command line all name the cause and the remedy."""
+    """Prefer: wait, a later message, the status and the command line all name the cause and the remedy.
+
+    After a restart with the right password everything that waited is sent at once.
+    """
     mailbox = Mailbox("right")
     with _submission_server(tmp_path, mailbox, is_implicit=True) as (port, ca_file):
         url = f"smtps://app@example.com:mistaken-pw@localhost:{port}"
@@ -153,8 +156,14 @@ def test_a_wrong_password_is_told_everywhere_and_tried_once(tmp_path: Path) -> N
             assert told.returncode != 0
             assert recipient["remedy"].split(".")[0] in " ".join(told.stdout.split() + told.stderr.split())
             log = server.log.read_text()
-    assert mailbox.logins == 1
-    assert mailbox.mails == []
+            assert mailbox.logins == 1
+            assert server.stop() == 0
+        corrected = _config(tmp_path, f"smtps://app@example.com:right@localhost:{port}", ca_file)
+        with PostroomProcess(tmp_path / "data", args=corrected) as server:
+            deadline = time.monotonic() + 20
+            while len(mailbox.mails) < 3 and time.monotonic() < deadline:
+                server.call("POST", "/v1/messages", body, headers={"Prefer": "wait=1"})
+            assert server.call("GET", f"/v1/messages/{first['id']}")[1]["state"] == "accepted"
     assert "mistaken-pw" not in log
 
 

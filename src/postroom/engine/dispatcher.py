@@ -10,6 +10,7 @@ never a synthetic one. Failures of the store end the process (``fatal``); failur
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from postroom.clock import Clock, Dice
@@ -112,6 +113,18 @@ class Dispatcher:
             line.wake.set()
         await asyncio.gather(*(line.way.transport.stop(grace_s=grace_s) for line in self._lines.values()))
         await asyncio.gather(*self._servers, *self._tasks)
+        await self._end_pauses()
+
+    async def _end_pauses(self) -> None:
+        """Let the next start probe at once: who stops a server in order has often mended the account.
+
+        After a crash the pause goes on, so that a server that dies at once never hammers a login.
+        """
+        now = self._clock.now()
+        for line in self._lines.values():
+            if line.way.pause is not None and line.way.is_paused(now):
+                line.way.pause = replace(line.way.pause, until=now)
+                await self._spool.pause(line.way.pause)
 
     def wake(self, transport: str, *, due_at: datetime | None = None) -> None:
         """Say that something was queued for ``transport``, due now or at ``due_at``."""

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from postroom.engine.limits import MessageLimits
-from postroom.model.ids import TenantId
+from postroom.errors import InputError
+from postroom.model.ids import DEFAULT_TENANT, TenantId
 from postroom.model.message import Disposition, Submission
 from postroom.schema.submission import NO_METADATA, FileFacts, Problems, build_submission
 
@@ -143,6 +144,7 @@ def read_submission(
         body = cast("SubmissionBody", _validate(value))
     except ValidationError as error:
         add_shape_problems(error, SubmissionBody, problems)
+        _check_rest(value, error, limits, problems)
         problems.raise_any()
         raise
     sources = body.attachments or []
@@ -180,6 +182,21 @@ def read_submission(
         problems=problems,
     )
     return submission, files, sources
+
+
+def _check_rest(value: object, error: ValidationError, limits: MessageLimits, problems: Problems) -> None:
+    """Judge the fields whose shape is right as well, so that a caller learns of everything at once."""
+    wrong = {found["loc"][0] for found in error.errors() if found["loc"]}
+    if not isinstance(value, dict) or not wrong.intersection(value):
+        return
+    rest = {name: part for name, part in value.items() if name not in wrong and name != "attachments"}
+    try:
+        read_submission(rest, limits=limits, tenant=DEFAULT_TENANT, idempotency_key=None)
+    except InputError as refused:
+        is_hidden = wrong & {"to", "cc", "bcc"}
+        for one in refused.problems:
+            if not (is_hidden and one.code == "recipients-missing"):
+                problems.add(one.code, one.field, one.cause, one.fix)
 
 
 def read_as(model: type[_Model], value: object) -> _Model:
