@@ -243,7 +243,7 @@ class Dispatcher:
             )
         except FATAL:
             raise
-        except Exception as error:
+        except Exception as error:  # supervision: a bug in one attempt is this message's local fault, no more
             log.exception("attempt failed inside", message_id=message.id, transport=way.name)
             step = Step.BODY_END if past_commit else Step.BODY
             return self._local_fault(claimed, step, f"internal error: {type(error).__name__}", None)

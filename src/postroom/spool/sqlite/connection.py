@@ -21,7 +21,7 @@ _WRITER_PRAGMAS: tuple[tuple[str, str, object], ...] = (
     ("foreign_keys", "ON", 1),
     ("temp_store", "MEMORY", 2),
     ("mmap_size", "0", 0),
-    ("cache_size", "-65536", -65536),
+    ("cache_size", "-32768", -32768),
     ("journal_size_limit", str(64 * 1024 * 1024), 64 * 1024 * 1024),
     # 4,000 pages are 16 MiB: under load the writer checkpoints this often, idle it does so by itself.
     ("wal_autocheckpoint", "4000", 4000),
