@@ -3,6 +3,7 @@ import copy
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,6 +142,29 @@ def test_after_the_pause_one_message_probes_and_its_success_resumes_the_rest(tmp
         assert len(room.transport.works) == 4
 
     _run(tmp_path, lambda _work, _number: evidence[0], story)
+
+
+def test_a_line_whose_pause_is_over_and_that_has_nothing_to_probe_rests(tmp_path: Path) -> None:
+    """An ended pause is no reason to ask the store again and again."""
+
+    async def story(room: EngineRoom) -> None:
+        view = await _sent(room, _mail())
+        await room.service.cancel(view.id, tenant=DEFAULT_TENANT)
+        claims = 0
+        claim = room.spool.claim
+
+        async def counted(**wish: Any) -> Any:
+            nonlocal claims
+            claims += 1
+            return await claim(**wish)
+
+        room.spool.claim = counted  # type: ignore[method-assign]  # counts what the dispatcher asks
+        await room.later(3600)
+        for _ in range(200):
+            await asyncio.sleep(0.001)
+        assert 1 <= claims <= 2
+
+    _run(tmp_path, _always(BAD_LOGIN), story)
 
 
 def test_a_loss_after_the_dot_is_uncertain_and_waits(tmp_path: Path) -> None:

@@ -184,12 +184,10 @@ class Dispatcher:
         if line.wake.is_set():
             return
         until = now + timedelta(seconds=POLL_S)
-        if line.way.pause is not None:
-            until = min(until, max(line.way.pause.until, now))
+        if line.way.pause is not None and line.way.is_paused(now):
+            until = min(until, line.way.pause.until)
         elif line.due_at is not None and line.due_at > now:
             until = min(until, line.due_at)
-        if line.way.pause is not None and line.outstanding:
-            until = now + timedelta(seconds=POLL_S)
         try:
             async with asyncio.timeout(max((until - now).total_seconds(), 0.001)):
                 await line.wake.wait()
