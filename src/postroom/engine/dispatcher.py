@@ -152,10 +152,14 @@ class Dispatcher:
         """Claim; when the store has no room or no time for it now, come back a little later."""
         try:
             return await self._claim(line, room, now)
+        except FATAL:
+            raise
         except (OverloadError, DiskFullError) as error:
             log.warning("nothing claimed", transport=line.way.name, error=str(error))
-            await self._clock.sleep(BUSY_S)
-            return room
+        except Exception:  # supervision: a line never ends by a bug; it comes back
+            log.exception("nothing claimed", transport=line.way.name)
+        await self._clock.sleep(BUSY_S)
+        return room
 
     async def _claim(self, line: _Line, room: int, now: datetime) -> int:
         way = line.way

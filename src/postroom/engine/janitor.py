@@ -76,6 +76,10 @@ class Janitor:
     async def _is_more_left(self, duty: Callable[[], Awaitable[bool]]) -> bool:
         try:
             return await duty()
+        except (StoreError, UnknownOutcomeError):
+            raise
         except (OverloadError, DiskFullError) as error:
             log.warning("duty put off", error=str(error))
-            return False
+        except Exception:  # supervision: a duty never ends by a bug; its next turn comes
+            log.exception("duty failed")
+        return False
