@@ -126,3 +126,15 @@ def test_fragments_have_a_kind() -> None:
 
     assert [] == [path.name for path in fragments if path.name.split(".")[-2] not in kinds]
     assert [] == [path.name for path in fragments if not text_of(path).strip()]
+
+
+RULE = re.compile(r"\b[Rr]ules? ([A-J][0-9]{1,2})\b")
+
+
+def test_every_rule_that_is_named_stands_in_its_page() -> None:
+    """A reader who meets `rule A6` in the code finds what it says."""
+    page = text_of(ROOT / "docs/reliability.md")
+    sources = [*ROOT.glob("src/**/*.py"), *ROOT.glob("tests/**/*.py"), *PAGES]
+    named = {found for source in sources for found in RULE.findall(text_of(source))}
+    assert set() == {rule for rule in named if f"- **{rule}** " not in page}
+    assert len(named) > 10

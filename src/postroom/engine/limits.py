@@ -1,4 +1,4 @@
-"""Bounds of one message, enforced by intake for every door (rulings 6)."""
+"""Bounds of one message, enforced by intake for every door."""
 
 from dataclasses import dataclass
 

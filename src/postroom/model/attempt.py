@@ -44,7 +44,7 @@ class Claimed:
     tries: int
     """Attempts of this group that counted, before this one."""
     digest: str | None
-    """SHA-256 of the variant that earlier reached ``committing``: the bytes must not change (rulings 3)."""
+    """SHA-256 of the variant that earlier reached ``committing``: the bytes must not change."""
     maybe_duplicate: bool = False
     """An earlier attempt ended uncertain and is being repeated."""
 

@@ -96,7 +96,7 @@ class Verdict:
     min_delay_s: float = 0.0
     """Floor for the next attempt in seconds; for pauses, their length."""
     replaces_schedule: bool = False
-    """A remote hint was parsed: ``min_delay_s`` is the delay, not a floor (rulings 5)."""
+    """A remote hint was parsed: ``min_delay_s`` is the delay, not a floor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

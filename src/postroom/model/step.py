@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Step(StrEnum):
-    """Steps of one attempt, in their order (rulings of the project, ``docs/glossary.md``)."""
+    """Steps of one attempt, in their order (``docs/glossary.md``)."""
 
     RESOLVE = "resolve"
     CONNECT = "connect"

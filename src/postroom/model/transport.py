@@ -1,4 +1,4 @@
-"""A configured way out, as a parsed value (rulings 9; forms of the URL: ``docs/transports.md``)."""
+"""A configured way out, as a parsed value (forms of the URL: ``docs/transports.md``)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
