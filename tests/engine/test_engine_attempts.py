@@ -2,6 +2,7 @@ import asyncio
 import copy
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from peers.engine_room import (
     GREYLISTED,
     LOST_AFTER_DOT,
     OK,
+    SLOW_DOWN,
     UNKNOWN_USER,
     EngineRoom,
     Script,
@@ -142,6 +144,23 @@ def test_after_the_pause_one_message_probes_and_its_success_resumes_the_rest(tmp
         assert len(room.transport.works) == 4
 
     _run(tmp_path, lambda _work, _number: evidence[0], story)
+
+
+def test_a_short_pause_never_cuts_a_long_one(tmp_path: Path) -> None:
+    """A straggler that met a throttle leaves the pause of a refused login as it is."""
+    evidence = [BAD_LOGIN, SLOW_DOWN]
+
+    async def story(room: EngineRoom) -> None:
+        room.transport.gate = asyncio.Event()
+        for _ in range(2):
+            await room.service.submit(_mail())
+        await room.attempts(2)
+        room.transport.gate.set()
+        await asyncio.gather(*room.dispatcher._tasks)
+        (pause,) = await room.spool.pauses()
+        assert (pause.cause, pause.until - pause.since >= timedelta(minutes=15)) == ("auth-wrong", True)
+
+    _run(tmp_path, lambda _work, _number: evidence.pop(0), story)
 
 
 def test_a_line_whose_pause_is_over_and_that_has_nothing_to_probe_rests(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ OK = Evidence(step=Step.BODY_END, reply=Reply(250, ("2.0.0 queued",), b"250 2.0.
 GREYLISTED = Evidence(step=Step.RCPT, reply=Reply(450, ("4.2.0 come back later",), b""))
 UNKNOWN_USER = Evidence(step=Step.RCPT, reply=Reply(550, ("5.1.1 no such user",), b""))
 BAD_LOGIN = Evidence(step=Step.AUTH, reply=Reply(535, ("5.7.8 authentication failed",), b""))
+SLOW_DOWN = Evidence(step=Step.BODY_END, reply=Reply(451, ("4.7.1 rate limit exceeded",), b""))
 LOST_AFTER_DOT = Evidence(step=Step.BODY_END, fault=Fault(kind=FaultKind.CLOSED, text="connection reset"))
 
 Script = Callable[[Work, int], Evidence]

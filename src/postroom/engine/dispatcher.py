@@ -10,6 +10,7 @@ never a synthetic one. Failures of the store end the process (``fatal``); failur
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -17,12 +18,12 @@ from postroom.clock import Clock, Dice
 from postroom.engine.rendering import RenderedMessages
 from postroom.engine.signals import Signals
 from postroom.engine.ways import Way, Ways
-from postroom.errors import DiskFullError, OverloadError, StoreError, UnknownOutcomeError
+from postroom.errors import DiskFullError, OperatorError, OverloadError, StoreError, UnknownOutcomeError
 from postroom.model.attempt import Claimed
 from postroom.model.message import MailClass
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.step import TRANSPORT_STEPS, Step
-from postroom.policy import settling
+from postroom.policy import pausing, settling
 from postroom.policy.retry import ClassRules
 from postroom.ports import Report, ReportLine, Spool, Work
 from postroom.telemetry import logger
@@ -124,7 +125,8 @@ class Dispatcher:
         for line in self._lines.values():
             if line.way.pause is not None and line.way.is_paused(now):
                 line.way.pause = replace(line.way.pause, until=now)
-                await self._spool.pause(line.way.pause)
+                with suppress(OperatorError, UnknownOutcomeError):  # a store that failed stops all the same
+                    await self._spool.pause(line.way.pause)
 
     def wake(self, transport: str, *, due_at: datetime | None = None) -> None:
         """Say that something was queued for ``transport``, due now or at ``due_at``."""
@@ -277,11 +279,9 @@ class Dispatcher:
             roll=self._dice.roll(),
         )
         if decision.pause is not None:
-            way.pause = decision.pause
-            await self._spool.pause(decision.pause)
-            log.warning(
-                "transport paused", transport=way.name, cause=decision.pause.cause, text=decision.pause.text
-            )
+            pause = way.pause = pausing.longer(way.pause, decision.pause)
+            await self._spool.pause(pause)
+            log.warning("transport paused", transport=way.name, cause=pause.cause, text=pause.text)
         await self._spool.settle(decision.settlement)
         for move in decision.settlement.moves:
             if move.due_at is not None:
