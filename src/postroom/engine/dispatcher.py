@@ -181,8 +181,11 @@ class Dispatcher:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if len(batch) < room and (not line.looked or (line.due_at is not None and line.due_at <= now)):
-            line.looked = True
-            line.due_at = await self._spool.next_due_at(way.name)
+            line.looked, line.due_at = True, None
+            found = await self._spool.next_due_at(way.name)
+            # A hint that came meanwhile may be newer than what was read: the earlier one holds.
+            if found is not None and (line.due_at is None or found < line.due_at):
+                line.due_at = found
         return len(batch)
 
     async def _idle(self, line: _Line, now: datetime) -> None:
