@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from enum import StrEnum
 
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
@@ -108,11 +109,36 @@ class CapturedMail:
     """The bytes as they would have gone over the wire, before dot-stuffing."""
 
 
+class PauseKind(StrEnum):
+    """The class of error that a transport waits for; it may wait for several at once."""
+
+    LOGIN = "login"
+    """The credential was refused: opens at once and is asked rarely, providers lock accounts."""
+    CONNECT = "connect"
+    """No way to the server, up to its greeting and TLS, or it closes on us."""
+    THROTTLE = "throttle"
+    """The server asked for patience."""
+    QUOTA = "quota"
+    """The day's or hour's amount is used up."""
+    SUSPENDED = "suspended"
+    """By a person."""
+
+
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+"""The end of a suspension that has none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportPause:
     """A transport that waits: its cause stands on every message that waits for it."""
 
     transport: str
+    kind: PauseKind = PauseKind.CONNECT
+    is_open: bool = True
+    """The breaker is open: an outage that is told and failed over from. ``False`` for the first, short
+    waits after a failure, which may be nothing."""
+    author: str = ""
+    """Who suspended it; empty for all other kinds."""
     since: datetime
     until: datetime
     cause: str
@@ -147,3 +173,19 @@ class QueueCounts:
 
     by_state: Mapping[RecipientState, int]
     oldest_open_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearntLimit:
+    """A pace learnt from a server that asked for less."""
+
+    transport: str
+    window_s: int
+    """Seconds of the window: 1, 60, 3600 or 86400."""
+    allowed: int
+    """Messages in any window of that length, from now on."""
+    seen: int
+    """Messages in the window when the server objected."""
+    learnt_at: datetime
+    text: str
+    """The evidence: what the server said."""

@@ -1,33 +1,24 @@
-"""The seams: what the engine needs from the world, in verbs of the domain.
+"""The queue of what waits, and the messages on stable storage."""
 
-The engine imports these and never an adapter; ``bootstrap`` puts adapter and engine together. Each
-protocol has one conformance suite in ``tests/`` that every adapter passes.
-"""
-
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
-from postroom.mime.rendered import RenderedMessage, Variant
-from postroom.model.address import Address
 from postroom.model.attempt import Claimed, Lease, Settlement
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
-from postroom.model.message import BlobRef, Message
-from postroom.model.outcome import Evidence
+from postroom.model.message import Message
 from postroom.model.view import (
-    ApiKey,
-    CapturedMail,
+    LearntLimit,
     MessageFilter,
     MessageSummary,
     MessageView,
+    PauseKind,
     QueueCounts,
     TransportPause,
 )
-
-# --------------------------------------------------------------------------- spool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +81,18 @@ class Spool(Protocol):
     """
 
     async def accept(
-        self, message: Message, *, transport: str, idempotency: IdempotencyClaim | None = None
+        self,
+        message: Message,
+        *,
+        transport: str,
+        route: str = "",
+        idempotency: IdempotencyClaim | None = None,
     ) -> Stored | Replayed | KeyReused:
-        """Store a message and queue its recipients as one group for ``transport``, due at ``send_at``.
+        """Store a message and queue its recipients for ``transport``, due at ``send_at``.
+
+        ``route`` is the written form of the route that ``transport`` is a leg of, empty for none.
+        Recipients that a suppression of the store names are stored as suppressed, those that a standing
+        hold names as held; the rest is one group.
 
         Every blob the content names must have been committed to ``Blobs``; the writer checks that the
         files are there in the same transaction and raises ``InvariantError`` when one is not.
@@ -100,9 +100,19 @@ class Spool(Protocol):
         ...
 
     async def claim(
-        self, *, transport: str, limit: int, now: datetime, lease_until: datetime, max_recipients: int
+        self,
+        *,
+        transport: str,
+        limit: int,
+        now: datetime,
+        lease_until: datetime,
+        max_recipients: int,
+        reserved: int = 0,
     ) -> Sequence[Claimed]:
-        """Lease up to ``limit`` due groups of ``transport``, by priority then due time, oldest first.
+        """Lease up to ``limit`` due groups of ``transport``, shared among its lanes by ``policy.fairness``.
+
+        The last ``reserved`` of the limit are for groups of priority 1 (one-time codes) alone. A group that
+        was in work at the death of a process (a suspect) is claimed only while no other suspect is leased.
 
         Writes an attempt row (stage open) for each in the same transaction. A group larger than
         ``max_recipients`` is claimed in part; the rest stays queued and due. Groups whose message has
@@ -184,15 +194,43 @@ class Spool(Protocol):
         ...
 
     async def pause(self, pause: TransportPause) -> None:
-        """Store a transport's pause, replacing an earlier one."""
+        """Store a transport's pause, replacing an earlier one of the same kind."""
         ...
 
-    async def resume(self, transport: str) -> None:
-        """Remove a transport's pause."""
+    async def resume(self, transport: str, *, kind: PauseKind | None = None) -> None:
+        """Remove a transport's pauses of one kind; ``None`` removes all but a person's suspension."""
         ...
 
     async def pauses(self) -> Sequence[TransportPause]:
         """Return every stored pause."""
+        ...
+
+    async def routes_waiting(self, transport: str) -> Sequence[str]:
+        """Return the written routes of what waits for ``transport``, each once, ``""`` left out."""
+        ...
+
+    async def fail_over(self, transport: str, *, route: str, to: str, now: datetime) -> int:
+        """Give what waits for ``transport`` by ``route`` to another leg, due now; return how many recipients.
+
+        Groups under a lease stay, and so do uncertain ones and those whose bytes were handed over once
+        (a digest is stored), unless the message's policy allows it: never a silent second copy.
+        """
+        ...
+
+    async def sent(self, transport: str, *, since: datetime) -> Sequence[tuple[datetime, int]]:
+        """Return how many attempts began in each minute since then, oldest first: the pace after a start."""
+        ...
+
+    async def store_limit(self, limit: LearntLimit) -> None:
+        """Store a learnt limit, replacing that of the same transport and window."""
+        ...
+
+    async def forget_limit(self, transport: str, window_s: int) -> None:
+        """Remove a learnt limit."""
+        ...
+
+    async def limits(self) -> Sequence[LearntLimit]:
+        """Return every learnt limit."""
         ...
 
     async def purge(self, *, now: datetime, retention: Retention, limit: int) -> int:
@@ -205,151 +243,4 @@ class Spool(Protocol):
 
     async def backup(self, target: Path) -> None:
         """Copy the database, online and consistent, to ``target`` (a file that must not exist)."""
-        ...
-
-
-# --------------------------------------------------------------------------- blobs, captures, keys
-
-
-class StagedBlob(Protocol):
-    """A blob being written. Not thread-safe; used from one task or one worker thread."""
-
-    @property
-    def size(self) -> int:
-        """Bytes written so far."""
-        ...
-
-    def write(self, data: bytes) -> None:
-        """Append; hashed while written. Raises ``DiskFullError``."""
-        ...
-
-    def commit(self) -> BlobRef:
-        """Fsync the file, move it to its content's name, fsync the directory. Blocking."""
-        ...
-
-    def discard(self) -> None:
-        """Remove the temporary file; does nothing after ``commit``."""
-        ...
-
-
-class Blobs(Protocol):
-    """Content-addressed files, per tenant. A file whose row was never committed is swept after a day."""
-
-    def stage(self, tenant: TenantId) -> StagedBlob:
-        """Begin a blob in a temporary file on the same file system."""
-        ...
-
-    def open(self, tenant: TenantId, ref: BlobRef) -> BinaryIO:
-        """Open for reading. Raises ``FileNotFoundError``."""
-        ...
-
-    def is_intact(self, tenant: TenantId, ref: BlobRef) -> bool:
-        """Read the file and say whether size and hash are as named. Blocking."""
-        ...
-
-
-class Captures(Protocol):
-    """The capture inbox."""
-
-    async def add(self, mail: CapturedMail) -> None:
-        """Store one captured mail; its ``number`` is given by the store and ignored here."""
-        ...
-
-    async def page(self, *, before: int | None, limit: int) -> Sequence[CapturedMail]:
-        """Return captured mails, newest first, with numbers below ``before``."""
-        ...
-
-    async def one(self, number: int) -> CapturedMail | None:
-        """Return one captured mail."""
-        ...
-
-
-class Keys(Protocol):
-    """API keys, stored as SHA-256."""
-
-    async def add(self, key: ApiKey) -> None:
-        """Store a key."""
-        ...
-
-    async def all(self) -> Sequence[ApiKey]:
-        """Return every key, revoked ones included, oldest first."""
-        ...
-
-    async def revoke(self, key_id: str, *, at: datetime) -> bool:
-        """Revoke a key; ``False`` when there is none with this id or name."""
-        ...
-
-
-# --------------------------------------------------------------------------- transports
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """One attempt, ready to be made."""
-
-    message_id: MessageId
-    tenant: TenantId
-    reverse_path: Address
-    recipients: tuple[tuple[int, Address], ...]
-    """Number in the envelope and address, of the recipients of this attempt."""
-    rendered: RenderedMessage
-    subject: str
-    sender: str
-    commit: Callable[[], Awaitable[bool]]
-    """Record durably that the final dot is next; awaited exactly once, after the last reply before the
-    body's end and before the final dot is handed to the socket. ``False``: do not send the dot, drop the
-    connection, report nothing for this work."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportLine:
-    """What happened to one recipient."""
-
-    recipient: int
-    evidence: Evidence
-    at: datetime
-    duration_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """Facts of one attempt. A recipient without a line was not begun and may be tried again freely."""
-
-    lines: tuple[ReportLine, ...]
-
-
-class Transport(Protocol):
-    """A way out. ``attempt`` may be called many times at once, up to ``capacity``."""
-
-    @property
-    def name(self) -> str:
-        """The configured name."""
-        ...
-
-    @property
-    def capacity(self) -> int:
-        """How many attempts it can usefully hold at once (connections, and one more each to ride)."""
-        ...
-
-    @property
-    def max_recipients(self) -> int:
-        """Recipients of one transaction."""
-        ...
-
-    @property
-    def variant(self) -> Variant:
-        """How messages are rendered for it."""
-        ...
-
-    @property
-    def is_capture(self) -> bool:
-        """Whether nothing leaves the machine."""
-        ...
-
-    async def attempt(self, work: Work) -> Report:
-        """Make one attempt. Never raises for what a peer does."""
-        ...
-
-    async def stop(self, *, grace_s: float) -> None:
-        """Take no new attempt; before the dot abort (not begun), after the dot wait up to ``grace_s``."""
         ...
