@@ -1,0 +1,100 @@
+"""Without a server: one message sent from the data directory, and a copy of it."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from postroom.bootstrap.engine import running_engine
+from postroom.bootstrap.store import open_store, refuse_silent_capture
+from postroom.clock import SystemClock, SystemDice
+from postroom.config.settings import Settings
+from postroom.model.ids import DEFAULT_TENANT
+from postroom.model.message import BlobRef, Door
+from postroom.ports import StagedBlob
+from postroom.schema import answers
+from postroom.schema.bodies import read_submission
+from postroom.schema.submission import with_files
+from postroom.telemetry import configure_logging
+
+
+def send_direct(
+    settings: Settings, message: Mapping[str, Any], files: Mapping[str, Path], *, wait_s: float
+) -> Mapping[str, Any]:
+    """Store one message in the data directory, attempt it for up to ``wait_s`` seconds, and stop.
+
+    What is still open stays in the store for the next start; what waited there is attempted as well.
+
+    Args:
+        settings: Of this run.
+        message: In the form of ``POST /v1/messages``.
+        files: Path of each part named by ``upload``.
+        wait_s: Seconds.
+
+    Returns:
+        The message in the form of ``GET /v1/messages/{id}``.
+
+    Raises:
+        InputError: Fields are wrong; nothing was stored.
+        StoreError: A server uses the directory.
+    """
+    configure_logging(json=settings.log_json, level=logging.WARNING)
+    return uvloop.run(_send_direct(settings, message, files, wait_s))
+
+
+async def _send_direct(
+    settings: Settings, message: Mapping[str, Any], files: Mapping[str, Path], wait_s: float
+) -> Mapping[str, Any]:
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        store = open_store(settings, clock)
+        stack.push_async_callback(store.close)
+        await refuse_silent_capture(settings, store)
+        room = await stack.enter_async_context(
+            running_engine(settings, store, clock=clock, dice=SystemDice())
+        )
+        service = room.service
+        submission, facts, sources = read_submission(
+            message,
+            limits=service.limits,
+            tenant=DEFAULT_TENANT,
+            idempotency_key=None,
+            uploads={name: (path.name, "application/octet-stream") for name, path in files.items()},
+        )
+        submission = replace(submission, door=Door.CLI)
+        refs = [
+            await asyncio.to_thread(_stored, service.stage(DEFAULT_TENANT), files[source.upload or ""])
+            for source in sources
+        ]
+        receipt = await service.submit(with_files(submission, facts, refs))
+        view = await service.first_attempt(receipt.message_id, tenant=DEFAULT_TENANT, wait_s=wait_s)
+        return answers.message(view, service.mode, service.words)
+
+
+def _stored(blob: StagedBlob, path: Path) -> BlobRef:
+    """Copy a file into the blob store. Blocking; raises OSError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            while data := file.read(1024 * 1024):
+                blob.write(data)
+        return blob.commit()
+    finally:
+        blob.discard()
+
+
+def backup_offline(settings: Settings, target: Path) -> None:
+    """Copy the store of a stopped server to ``target``, which must not exist. Raises StoreError."""
+    asyncio.run(_backup_offline(settings, target))
+
+
+async def _backup_offline(settings: Settings, target: Path) -> None:
+    store = open_store(settings, SystemClock())
+    try:
+        await store.spool.backup(target)
+    finally:
+        await store.close()

@@ -1,0 +1,67 @@
+"""The HTTP doors of a run, and where each listens."""
+
+from collections.abc import Sequence
+
+from postroom.config.settings import NexusAnswer, Settings
+from postroom.engine.service import Service
+from postroom.ingress.http.app import build_app
+from postroom.ingress.http.nexus import NexusDoors, NexusSetup
+from postroom.ingress.http.settings import HttpSettings
+from postroom.web.auth import Doorkeeper
+from postroom.web.budget import ByteBudget
+from postroom.web.gate import Gate
+from postroom.web.keyless import KeylessRule, parse_networks
+from postroom.web.server import Binding, TlsPair
+from postroom.web.uploads import FormLimits
+
+
+def doors(settings: Settings, service: Service) -> Sequence[Binding]:
+    """Build the applications and say where each listens."""
+    proxies = parse_networks(settings.trusted_proxies)
+    limits = settings.door_limits
+    http = HttpSettings(
+        public_url=settings.public_url,
+        trusted_proxies=proxies,
+        max_body=limits.max_body,
+        max_parts=limits.max_parts,
+        max_bodies=limits.max_bodies_in_flight,
+        has_bootstrap_key=settings.bootstrap_key is not None,
+    )
+    budget = ByteBudget(limits.max_bodies_in_flight)
+    nexus = settings.nexus
+    setup = NexusSetup(
+        waits=nexus.answer is NexusAnswer.SENT,
+        wait_s=nexus.wait_s,
+        from_=nexus.from_,
+        message_id_domain=nexus.domain,
+        max_json=limits.max_body,
+        forms=FormLimits(
+            max_files=settings.message_limits.max_content,
+            max_field=settings.message_limits.max_text,
+            max_body=limits.max_body,
+            max_parts=limits.max_parts,
+        ),
+    )
+    keyless = KeylessRule(
+        is_open=nexus.keyless,
+        is_behind_proxy=settings.public_url is not None or bool(proxies),
+        networks=parse_networks(nexus.networks),
+        hosts=frozenset(nexus.hosts),
+    )
+    nexus_doors = NexusDoors(service=service, budget=budget, setup=setup).operations(keyless)
+    whole = build_app(service, http, budget=budget, more=nexus_doors)
+    only_nexus = {operation.path for operation in nexus_doors} | {"/healthz", "/readyz"}
+    nexus_app = Gate(
+        [operation for operation in whole.operations if operation.path in only_nexus],
+        Doorkeeper(service.key_for, trusted_proxies=proxies),
+    )
+    pair = TlsPair(cert=settings.tls.cert, key=settings.tls.key) if settings.tls else None
+    return [
+        Binding(
+            host=listener.host,
+            port=listener.port,
+            app=nexus_app if listener.nexus_only else whole,
+            tls=pair if listener.tls else None,
+        )
+        for listener in settings.listeners
+    ]

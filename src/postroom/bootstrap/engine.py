@@ -1,0 +1,174 @@
+"""The engine on an open store: ways out, rules and the parts that work on their own.
+
+Order of a start: recovered, given new ways where old ones are gone, keys, dispatcher, janitor. The end is the
+reverse, and leaves the store open.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from postroom.clock import Clock, Dice
+from postroom.config.settings import Settings
+from postroom.egress.capture import CaptureTransport
+from postroom.egress.smtp import SmtpTransport
+from postroom.engine.dispatcher import Dispatcher
+from postroom.engine.intake import Intake
+from postroom.engine.janitor import Janitor
+from postroom.engine.keyring import KeyRing
+from postroom.engine.rendering import RenderedMessages
+from postroom.engine.service import Service
+from postroom.engine.signals import Signals
+from postroom.engine.ways import Way, Ways
+from postroom.model.address import AddressError, parse_address, parse_mailbox
+from postroom.model.message import MailClass
+from postroom.model.transport import TransportKind, TransportSpec, redacted_url
+from postroom.policy.retry import CLASS_RULES, ClassRules
+from postroom.ports import Blobs, Captures, Transport
+from postroom.spool.sqlite.opening import SqliteStore
+from postroom.telemetry import logger
+
+CAPTURE_SENDER = "postroom@capture.invalid"
+STOP_GRACE_S = 20.0
+"""How long attempts past their dot may wait for a reply when the server is asked to stop."""
+WAIT_FOR_EVIDENCE = timedelta(minutes=15)
+
+log = logger("bootstrap")
+
+
+def _rules(settings: Settings) -> Mapping[MailClass, ClassRules]:
+    """Return the class table with what the settings change."""
+    rules = dict(CLASS_RULES)
+    for mail_class, changed in settings.classes.items():
+        rule = rules[mail_class]
+        rules[mail_class] = replace(
+            rule,
+            expires=changed.expires or rule.expires,
+            first_s=changed.first_retry.total_seconds() if changed.first_retry else rule.first_s,
+            cap_s=changed.max_retry.total_seconds() if changed.max_retry else rule.cap_s,
+            uncertain=changed.uncertain or rule.uncertain,
+        )
+    return rules
+
+
+def _ways(settings: Settings, *, blobs: Blobs, captures: Captures, clock: Clock) -> Ways:
+    """Build every configured transport; none, or ``capture``, is the capture inbox."""
+    if settings.is_capturing or settings.capture:
+        default_from = settings.default_from or parse_mailbox(CAPTURE_SENDER)
+        spec = TransportSpec(name="capture", kind=TransportKind.CAPTURE)
+        transport = CaptureTransport(spec, blobs=blobs, captures=captures, clock=clock)
+        return Ways([Way(transport=transport, target="capture", default_from=default_from)])
+    return Ways([_way(spec, blobs=blobs, captures=captures, clock=clock) for spec in settings.transports])
+
+
+def _way(spec: TransportSpec, *, blobs: Blobs, captures: Captures, clock: Clock) -> Way:
+    if spec.account is None:
+        captured: Transport = CaptureTransport(spec, blobs=blobs, captures=captures, clock=clock)
+        return Way(transport=captured, target="capture", default_from=spec.default_from)
+    account = None
+    if spec.account.username:
+        try:
+            account = parse_address(spec.account.username)
+        except AddressError:
+            account = None  # a login that is no address never becomes MAIL FROM
+    return Way(
+        transport=SmtpTransport(spec, blobs=blobs, clock=clock),
+        target=redacted_url(spec.account),
+        default_from=spec.default_from,
+        account=account,
+    )
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Room:
+    """An engine on one store."""
+
+    service: Service
+    ways: Ways
+    keyring: KeyRing
+    dispatcher: Dispatcher
+    janitor: Janitor
+    failure: asyncio.Future[BaseException]
+    """Done when the store failed and the process must end."""
+
+
+@asynccontextmanager
+async def running_engine(
+    settings: Settings, store: SqliteStore, *, clock: Clock, dice: Dice
+) -> AsyncIterator[Room]:
+    """Run the engine on an open store; at exit it stops in order and leaves the store open."""
+    room = _room(settings, store, clock=clock, dice=dice)
+    recovered = await store.spool.recover(now=clock.now(), wait=WAIT_FOR_EVIDENCE)
+    moved = await store.spool.reroute(known=room.ways.names, to=room.ways.default.name)
+    if recovered.freed or recovered.uncertain or moved:
+        log.info("recovered", freed=recovered.freed, uncertain=recovered.uncertain, rerouted=moved)
+    await room.keyring.load()
+    await room.dispatcher.start()
+    await room.janitor.start()
+    try:
+        yield room
+    finally:
+        room.service.is_stopping = True
+        await room.janitor.stop()
+        await room.dispatcher.stop(grace_s=STOP_GRACE_S)
+
+
+def _room(settings: Settings, store: SqliteStore, *, clock: Clock, dice: Dice) -> Room:
+    """Put the engine's parts together; nothing runs yet."""
+    failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+    def fatal(error: BaseException) -> None:
+        if not failure.done():
+            log.error("the store failed; stopping", error=str(error))
+            failure.set_result(error)
+
+    ways = _ways(settings, blobs=store.blobs, captures=store.captures, clock=clock)
+    rules, rendered, signals = _rules(settings), RenderedMessages(), Signals()
+    dispatcher = Dispatcher(
+        spool=store.spool,
+        ways=ways,
+        rules=rules,
+        rendered=rendered,
+        signals=signals,
+        clock=clock,
+        dice=dice,
+        fatal=fatal,
+    )
+    keyring = KeyRing(store.keys, clock=clock, dice=dice)
+    if settings.bootstrap_key:
+        keyring.add_bootstrap(settings.bootstrap_key.reveal())
+    intake = Intake(
+        spool=store.spool,
+        ways=ways,
+        dispatcher=dispatcher,
+        rendered=rendered,
+        rules=rules,
+        limits=settings.message_limits,
+        clock=clock,
+        dice=dice,
+    )
+    service = Service(
+        spool=store.spool,
+        blobs=store.blobs,
+        captures=store.captures,
+        ways=ways,
+        intake=intake,
+        signals=signals,
+        keyring=keyring,
+        limits=settings.message_limits,
+        clock=clock,
+        durability=store.durability,
+    )
+    janitor = Janitor(
+        spool=store.spool, retention=settings.retention, signals=signals, clock=clock, fatal=fatal
+    )
+    return Room(
+        service=service,
+        ways=ways,
+        keyring=keyring,
+        dispatcher=dispatcher,
+        janitor=janitor,
+        failure=failure,
+    )
