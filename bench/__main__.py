@@ -10,11 +10,11 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import postfix, postroom, profile, report, work
+from bench import postfix, postroom, profile, report, waiting, work
 from bench.result import Peer
 from peers.postfix import STOCK, TUNED, is_available
 
-PARTS = ("postfix", "postroom", "latency", "uploads")
+PARTS = ("postfix", "postroom", "latency", "uploads", "idle", "codes")
 RESULTS = Path(".bench")
 
 
@@ -38,13 +38,13 @@ def main() -> int:
         if options.profile:
             print(profile.sample(amount, RESULTS))
         else:
-            _measure(options.parts, amount)
+            _measure(options.parts, amount, queued=options.queued)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     return 0
 
 
-def _measure(parts: list[str], amount: work.Work) -> None:
+def _measure(parts: list[str], amount: work.Work, *, queued: int) -> None:
     machine = work.machine(amount.directory)
     for name, value in machine.items():
         print(f"{name}: {value}")
@@ -67,7 +67,13 @@ def _measure(parts: list[str], amount: work.Work) -> None:
     uploads = postroom.measure_uploads(amount) if "uploads" in parts else None
     if uploads:
         print(report.uploads_line(uploads))
-    bars = report.bars(ours, postfixes, latency, uploads)
+    idle = waiting.measure_idle(amount) if "idle" in parts else None
+    if idle:
+        print(report.waited_line("idle", idle))
+    code = waiting.measure_code(amount, queued) if "codes" in parts else None
+    if code:
+        print(report.waited_line("one-time codes", code))
+    bars = [*report.bars(ours, postfixes, latency, uploads), *report.waiting_bars(idle, code)]
     print(report.bars_table(bars))
     if ours and postfixes:
         print(f"\ndelivered: {report.ratio(ours, postfixes):.1f} x Postfix")
@@ -76,6 +82,8 @@ def _measure(parts: list[str], amount: work.Work) -> None:
         "peers": [peer.as_json() for peer in peers],
         "latency": dataclasses.asdict(latency) if latency else None,
         "uploads": dataclasses.asdict(uploads) if uploads else None,
+        "idle": dataclasses.asdict(idle) if idle else None,
+        "codes": dataclasses.asdict(code) if code else None,
         "bars": [dataclasses.asdict(bar) for bar in bars],
     }
     print(f"kept in {_keep(found)}")
@@ -93,8 +101,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
     parser.add_argument("--messages", type=int, default=20_000, help="messages a round (20000)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each peer, the median counts (3)")
-    parser.add_argument("--quick", action="store_true", help="4000 messages, one round, 5 s of open loop")
+    parser.add_argument(
+        "--quick", action="store_true", help="4000 messages, one round, 5 s of open loop, 20000 queued"
+    )
     parser.add_argument("--open-loop-seconds", type=float, default=15.0, help="length of the open loop (15)")
+    parser.add_argument(
+        "--queued", type=int, default=100_000, help="bulk messages that wait beside the codes (100000)"
+    )
     parser.add_argument(
         "--connections-out",
         type=int,
@@ -113,6 +126,7 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.quick:
         options.messages, options.rounds, options.open_loop_seconds = 4000, 1, 5.0
+        options.queued = min(options.queued, 20_000)
     return options
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from bench.work import (
     ATTACHMENT_BYTES,
     ATTACHMENTS,
     CONNECTIONS_IN,
+    CONNECTIONS_OPEN,
     RATE,
     Work,
     json_body,
@@ -70,13 +71,20 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(work: Work, sink_port: int, *, program: Sequence[str] = ()) -> Iterator[Server]:
+def serving(
+    work: Work,
+    sink_port: int,
+    *,
+    program: Sequence[str] = (),
+    before: Callable[[Path], None] | None = None,
+) -> Iterator[Server]:
     """Start ``postroom serve`` on fresh data below ``work.directory``; stop it gracefully afterwards.
 
     Args:
         work: Where its data goes and how many connections it may open.
         sink_port: The next server.
         program: What to run instead of the installed command, for profiling.
+        before: Called with the data directory before the start.
     """
     data = work.directory / f"postroom-{time.monotonic_ns()}"
     data.mkdir()
@@ -93,6 +101,8 @@ def serving(work: Work, sink_port: int, *, program: Sequence[str] = ()) -> Itera
         name: value for name, value in os.environ.items() if not name.startswith(("POSTROOM_", "SMTP_"))
     }
     environment["POSTROOM_API_KEY"] = KEY
+    if before is not None:
+        before(data / "store")
     log = data / "serve.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -148,9 +158,9 @@ def measure_open_loop(work: Work) -> OpenLoop:
     """Measure the latency of accepting at ``RATE`` while everything is also delivered."""
     with sink.running() as target, serving(work, target.port) as server:
         body = json_body()
-        load.open_loop(server.target, body, rate=RATE, seconds=2, connections=CONNECTIONS_IN)
+        load.open_loop(server.target, body, rate=RATE, seconds=2, connections=CONNECTIONS_OPEN)
         seen = load.open_loop(
-            server.target, body, rate=RATE, seconds=work.open_loop_s, connections=CONNECTIONS_IN
+            server.target, body, rate=RATE, seconds=work.open_loop_s, connections=CONNECTIONS_OPEN
         )
         sent = len(seen.latencies_s)
         wait_for(target, RATE * 2 + sent)

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 from bench.postroom import OpenLoop, Uploads
 from bench.result import Peer, better
+from bench.waiting import Waited
 
 BAR_RATIO = 4.0
 BAR_P99_MS = 20.0
 BAR_CPU_US = 250.0
 BAR_UPLOAD_MB = 150.0
+BAR_IDLE_MS = 20.0
+BAR_CODE_MS = 1000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,15 @@ def uploads_line(found: Uploads) -> str:
     )
 
 
+def waited_line(name: str, found: Waited) -> str:
+    """Return the figures of messages that wait."""
+    behind = f" beside {found.queued:,} bulk messages" if found.queued else ""
+    return (
+        f"{name}{behind}, from request to sink: p50 {found.p50_ms:.1f} ms, p99 {found.p99_ms:.1f} ms, "
+        f"max {found.max_ms:.1f} ms ({found.count} messages)"
+    )
+
+
 def ratio(postroom: Peer, postfixes: Sequence[Peer]) -> float:
     """Return how many times the better Postfix's messages Postroom delivered in the same time."""
     return postroom.median(lambda one: one.delivered_s) / better(postfixes).median(
@@ -75,7 +87,7 @@ def ratio(postroom: Peer, postfixes: Sequence[Peer]) -> float:
 def bars(
     postroom: Peer | None, postfixes: Sequence[Peer], latency: OpenLoop | None, uploads: Uploads | None
 ) -> list[Bar]:
-    """Return every bar that was measured."""
+    """Return the bars of throughput, latency and memory that were measured."""
     found = []
     if postroom and postfixes:
         times = ratio(postroom, postfixes)
@@ -96,6 +108,22 @@ def bars(
         wanted = f"under {BAR_UPLOAD_MB:.0f} MB"
         found.append(
             Bar(name="memory, uploads", wanted=wanted, found=f"{peak:.0f} MB", is_met=peak < BAR_UPLOAD_MB)
+        )
+    return found
+
+
+def waiting_bars(idle: Waited | None, code: Waited | None) -> list[Bar]:
+    """Return the bars of messages that wait that were measured."""
+    found = []
+    if idle:
+        wanted, p50 = f"under {BAR_IDLE_MS:.0f} ms", idle.p50_ms
+        found.append(
+            Bar(name="p50 when idle", wanted=wanted, found=f"{p50:.1f} ms", is_met=p50 < BAR_IDLE_MS)
+        )
+    if code:
+        wanted, p99 = f"under {BAR_CODE_MS:.0f} ms", code.p99_ms
+        found.append(
+            Bar(name="p99 of a code", wanted=wanted, found=f"{p99:.1f} ms", is_met=p99 < BAR_CODE_MS)
         )
     return found
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CONNECTIONS_IN = 10
+CONNECTIONS_OPEN = 64
+"""Of the open loop: with few connections each waiting for its answer the loop would be closed after all, and
+ten of them carry 1,000 a second only while every answer comes within 10 ms."""
 CONNECTIONS_OUT = 20
 """Postfix's own default for one destination; Postroom is set to the same."""
 MESSAGE_BYTES = 4096
