@@ -21,10 +21,17 @@ class Hook:
     secrets: tuple[Secret, ...]
     """Newest first; each signs while a rotation runs. ``whsec_`` and base64."""
     created_at: datetime
+    old_secrets_until: datetime | None = None
+    """When all but the newest secret stop signing; ``None`` while there is one secret."""
     disabled_at: datetime | None = None
     disabled_why: str = ""
     told_up_to: int = 0
     """Number of the last event for which deliveries were made."""
+
+    def signing_secrets(self, now: datetime) -> tuple[Secret, ...]:
+        """Return the secrets that sign at ``now``, newest first."""
+        is_over = self.old_secrets_until is not None and now >= self.old_secrets_until
+        return self.secrets[:1] if is_over else self.secrets
 
 
 class DeliveryState(StrEnum):

@@ -58,6 +58,8 @@ class MessageView:
     tags: tuple[str, ...]
     metadata: Mapping[str, str]
     recipients: tuple[RecipientView, ...]
+    route: str = ""
+    """Written form of the route; empty when there is none besides ``transport``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,8 @@ class MessageSummary:
     subject: str
     tags: tuple[str, ...]
     counts: Mapping[RecipientState, int]
+    route: str = ""
+    """As of the message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
