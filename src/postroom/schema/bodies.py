@@ -6,8 +6,8 @@ All problems of a body are reported at once, each with its path (``to.0.address`
 """
 
 import difflib
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
@@ -46,14 +46,16 @@ AddressValues = Annotated[Any, WithJsonSchema(_ADDRESSES_SCHEMA)]
 HeaderValues = Annotated[Any, WithJsonSchema(_HEADERS_SCHEMA)]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """A JSON object that a caller sends: unknown names and other types are refused."""
+
     model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=False, hide_input_in_errors=True)
 
 
-_Model = TypeVar("_Model", bound=_Body)
+_Model = TypeVar("_Model", bound=Body)
 
 
-class AttachmentBody(_Body):
+class AttachmentBody(Body):
     """One file: its content in base64, or the name of a multipart part."""
 
     filename: str | None = Field(None, description="Default: the part's own filename.")
@@ -64,7 +66,7 @@ class AttachmentBody(_Body):
     disposition: Literal["attachment", "inline"] | None = None
 
 
-class SubmissionBody(_Body):
+class SubmissionBody(Body):
     """One mail. At least one of ``to``, ``cc``, ``bcc``; everything else has a default."""
 
     from_: AddressValue = Field(None, alias="from", description="Default: the transport's sender.")
@@ -91,13 +93,13 @@ class SubmissionBody(_Body):
     idempotency_key: str | None = Field(None, description="As the header Idempotency-Key.")
 
 
-class BatchBody(_Body):
+class BatchBody(Body):
     """Up to 500 mails, each accepted or refused by itself."""
 
     messages: list[Any] = Field(json_schema_extra={"items": {"$ref": "#/components/schemas/SubmissionBody"}})
 
 
-class KeyBody(_Body):
+class KeyBody(Body):
     """A new key."""
 
     name: str = Field(min_length=1, max_length=100)
@@ -106,16 +108,11 @@ class KeyBody(_Body):
     networks: list[str] = Field([], description="Networks in CIDR form callers must come from; empty: any.")
 
 
-class BackupBody(_Body):
+class BackupBody(Body):
     """Where the copy goes: a path on the server that does not exist yet."""
 
     path: str
 
-
-_KNOWN: Mapping[type[_Body], frozenset[str]] = {
-    model: frozenset(field.alias or name for name, field in model.model_fields.items())
-    for model in (AttachmentBody, SubmissionBody, BatchBody, KeyBody, BackupBody)
-}
 
 _NO_UPLOADS: Mapping[str, tuple[str, str]] = {}
 _UNKNOWN_TYPE = "application/octet-stream"
@@ -210,7 +207,7 @@ def read_as(model: type[_Model], value: object) -> _Model:
         raise
 
 
-def add_shape_problems(error: ValidationError, model: type[_Body], problems: Problems) -> None:
+def add_shape_problems(error: ValidationError, model: type[Body], problems: Problems) -> None:
     """Add each wrong shape with the path of its field."""
     for found in error.errors(include_url=False, include_context=True, include_input=True):
         path = [part for part in found["loc"] if part not in _UNION_TAGS]
@@ -219,10 +216,12 @@ def add_shape_problems(error: ValidationError, model: type[_Body], problems: Pro
         if kind == "missing":
             problems.add("missing-field", name, "missing", f"Give {name}.")
         elif kind == "extra_forbidden":
-            owner = AttachmentBody if path[0] == "attachments" else model
-            near = difflib.get_close_matches(str(path[-1])[:100], _KNOWN[owner], 1)
-            hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(sorted(_KNOWN[owner]))}."
+            known = _known_at(model, path[:-1])
+            near = difflib.get_close_matches(str(path[-1])[:100], known, 1)
+            hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(sorted(known))}."
             problems.add("unknown-field", name, "there is no such field", hint)
+        elif "fix" in found.get("ctx", {}):  # a judgement of ours about a value
+            problems.add(kind, name, found["ctx"]["cause"], found["ctx"]["fix"])
         elif kind == "literal_error":
             expected = found["ctx"]["expected"]
             problems.add("unknown-value", name, "not a known value", f"Use {expected}.")
@@ -233,6 +232,23 @@ def add_shape_problems(error: ValidationError, model: type[_Body], problems: Pro
             problems.add("wrong-type", name or "body", cause, f"Send {_WRONG_TYPES[kind]}.")
         else:
             problems.add("limit-exceeded", name, found["msg"][:1].lower() + found["msg"][1:], "Change it.")
+
+
+def _known_at(model: type[Body], path: Sequence[str | int]) -> list[str]:
+    """Return the names of the object at this path."""
+    for part in path:
+        field = next(
+            (field for name, field in model.model_fields.items() if part == (field.alias or name)), None
+        )
+        model = next(_bodies_in(field.annotation), model) if field is not None else model
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _bodies_in(annotation: Any) -> Iterator[type[Body]]:
+    if isinstance(annotation, type) and issubclass(annotation, Body):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _bodies_in(part)
 
 
 def _facts(body: AttachmentBody, uploads: Mapping[str, tuple[str, str]]) -> FileFacts:
