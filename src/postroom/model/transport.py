@@ -46,6 +46,16 @@ class SmtpAccount:
     """Force one SASL mechanism; ``None`` chooses."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A pace: at most so many messages in any window of that length."""
+
+    window_s: int
+    """Seconds; 1, 60, 3600 and 86400 have names in the settings."""
+    allowed: int
+    """Messages; at least 1."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportSpec:
     """One configured transport."""
@@ -68,6 +78,8 @@ class TransportSpec:
     """An idle connection is closed after this; servers cut at 60 s to 5 min."""
     max_age_s: float = 600.0
     """A connection is replaced after this, so that DNS changes are followed."""
+    rates: tuple[Rate, ...] = ()
+    """What the provider allows; one a window. Empty: as fast as the server takes it."""
     pipelining: bool = True
     """Use PIPELINING when announced; ``False`` forces lockstep."""
     timeouts: "StepTimeouts | None" = None
