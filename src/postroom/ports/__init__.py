@@ -4,7 +4,7 @@ The engine imports these and never an adapter; ``bootstrap`` puts adapter and en
 protocol has one conformance suite in ``tests/`` that every adapter passes.
 """
 
-from postroom.ports.events import Events, HookAnswer, HookPoster, Hooks
+from postroom.ports.events import Events, HookAnswer, HookPoster, Hooks, Marks
 from postroom.ports.operations import Operations
 from postroom.ports.spool import IdempotencyClaim, KeyReused, Recovery, Replayed, Retention, Spool, Stored
 from postroom.ports.stores import Blobs, Captures, Keys, StagedBlob
@@ -20,6 +20,7 @@ __all__ = [
     "IdempotencyClaim",
     "KeyReused",
     "Keys",
+    "Marks",
     "Operations",
     "Recovery",
     "Replayed",

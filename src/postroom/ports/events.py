@@ -53,16 +53,21 @@ class Hooks(Protocol):
         """
         ...
 
-    async def due(self, *, now: datetime, limit: int) -> Sequence[tuple[Hook, Delivery, Event]]:
-        """Return pending deliveries that are due, the longest due first."""
+    async def due(
+        self, *, now: datetime, limit: int, hook_id: str | None = None
+    ) -> Sequence[tuple[Hook, Delivery, Event]]:
+        """Return pending deliveries that are due, the longest due first; with ``hook_id`` of that endpoint.
+
+        Each endpoint is asked for by itself, so that what waits for a slow one never hides the others.
+        """
         ...
 
     async def record(self, delivery: Delivery) -> None:
         """Store what became of a try (the delivery is named by ``hook_id`` and ``event``)."""
         ...
 
-    async def next_due_at(self) -> datetime | None:
-        """Return when the next pending delivery is due."""
+    async def next_due_at(self, hook_id: str | None = None) -> datetime | None:
+        """Return when the next pending delivery is due, of all or of one endpoint."""
         ...
 
     async def log(
@@ -73,6 +78,18 @@ class Hooks(Protocol):
 
     async def replay(self, hook_id: str, *, first: int, last: int, now: datetime) -> int:
         """Make the events ``first`` to ``last`` that the endpoint asks for due again; return how many."""
+        ...
+
+
+class Marks(Protocol):
+    """How far a reader of the events has come, by the reader's name; survives restarts."""
+
+    async def mark(self, name: str) -> str:
+        """Return what was stored last, ``""`` when nothing was."""
+        ...
+
+    async def set_mark(self, name: str, text: str) -> None:
+        """Store, replacing what was stored before."""
         ...
 
 
