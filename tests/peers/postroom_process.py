@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from peers.fork_server import Forked, ForkServer
+
 KEY = "test-bootstrap-key-0123456789"
 START_S = 20.0
 
@@ -27,11 +29,20 @@ class PostroomProcess:
     """``with PostroomProcess(data) as server``: started and ready; ended at exit."""
 
     def __init__(
-        self, data: Path, *, environ: dict[str, str] | None = None, args: tuple[str, ...] = ()
+        self,
+        data: Path,
+        *,
+        environ: dict[str, str] | None = None,
+        args: tuple[str, ...] = (),
+        forks: ForkServer | None = None,
+        under: tuple[str, ...] = (),
     ) -> None:
+        """Take what ``serve`` is given. ``forks`` starts it quickly; ``under`` is a program that runs it."""
         self.port = free_port()
         self.data = data
         self._args = args
+        self._forks = forks
+        self._under = under
         self._environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(data.parent),
@@ -39,7 +50,7 @@ class PostroomProcess:
             **(environ or {}),
         }
         self.log = data.parent / f"{data.name}.log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
 
     @property
     def url(self) -> str:
@@ -48,12 +59,7 @@ class PostroomProcess:
 
     def start(self) -> None:
         """Start and wait until the server says it is ready."""
-        command = [str(Path(sys.executable).parent / "postroom"), "serve", "--data", str(self.data)]
-        command += ["--http", f"127.0.0.1:{self.port}", *self._args]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, env=self._environ, cwd=self.data.parent, stdout=log, stderr=subprocess.STDOUT
-            )
+        self.spawn()
         deadline = time.monotonic() + START_S
         while True:
             try:
@@ -61,9 +67,24 @@ class PostroomProcess:
                     return
             except OSError:
                 pass
-            if self.process.poll() is not None or time.monotonic() > deadline:
+            if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"postroom did not start:\n{self.log.read_text()[-3000:]}")
-            time.sleep(0.02)
+            time.sleep(0.01)
+
+    def spawn(self) -> None:
+        """Start it and do not wait."""
+        args = ["serve", "--data", str(self.data), "--http", f"127.0.0.1:{self.port}", *self._args]
+        if self._forks is not None:
+            self.process = self._forks.spawn(args, self._environ, self.data.parent, self.log)
+            return
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self._under, str(Path(sys.executable).parent / "postroom"), *args],
+                env=self._environ,
+                cwd=self.data.parent,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def call(
         self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None

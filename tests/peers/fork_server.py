@@ -1,0 +1,268 @@
+"""Starts ``postroom`` by forking a process that has loaded it: hundreds of lives in a minute.
+
+As a program it is the parent: it reads one JSON request a line and answers with one. A child runs the command
+line of ``postroom`` as a start from the shell does. Parent and children die with the test process.
+
+A child may be bent in ways no setting offers, so that a harness can be shown to see what it claims to see, and so
+that hours pass in seconds:
+
+* ``synchronous``: the store's durability setting, say NORMAL, the negative control of the power cut;
+* ``speed``: how many seconds pass for Postroom in one; timers and timeouts included;
+* ``shift``: a file with seconds that are added to the wall clock;
+* ``poison``: a subject that kills the process at its attempt.
+"""
+
+import ctypes
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Forked:
+    """A forked server: the part of ``subprocess.Popen`` that the tests use."""
+
+    def __init__(self, pid: int) -> None:
+        """Take the pid of a process that is not our child."""
+        self.pid = pid
+        self.returncode: int | None = None
+        self._server: ForkServer | None = None
+        self._end = os.pidfd_open(pid)
+
+    def of(self, server: "ForkServer") -> Self:
+        """Name the parent, who knows the exit code."""
+        self._server = server
+        return self
+
+    def poll(self) -> int | None:
+        """Return the exit code, ``None`` while it runs."""
+        if self.returncode is None and select.select([self._end], [], [], 0)[0]:
+            self._reap()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; return the exit code, negative for a signal."""
+        if self.returncode is None:
+            if not select.select([self._end], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("postroom", timeout or 0)
+            self._reap()
+        assert self.returncode is not None
+        return self.returncode
+
+    def _reap(self) -> None:
+        assert self._server is not None
+        self.returncode = int(self._server.ask({"wait": self.pid}))
+        os.close(self._end)
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+class ForkServer:
+    """``with ForkServer() as forks``: ``forks.spawn`` starts a server; all end at exit."""
+
+    def __init__(self, *, speed: float = 1.0, synchronous: str = "", poison: str = "") -> None:
+        """Say how every child is bent."""
+        self._bends = {"speed": speed, "synchronous": synchronous, "poison": poison}
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, str(os.getpid()), json.dumps(self._bends)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.ask({"ready": True}) == 0
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(20)
+        self._process.stdout.close()
+
+    def ask(self, request: Mapping[str, object]) -> int:
+        """Ask the parent; its answers are numbers."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def spawn(self, args: list[str], environ: Mapping[str, str], cwd: Path, log: Path) -> Forked:
+        """Start ``postroom`` with these arguments."""
+        request = {"args": args, "environ": dict(environ), "cwd": str(cwd), "log": str(log)}
+        return Forked(self.ask(request)).of(self)
+
+
+# --------------------------------------------------------------------------- the parent
+
+
+def die_with(parent: int) -> None:
+    """Let the kernel kill this process when its parent ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _main(parent: int, bends: dict[str, Any]) -> None:
+    die_with(parent)
+    from postroom.cli import app  # noqa: PLC0415 - loaded here, once for all children
+    from postroom.cli import options as _options  # noqa: F401, PLC0415
+
+    _load()
+    bend(**bends)
+    children: set[int] = set()
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "args" in request:
+            pid = os.fork()
+            if pid == 0:
+                _live(app, request)
+            children.add(pid)
+            answer = pid
+        elif "wait" in request:
+            answer = os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])
+            children.discard(request["wait"])
+        else:
+            answer = 0
+        print(answer, flush=True)
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+
+
+def _load() -> None:
+    """Import what ``serve`` imports when it runs."""
+    import postroom.bootstrap  # noqa: F401, PLC0415
+    from postroom.providers import replies  # noqa: PLC0415
+
+    replies.rules()
+
+
+def _live(app: Any, request: dict[str, Any]) -> None:
+    """Be a server until its end; never return."""
+    code = 70
+    try:
+        parent = os.getppid()
+        os.setsid()
+        die_with(parent)
+        log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        null = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((null, 0), (log, 1), (log, 2)):
+            os.dup2(source, target)
+        os.closerange(3, 256)
+        os.chdir(request["cwd"])
+        os.environ.clear()
+        os.environ.update(request["environ"])
+        if shift := os.environ.get("FAULTS_SHIFT"):
+            _shift_wall_clock(Path(shift))
+        code = app.run(request["args"])
+    except BaseException:  # noqa: BLE001 - a forked child must never go on as its parent
+        import traceback  # noqa: PLC0415
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+# --------------------------------------------------------------------------- bends
+
+
+def bend(*, speed: float, synchronous: str, poison: str) -> None:
+    """Patch this process; its children have it from the start."""
+    if speed != 1.0:
+        _hurry(speed)
+    if synchronous:
+        from postroom.spool.sqlite import connection  # noqa: PLC0415
+
+        level = {"OFF": 0, "NORMAL": 1}[synchronous]
+        connection._WRITER_PRAGMAS = tuple(
+            (name, synchronous, level) if name == "synchronous" else (name, value, expected)
+            for name, value, expected in connection._WRITER_PRAGMAS
+        )
+    if poison:
+        _poison(poison)
+
+
+def _hurry(speed: float) -> None:
+    """Let wall clock, monotonic clock and every timer of the event loop run faster."""
+    import asyncio  # noqa: PLC0415
+    import selectors  # noqa: PLC0415
+    import time  # noqa: PLC0415
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    import uvloop  # noqa: PLC0415
+
+    from postroom.clock import SystemClock  # noqa: PLC0415
+
+    began_wall, began = time.time(), time.monotonic()
+
+    class Selector(selectors.EpollSelector):
+        def select(self, timeout: float | None = None) -> Any:
+            return super().select(timeout if timeout is None or timeout <= 0 else timeout / speed)
+
+    class Loop(asyncio.SelectorEventLoop):
+        def time(self) -> float:
+            return began + (time.monotonic() - began) * speed
+
+    def run(main: Any) -> Any:
+        with asyncio.Runner(loop_factory=lambda: Loop(Selector())) as runner:
+            return runner.run(main)
+
+    def now(_self: object) -> datetime:
+        return datetime.fromtimestamp(began_wall + (time.time() - began_wall) * speed, UTC)
+
+    def monotonic(_self: object) -> float:
+        return began + (time.monotonic() - began) * speed
+
+    uvloop.run = run
+    SystemClock.now = now  # type: ignore[method-assign]  # a bend
+    SystemClock.monotonic = monotonic  # type: ignore[method-assign]  # a bend
+
+
+def _shift_wall_clock(path: Path) -> None:
+    """Add the seconds in a file to the wall clock, looked up each time."""
+    from postroom.clock import SystemClock  # noqa: PLC0415
+
+    usual = SystemClock.now
+    SystemClock.now = (  # type: ignore[method-assign]  # a bend
+        lambda self: usual(self) + timedelta(seconds=float(path.read_text() or 0))
+    )
+
+
+def _poison(subject: str) -> None:
+    """Let an attempt at a message with this subject kill the process."""
+    from postroom.egress.smtp import SmtpTransport  # noqa: PLC0415
+
+    usual = SmtpTransport.attempt
+
+    async def attempt(self: SmtpTransport, work: Any) -> Any:
+        if work.subject == subject:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return await usual(self, work)
+
+    SmtpTransport.attempt = attempt  # type: ignore[method-assign]  # a bend
+
+
+if __name__ == "__main__":
+    _main(int(sys.argv[1]), json.loads(sys.argv[2]))
