@@ -48,7 +48,9 @@ def _rules(settings: Settings) -> Mapping[MailClass, ClassRules]:
             expires=changed.expires or rule.expires,
             first_s=changed.first_retry.total_seconds() if changed.first_retry else rule.first_s,
             cap_s=changed.max_retry.total_seconds() if changed.max_retry else rule.cap_s,
+            schedule=changed.retry or (),
             uncertain=changed.uncertain or rule.uncertain,
+            uncertain_failover=bool(changed.uncertain_failover),
         )
     return rules
 

@@ -4,20 +4,25 @@ Parsing only: a value here is as written, made typed. Defaults that depend on ot
 checks are in ``load``. Error texts of these models never contain the value that was refused.
 """
 
+import re
 from ipaddress import ip_address, ip_network
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from postroom.config.quantities import parse_duration, parse_size
+from postroom.config.quantities import parse_duration, parse_rates, parse_schedule, parse_size
 from postroom.config.settings import Listener, NexusAnswer
 from postroom.config.sources import DEFAULT_DATA, DEFAULT_HTTP
 from postroom.engine.limits import MIB
 from postroom.grammar import HOST_NAME
-from postroom.model.address import Mailbox, parse_mailbox
-from postroom.model.message import UncertainPolicy
+from postroom.model.address import Mailbox, parse_address, parse_mailbox
+from postroom.model.message import MailClass, UncertainPolicy
 from postroom.model.secret import Secret
+from postroom.model.transport import Rate
+
+_COMMA = re.compile(r",(?=(?:[^\"]*\"[^\"]*\")*[^\"]*\Z)")
+"""A comma with an even number of quotes after it."""
 
 
 def parse_listener(text: object) -> Listener:
@@ -93,11 +98,32 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _one_or_more(value: object) -> object:
+    """One entry is a list too; commas may belong to it."""
+    return [value] if isinstance(value, str) else value
+
+
+def _mailboxes(value: object) -> object:
+    """One mailbox, or several separated by commas outside of quotes, are a list too."""
+    return _COMMA.split(value) if isinstance(value, str) else value
+
+
 def _listed(value: object) -> object:
     """One entry, or entries separated by commas, are a list too: environment variables have only text."""
     if isinstance(value, str):
         return [entry.strip() for entry in value.split(",") if entry.strip()]
     return value
+
+
+def _from_or_domain(text: str) -> str:
+    """An address or ``@domain``, in the form that is compared: lower case, A-labels."""
+    if text.startswith("@"):
+        return f"@{parse_address(f'x{text}').domain}"
+    return parse_address(text).spec.lower()
+
+
+def _mail_domain(text: str) -> str:
+    return parse_address(f"x@{text.removeprefix('@')}").domain
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
@@ -108,7 +134,14 @@ Networks = Annotated[tuple[Network, ...], BeforeValidator(_listed)]
 HostName = Annotated[str, AfterValidator(_host)]
 Hidden = Annotated[Secret, BeforeValidator(_secret)]
 Sender = Annotated[Mailbox, BeforeValidator(_sender)]
+Senders = Annotated[tuple[Sender, ...], BeforeValidator(_mailboxes)]
 Listen = Annotated[tuple[Annotated[Listener, BeforeValidator(parse_listener)], ...], BeforeValidator(_listed)]
+Froms = Annotated[tuple[Annotated[str, AfterValidator(_from_or_domain)], ...], BeforeValidator(_listed)]
+MailDomains = Annotated[tuple[Annotated[str, AfterValidator(_mail_domain)], ...], BeforeValidator(_listed)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
+Classes = Annotated[tuple[MailClass, ...], BeforeValidator(_listed)]
+Rates = Annotated[tuple[Rate, ...], BeforeValidator(parse_rates)]
+Schedule = Annotated[tuple[float, ...], BeforeValidator(parse_schedule)]
 
 
 class Section(BaseModel):
@@ -173,7 +206,7 @@ class TimeoutsSection(Section):
 
 
 class TransportSection(Section):
-    """One way out. The first one is used for every message."""
+    """One way out. The first one is used for every message that no route gives to another."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,39}$")] = "default"
     """Its name in answers, logs and metrics: lower-case letters, digits, `-` and `_`."""
@@ -187,6 +220,8 @@ class TransportSection(Section):
     """Put before every subject as it is, without a blank."""
     ehlo_name: Annotated[str, AfterValidator(_domain)] | None = None
     """Host name given at EHLO; else this machine's."""
+    rate: Rates = ()
+    """Messages in any second, minute, hour or day, such as `"10/s, 200/h, 2000/d"`; else as many as go."""
     max_connections: Count = 10
     """Connections at once; providers cap this."""
     max_recipients: Count = 100
@@ -209,6 +244,31 @@ class TransportSection(Section):
     """Force one SASL mechanism, for example `LOGIN`."""
     timeouts: TimeoutsSection | None = None
     """Timeouts of this transport."""
+
+
+class RouteSection(Section):
+    """One rule. All its conditions must hold; of a list, one entry."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,39}$")] | None = None
+    """Its name in answers; else `rule-1` for the first, and so on."""
+    sender: Froms = ()
+    """From: addresses or `@domain`; one or a list."""
+    recipient_domain: MailDomains = ()
+    """Domains of the recipients; one or a list."""
+    recipients: Literal["every", "any"] = "every"
+    """Whether `every` recipient, or `any` one, must be in `recipient_domain`."""
+    tag: Texts = ()
+    """Tags; one or a list."""
+    class_: Annotated[Classes, Field(alias="class")] = ()
+    """Mail classes; one or a list."""
+    over: Size | None = None
+    """Texts and attachments together are larger than this."""
+    under: Size | None = None
+    """Texts and attachments together are smaller than this."""
+    tenant: Texts = ()
+    """Tenants; one or a list."""
+    to: str = ""
+    """The transport, `failover(a b)` or `roundrobin(a b)`."""
 
 
 class LimitsSection(Section):
@@ -262,6 +322,8 @@ class DiskSection(Section):
     """Intake stops when less than this is free; else the smaller of 5 % of the volume and 1 GiB."""
     ballast: Size | None = None
     """A file given up in an emergency; else the smaller of 64 MiB and 1 % of the volume."""
+    sending_reserve: Size | None = None
+    """No attempt is begun when less than this is free; else a quarter of what intake keeps free."""
 
 
 class NexusSection(Section):
@@ -294,8 +356,12 @@ class ClassSection(Section):
     """Wait before the second attempt; doubles from there."""
     max_retry: Duration | None = None
     """Longest wait between attempts."""
+    retry: Schedule | None = None
+    """The waits themselves, such as `"1m, 5m*2, 1h*3"`; the last one repeats. Replaces the two above."""
     uncertain: UncertainPolicy | None = None
     """When nobody knows whether a message arrived: `retry`, `wait` 15 minutes, or `ask` a person."""
+    uncertain_failover: bool | None = None
+    """Let another transport send what may have arrived; else never (`false`)."""
 
 
 class ClassesSection(Section):
@@ -309,6 +375,29 @@ class ClassesSection(Section):
     """The class of messages that name none."""
     bulk: ClassSection = ClassSection()
     """Mail to many."""
+
+
+class WebhooksSection(Section):
+    """Webhook endpoints that are told of events."""
+
+    timeout: Annotated[float, BeforeValidator(parse_duration), Field(ge=1, le=60)] = 15.0
+    """How long one call may take, 1 to 60 s."""
+    keep_trying: Annotated[float, BeforeValidator(parse_duration), Field(ge=60)] = 259200.0
+    """A call that fails for so long is given up (3 days)."""
+
+
+class EgressSection(Section):
+    """Where URLs and hosts that callers supply may lead."""
+
+    allowed_networks: Networks = ()
+    """Networks that may be reached although they are not public, such as an intranet's."""
+
+
+class MetricsSection(Section):
+    """Figures for a monitoring system, at `/metrics`."""
+
+    public: bool = False
+    """Show them without a key; else a key with the scope `read` is needed."""
 
 
 class LogSection(Section):
@@ -331,12 +420,25 @@ class Document(Section):
     """A key with all scopes, 20 characters or more, for containers. Secret."""
     api_key_file: str | None = None
     """File that holds `api_key`."""
+    failures_to: Senders = ()
+    """Who gets a digest of mail that failed for good and of outages; one address or a list."""
+    failures_every: Duration = 900.0
+    """At most one digest in this time."""
+    suppress_automatically: bool = True
+    """Send no more to an address that a server says does not exist."""
+    uncertain_alarm: Duration = 3600.0
+    """An uncertain recipient that waits longer than this is told as an event."""
     http: HttpSection = HttpSection()
     transports: tuple[TransportSection, ...] = ()
     """Ways out; none means that everything is captured."""
+    routes: tuple[RouteSection, ...] = ()
+    """Rules that choose among the transports; the first one that matches decides."""
     limits: LimitsSection = LimitsSection()
     retention: RetentionSection = RetentionSection()
     disk: DiskSection = DiskSection()
     nexus: NexusSection = NexusSection()
     classes: ClassesSection = ClassesSection()
+    webhooks: WebhooksSection = WebhooksSection()
+    egress: EgressSection = EgressSection()
+    metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()

@@ -7,7 +7,7 @@ rest together here, and look at the whole (``checks``).
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_network
@@ -20,14 +20,17 @@ from postroom.config.checks import exposure_problems, keyless_problems, keyless_
 from postroom.config.document import Document, Section
 from postroom.config.nexus_ini import NexusIni, read_nexus_ini
 from postroom.config.quantities import did_you_mean
+from postroom.config.routes import read_routes
 from postroom.config.settings import (
     ClassSettings,
     DiskSettings,
     DoorLimits,
+    FailureSettings,
     Listener,
     NexusSettings,
     Settings,
     TlsFiles,
+    WebhookSettings,
 )
 from postroom.config.sources import Flags, Sources, data_directory, read_sources
 from postroom.config.ways_out import WaysOut
@@ -36,6 +39,8 @@ from postroom.errors import ConfigError, Problem
 from postroom.grammar import HOST_NAME
 from postroom.model.message import MailClass
 from postroom.model.secret import Secret
+from postroom.model.transport import TransportSpec
+from postroom.policy.routing import RouteRule
 from postroom.ports import Retention
 
 MIN_API_KEY = 20
@@ -76,6 +81,7 @@ class _Loading:
         key = ways.secret(key_field, document.api_key, document.api_key_file)
         if key is not None:
             self._check_key(key, key_field)
+        is_capturing = document.capture or not any(spec.account for spec in specs)
         settings = Settings(
             data=Path(os.path.normpath(data_directory(self._sources, self._cwd))),
             listeners=self._listeners(tls),
@@ -90,13 +96,32 @@ class _Loading:
             door_limits=self._door_limits(),
             retention=Retention(**{name: timedelta(days=days) for name, days in document.retention}),
             disk=_taken(DiskSettings, document.disk),
-            nexus=self._nexus(is_capturing=document.capture or not any(spec.account for spec in specs)),
+            nexus=self._nexus(is_capturing=is_capturing),
             classes=_classes(document),
+            routes=self._routes(specs, is_capturing=is_capturing),
+            default_route=None if is_capturing else ways.default_route,
+            failures=FailureSettings(to=document.failures_to, every=_span(document.failures_every)),
+            webhooks=WebhookSettings(
+                timeout_s=document.webhooks.timeout, keep_trying=_span(document.webhooks.keep_trying)
+            ),
+            allowed_networks=document.egress.allowed_networks,
+            suppress_automatically=document.suppress_automatically,
+            metrics_public=document.metrics.public,
+            uncertain_alarm=_span(document.uncertain_alarm),
             log_json=document.log.json_,
         )
         self.problems.extend(ways.problems)
         self._look_at(settings)
         return replace(settings, warnings=(*self._warnings, *ways.warnings, *keyless_warnings(settings)))
+
+    def _routes(self, specs: Sequence[TransportSpec], *, is_capturing: bool) -> tuple[RouteRule, ...]:
+        """Return the rules; none while everything is captured, but what is wrong is told all the same."""
+        is_known = not (self._broken & {"transports"} or self._ways.problems)
+        known = [spec.name for spec in specs] if is_known else None
+        read = read_routes(self._document.routes, known=known)
+        self.problems.extend(read.problems)
+        self._warnings.extend(read.warnings)
+        return () if is_capturing else read.rules
 
     def _look_at(self, settings: Settings) -> None:
         """Judge the whole, where no part that matters to the judgement was left out."""
@@ -223,12 +248,21 @@ def _classes(document: Document) -> dict[MailClass, ClassSettings]:
     for name, section in document.classes:
         if section.model_fields_set:
             spans = {
-                key: timedelta(seconds=value)
+                key: _span(value)
                 for key in ("expires", "first_retry", "max_retry")
                 if (value := getattr(section, key)) is not None
             }
-            changed[MailClass(name)] = ClassSettings(**spans, uncertain=section.uncertain)
+            changed[MailClass(name)] = ClassSettings(
+                **spans,
+                retry=section.retry,
+                uncertain=section.uncertain,
+                uncertain_failover=section.uncertain_failover,
+            )
     return changed
+
+
+def _span(seconds: float) -> timedelta:
+    return timedelta(seconds=seconds)
 
 
 def typed_document(sources: Sources) -> tuple[Document, set[str]]:

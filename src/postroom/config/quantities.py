@@ -1,4 +1,4 @@
-"""Durations, sizes and near names, as people write them in settings.
+"""Durations, sizes, schedules, rates and near names, as people write them in settings.
 
 Pure. A number without a unit is seconds, or bytes. Months and years are left out: they have no one length.
 """
@@ -7,6 +7,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from postroom.model.transport import Rate
+
 _QUANTITY = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)\s*\Z")
 
 SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -14,6 +16,14 @@ SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, 
 
 BYTES = {"": 1, "b": 1, "kb": 1000, "kib": 1024, "mb": 1000**2, "mib": 1024**2, "gb": 1000**3, "gib": 1024**3}
 """Bytes of each unit, compared without case."""
+
+WINDOWS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+"""Seconds of the window of a rate."""
+
+MAX_SCHEDULE = 200
+"""Entries of a schedule once its repetitions are written out (security limit)."""
+_REPEATED = re.compile(r"(.*?)\*\s*([0-9]{1,4})\s*\Z")
+_RATE = re.compile(r"([0-9]{1,9})\s*/\s*([a-z]+)\Z")
 
 
 def parse_duration(value: object) -> float:
@@ -38,6 +48,45 @@ def parse_size(value: object) -> int:
         msg = "not a size; units are B, kB, KiB, MB, MiB, GB, GiB"
         raise ValueError(msg)
     return int(number * BYTES[unit.lower()])
+
+
+def parse_schedule(value: object) -> tuple[float, ...]:
+    """Return the seconds of each wait from text such as ``1m, 5m*2, 1h*3``. Raises ValueError."""
+    if not isinstance(value, str):
+        msg = "not text"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic collects value errors only
+    waits: list[float] = []
+    for entry in value.split(","):
+        repeated = _REPEATED.match(entry)
+        times = int(repeated[2]) if repeated else 1
+        seconds = parse_duration(repeated[1] if repeated else entry)
+        if seconds < 1 or not times or len(waits) + times > MAX_SCHEDULE:
+            msg = f"a wait is 1 s or more, a repetition 1 or more, and all together at most {MAX_SCHEDULE}"
+            raise ValueError(msg)
+        waits += [seconds] * times
+    return tuple(waits)
+
+
+def parse_rates(value: object) -> tuple[Rate, ...]:
+    """Return each rate of text such as ``10/s, 200/h, 2000/d``, the shortest window first.
+
+    Raises ValueError.
+    """
+    if not isinstance(value, str):
+        msg = "not text"
+        raise ValueError(msg)  # noqa: TRY004 - as above
+    found: dict[int, Rate] = {}
+    for entry in value.split(","):
+        match = _RATE.match(entry.strip().lower())
+        window_s = WINDOWS.get(match[2]) if match else None
+        if match is None or window_s is None or not int(match[1]):
+            msg = "not rates such as 10/s, 200/h, 2000/d; the windows are s, min, h, d"
+            raise ValueError(msg)
+        if window_s in found:
+            msg = f"two rates for the window {match[2]}"
+            raise ValueError(msg)
+        found[window_s] = Rate(window_s, int(match[1]))
+    return tuple(found[window_s] for window_s in sorted(found))
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -14,8 +14,10 @@ from pathlib import Path
 from postroom.engine.limits import MIB, MessageLimits
 from postroom.model.address import Mailbox
 from postroom.model.message import MailClass, UncertainPolicy
+from postroom.model.route import Route
 from postroom.model.secret import Secret
 from postroom.model.transport import TransportKind, TransportSpec
+from postroom.policy.routing import RouteRule
 from postroom.ports import Retention
 
 DEFAULT_RETENTION = Retention(
@@ -92,6 +94,9 @@ class DiskSettings:
     """``None``: the smaller of 5 % of the volume and 1 GiB."""
     ballast: int | None = None
     """``None``: the smaller of 64 MiB and 1 % of the volume."""
+    sending_reserve: int | None = None
+    """Below this no attempt is begun, because its result could not be stored; ``None``: a quarter of what
+    intake keeps free."""
 
 
 class NexusAnswer(StrEnum):
@@ -129,7 +134,30 @@ class ClassSettings:
     expires: timedelta | None = None
     first_retry: timedelta | None = None
     max_retry: timedelta | None = None
+    retry: tuple[float, ...] | None = None
+    """Seconds before each repetition, the last one for all later ones; replaces the two above."""
     uncertain: UncertainPolicy | None = None
+    uncertain_failover: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureSettings:
+    """Who is told when mail ends without having been sent, or a transport has an outage."""
+
+    to: tuple[Mailbox, ...] = ()
+    """Empty: nobody; the events tell it all the same."""
+    every: timedelta = timedelta(minutes=15)
+    """At most one digest in this time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSettings:
+    """How webhook endpoints are told of events."""
+
+    timeout_s: float = 15.0
+    """Seconds one POST may take in all."""
+    keep_trying: timedelta = timedelta(days=3)
+    """A delivery that fails for so long is given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +189,20 @@ class Settings:
     nexus: NexusSettings = NexusSettings()
     classes: Mapping[MailClass, ClassSettings] = field(default_factory=dict)
     """Only the classes that are changed."""
+    routes: tuple[RouteRule, ...] = ()
+    """In their order; every leg is one of ``transports``. Empty while everything is captured."""
+    default_route: Route | None = None
+    """Of messages that no rule matches; ``None``: the first transport."""
+    failures: FailureSettings = FailureSettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    allowed_networks: tuple[str, ...] = ()
+    """Networks in CIDR form that caller-supplied URLs and hosts may lead to although they are not public."""
+    suppress_automatically: bool = True
+    """Suppress an address that a server says does not exist."""
+    metrics_public: bool = False
+    """``/metrics`` needs no key."""
+    uncertain_alarm: timedelta = timedelta(hours=1)
+    """An uncertain recipient older than this is an event and a warning."""
     log_json: bool = False
     warnings: tuple[str, ...] = ()
     """Sentences for the log at start; never contain a secret."""

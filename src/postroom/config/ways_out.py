@@ -1,9 +1,14 @@
 """The transports of this run: from the document, else a Nexus file, else ``SMTP_*`` variables, else none.
 
-Reads secret files. Problems and warnings are collected, not raised, and never contain a secret.
+The URL of a single transport may name several, ``failover(URL URL)``: each becomes a transport named by its
+host, and the group is the default route. Reads secret files. Problems and warnings are collected, not raised,
+and never contain a secret.
 """
 
+import itertools
+import re
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -14,11 +19,16 @@ from postroom.config.sources import Sources
 from postroom.config.transport_url import SMTPS_PORT, SUBMISSION_PORT, TransportUrl, parse_transport_url
 from postroom.errors import ConfigError, Problem
 from postroom.model.address import AddressError, Mailbox, parse_mailbox
+from postroom.model.route import Route, RouteKind
 from postroom.model.secret import Secret
 from postroom.model.transport import SmtpAccount, StepTimeouts, TlsMode, TransportKind, TransportSpec
 
 _MAX_SECRET_FILE = 64 * 1024
 """Bytes of a file that holds one secret (security limit): a wrong path may name anything."""
+
+
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9_\-]+")
+_GROUP = re.compile(r"\s*(failover|roundrobin)\s*\((.*)\)\s*\Z", re.DOTALL | re.IGNORECASE)
 
 
 class WaysOut:
@@ -32,6 +42,8 @@ class WaysOut:
         self._cwd = cwd
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
+        self.default_route: Route | None = None
+        """Given by a group of URLs; else the first transport."""
 
     def specs(self) -> tuple[TransportSpec, ...]:
         """Return the transports; those that could not be read are in ``problems``."""
@@ -40,9 +52,12 @@ class WaysOut:
                 self.warnings.append(
                     "smtp_url of the Nexus file is not used: transports are configured elsewhere"
                 )
-            found = [self._configured(i, section) for i, section in enumerate(self._document.transports)]
             self._refuse_doubles()
-            return tuple(spec for spec in found if spec is not None)
+            return tuple(
+                spec
+                for index, section in enumerate(self._document.transports)
+                for spec in self._configured(index, section)
+            )
         if self._ini.smtp_url is not None:
             return self._one(self._from_ini(self._ini.smtp_url))
         return self._one(self._from_smtp_variables())
@@ -69,7 +84,7 @@ class WaysOut:
             return None
         return Secret(text)
 
-    def _configured(self, index: int, section: TransportSection) -> TransportSpec | None:
+    def _configured(self, index: int, section: TransportSection) -> Sequence[TransportSpec]:
         names = {
             key: self._sources.origins.get(("transports", str(index), key), f"transports.{index}.{key}")
             for key in ("url", "url_file")
@@ -80,14 +95,39 @@ class WaysOut:
             if section.url_file is None:
                 cause, fix = "a transport without a URL", "Set url, url_file or POSTROOM_TRANSPORT."
                 self._report("transport-url-missing", given_by, cause, fix)
-            return None
-        read = self._read_url(url, given_by)
-        if read is None:
-            return None
+            return ()
         if section.ca_file is not None and not (self._cwd / section.ca_file).is_file():
             field = f"transports.{index}.ca_file"
             self._report("file", field, "there is no such file", f"Check {self._cwd / section.ca_file}.")
-        return self._spec(section, read, own_from=section.from_)
+        group = _GROUP.match(url.reveal())
+        if group is not None:
+            return self._group(section, RouteKind(group[1].lower()), group[2].split(), given_by)
+        read = self._read_url(url, given_by)
+        return () if read is None else (self._spec(section, read, own_from=section.from_),)
+
+    def _group(
+        self, section: TransportSection, kind: RouteKind, urls: Sequence[str], given_by: str
+    ) -> Sequence[TransportSpec]:
+        """Make a transport of each URL and the default route of all."""
+        if len(self._document.transports) > 1:
+            cause = f"{kind}(...) of URLs beside other transports"
+            fix = "Give each URL a [[transports]] table, and write the group in [[routes]]."
+            self._report("transport-group", given_by, cause, fix)
+            return ()
+        if not urls:
+            self._report(
+                "transport-group", given_by, f"{kind}() names no URL", "Write URLs, with blanks between."
+            )
+        specs: dict[str, TransportSpec] = {}
+        for number, text in enumerate(urls):
+            read = self._read_url(Secret(text.rstrip(",")), f"{given_by}.{number}")
+            if read is not None:
+                name = _name_of(read, specs)
+                one = section.model_copy(update={"name": name})
+                specs[name] = self._spec(one, read, own_from=section.from_)
+        if specs:
+            self.default_route = Route(tuple(specs), kind)
+        return tuple(specs.values())
 
     def _spec(
         self, section: TransportSection, read: TransportUrl, *, own_from: Mailbox | None
@@ -114,6 +154,7 @@ class WaysOut:
             default_from=sender,
             subject_prefix=section.subject_prefix,
             ehlo_name=section.ehlo_name,
+            rates=section.rate,
             max_connections=section.max_connections,
             max_recipients=section.max_recipients,
             max_messages=section.max_messages,
@@ -221,6 +262,14 @@ class WaysOut:
 
     def _report(self, code: str, field: str, cause: str, fix: str) -> None:
         self.problems.append(Problem(code=code, field=field, cause=cause, fix=fix))
+
+
+def _name_of(read: TransportUrl, taken: Collection[str]) -> str:
+    """Name a transport of a group by its host, in the form of a name; a second one gets a number."""
+    host = read.account.host if read.account is not None else read.kind.value
+    base = _NOT_IN_NAMES.sub("-", host).strip("-_")[:36] or "way"
+    names = (base if number == 1 else f"{base}-{number}" for number in itertools.count(1))
+    return next(name for name in names if name not in taken)
 
 
 def _account_as_sender(account: SmtpAccount | None) -> Mailbox | None:

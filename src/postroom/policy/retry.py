@@ -1,7 +1,8 @@
 """When to try again and when to give up: the table of the mail classes and its arithmetic.
 
 Delay = half of min(cap, first x 2^n) plus a random half: the spread keeps a thousand messages that failed
-together from coming back together. A message ends by age only, never by a number of attempts.
+together from coming back together. A written schedule is kept as written, plus up to a tenth for the same
+reason; its last entry repeats. A message ends by age only, never by a number of attempts.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from postroom.model.outcome import Verdict
 WAIT_AFTER_DOT_S = 15 * 60.0
 """Seconds an uncertain recipient waits for evidence under the policy ``wait``; longer than the 600 s a
 server may take for its reply to the final dot (RFC 5321 section 4.5.3.2.6)."""
+SCHEDULE_SPREAD = 0.1
+"""Share of a written delay that is added at most: never earlier than written, and hardly later."""
 _MAX_DOUBLINGS = 30
 """First x 2^30 is beyond every cap, and the power stays a small number."""
 
@@ -32,6 +35,12 @@ class ClassRules:
     uncertain: UncertainPolicy
     priority: int
     """Smaller goes first."""
+    schedule: tuple[float, ...] = ()
+    """Seconds before each repetition, the last one for all later ones; empty: ``first_s`` doubled up to
+    ``cap_s``."""
+    uncertain_failover: bool = False
+    """Whether mail whose bytes were handed over once may be given to another transport, where no server can
+    know it as a copy."""
 
 
 CLASS_RULES: Mapping[MailClass, ClassRules] = MappingProxyType(
@@ -60,6 +69,9 @@ def next_delay(rules: ClassRules, tries: int, roll: float) -> float:
         tries: attempts that counted before the one that just failed.
         roll: a dice roll in ``[0, 1)``.
     """
+    if rules.schedule:
+        written = rules.schedule[min(tries, len(rules.schedule) - 1)]
+        return written + roll * written * SCHEDULE_SPREAD
     span = min(rules.cap_s, rules.first_s * 2.0 ** min(tries, _MAX_DOUBLINGS))
     return span / 2 + roll * span / 2
 

@@ -1,0 +1,86 @@
+"""The rules of ``[[routes]]`` and the default route, checked against the transports there are.
+
+Pure. Every problem is collected; a rule that can never be asked is a warning.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from postroom.config.document import RouteSection
+from postroom.config.quantities import did_you_mean
+from postroom.errors import ConfigError, Problem
+from postroom.model.ids import TenantId
+from postroom.model.route import Route
+from postroom.policy.routing import DEFAULT_RULE, RouteRule, parse_route
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadRoutes:
+    """What the tables come to."""
+
+    rules: tuple[RouteRule, ...]
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...]
+
+
+def read_routes(sections: tuple[RouteSection, ...], *, known: Collection[str] | None) -> ReadRoutes:
+    """Read every rule; ``known`` are the transports' names, ``None`` when they could not be read."""
+    rules: list[RouteRule] = []
+    problems: list[Problem] = []
+    for index, section in enumerate(sections):
+        name = section.name or f"rule-{index + 1}"
+        field = f"routes.{index}"
+        problems += _rule_problems(section, name, [rule.name for rule in rules], field)
+        try:
+            route = parse_route(section.to, field=f"{field}.to")
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        problems += _unknown(route, known, f"{field}.to")
+        rules.append(_rule(section, name, route))
+    return ReadRoutes(rules=tuple(rules), problems=tuple(problems), warnings=tuple(_warnings(rules)))
+
+
+def _rule(section: RouteSection, name: str, route: Route) -> RouteRule:
+    return RouteRule(
+        name=name,
+        route=route,
+        senders=frozenset(section.sender),
+        recipient_domains=frozenset(section.recipient_domain),
+        any_recipient=section.recipients == "any",
+        tags=frozenset(section.tag),
+        classes=frozenset(section.class_),
+        over=section.over,
+        under=section.under,
+        tenants=frozenset(map(TenantId, section.tenant)),
+    )
+
+
+def _rule_problems(
+    section: RouteSection, name: str, before: Collection[str], field: str
+) -> Iterator[Problem]:
+    if name in before or name == DEFAULT_RULE:
+        cause = f"{name!r} is the name of another rule" if name in before else f"{name!r} names no rule"
+        yield Problem(
+            code="route-name", field=f"{field}.name", cause=cause, fix="Give each rule its own name."
+        )
+    if section.recipients == "any" and not section.recipient_domain:
+        cause, fix = "any of no domains", "Set recipient_domain, or remove recipients."
+        yield Problem(code="route", field=f"{field}.recipients", cause=cause, fix=fix)
+    if section.over is not None and section.under is not None and section.under <= section.over + 1:
+        cause, fix = "no size is over the one and under the other", "Make `under` larger than `over`."
+        yield Problem(code="route", field=f"{field}.under", cause=cause, fix=fix)
+
+
+def _unknown(route: Route, known: Collection[str] | None, field: str) -> Iterator[Problem]:
+    for leg in route.legs:
+        if known is not None and leg not in known:
+            fix = did_you_mean(leg, known) if known else "Define it with [[transports]]."
+            yield Problem(code="route", field=field, cause=f"there is no transport {leg!r}", fix=fix)
+
+
+def _warnings(rules: list[RouteRule]) -> Iterator[str]:
+    for index, rule in enumerate(rules[:-1]):
+        if rule.is_catch_all:
+            yield f"routes: {rule.name} matches every message, so {rules[index + 1].name} is never asked"
+            return

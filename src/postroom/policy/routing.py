@@ -1,0 +1,179 @@
+"""Which transports a message may take: the written form of a route, and the first rule that matches.
+
+A rule's conditions must all hold; a condition with several values holds when one of them does. The first rule
+that matches decides, and where none does the default route. What is judged is what the caller handed in: a
+message without a sender gets it from the transport, so no condition on the sender holds for it.
+
+Round robin keeps no state: the legs are turned by a hash of the message's id, and the turned route is what is
+stored, so a message keeps its order of transports through every retry and restart.
+
+Not here: which leg works at this moment (``engine.ways``), what moves when one fails (``policy.failover``).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+from postroom.errors import ConfigError, Problem
+from postroom.model.address import Mailbox
+from postroom.model.ids import MessageId, TenantId
+from postroom.model.message import MailClass, Submission
+from postroom.model.route import Route, RouteKind
+
+DEFAULT_RULE = "default"
+"""Name of the decision when no rule matches; a rule may not have it."""
+
+_GROUP = re.compile(r"\s*(?:([A-Za-z]+)\s*\((.*)\)|([^()]*))\s*\Z", re.DOTALL)
+_BETWEEN = re.compile(r"[\s,]+")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_\-]{0,39}\Z")
+_FORMS = "Write the name of a transport, failover(A B) or roundrobin(A B)."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRule:
+    """A rule; empty and ``None`` mean any."""
+
+    name: str
+    route: Route
+    senders: frozenset[str] = frozenset()
+    """Addresses and ``@domain``, in lower case."""
+    recipient_domains: frozenset[str] = frozenset()
+    """In lower case, A-labels."""
+    any_recipient: bool = False
+    """One recipient in ``recipient_domains`` is enough; else every one must be."""
+    tags: frozenset[str] = frozenset()
+    classes: frozenset[MailClass] = frozenset()
+    over: int | None = None
+    """Bytes of texts and attachments, decoded: more than this."""
+    under: int | None = None
+    """Less than this."""
+    tenants: frozenset[TenantId] = frozenset()
+
+    @property
+    def is_catch_all(self) -> bool:
+        """Say whether every message matches, so that no rule after it is ever asked."""
+        some = self.senders or self.recipient_domains or self.tags or self.classes or self.tenants
+        return not some and self.over is None and self.under is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routed:
+    """The decision, with the name of the rule that made it."""
+
+    rule: str
+    route: Route
+
+
+class RouteTable:
+    """Every rule in its order, and the route of what no rule matches."""
+
+    __slots__ = ("_otherwise", "rules")
+
+    def __init__(self, rules: Sequence[RouteRule], default: Route) -> None:
+        """Take the rules and the default route."""
+        self.rules = tuple(rules)
+        self._otherwise = Routed(rule=DEFAULT_RULE, route=default)
+
+    @property
+    def default(self) -> Route:
+        """The route of what no rule matches."""
+        return self._otherwise.route
+
+    def choose(self, submission: Submission) -> Routed:
+        """Return the decision of the first rule that matches, else the default one."""
+        for rule in self.rules:
+            if matches(rule, submission):
+                return Routed(rule=rule.name, route=rule.route)
+        return self._otherwise
+
+
+def matches(rule: RouteRule, submission: Submission) -> bool:
+    """Say whether every condition of the rule holds."""
+    return (
+        (not rule.classes or submission.mail_class in rule.classes)
+        and (not rule.tenants or submission.tenant in rule.tenants)
+        and (not rule.tags or not rule.tags.isdisjoint(submission.tags))
+        and (not rule.senders or _is_from(submission.from_, rule.senders))
+        and (not rule.recipient_domains or _goes_to(rule, submission))
+        and ((rule.over is None and rule.under is None) or _is_within(rule, content_size(submission)))
+    )
+
+
+def _is_from(sender: Mailbox | None, senders: frozenset[str]) -> bool:
+    if sender is None:
+        return False
+    address = sender.address
+    return f"@{address.domain}" in senders or address.spec.lower() in senders
+
+
+def _goes_to(rule: RouteRule, submission: Submission) -> bool:
+    found = (
+        mailbox.address.domain in rule.recipient_domains
+        for mailbox in (*submission.to, *submission.cc, *submission.bcc)
+    )
+    return any(found) if rule.any_recipient else all(found)
+
+
+def _is_within(rule: RouteRule, size: int) -> bool:
+    return (rule.over is None or size > rule.over) and (rule.under is None or size < rule.under)
+
+
+def content_size(submission: Submission) -> int:
+    """Return the bytes of texts and attachments, decoded: what the limit ``max_content`` counts."""
+    size = sum(attachment.blob.size for attachment in submission.attachments)
+    for text in (submission.text, submission.html):
+        if text is not None:
+            size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return size
+
+
+def turned(route: Route, message_id: MessageId) -> Route:
+    """Return the route with its legs in this message's order; only round robin has another than written."""
+    if route.kind is not RouteKind.ROUNDROBIN:
+        return route
+    start = crc32(message_id.encode()) % len(route.legs)
+    return Route(route.legs[start:] + route.legs[:start], route.kind)
+
+
+def parse_route(text: str, *, field: str) -> Route:
+    """Read ``a``, ``failover(a b)`` or ``roundrobin(a, b)``; ``field`` is where it was written.
+
+    Names are separated by blanks or commas. Raises ConfigError with every problem found; whether the
+    transports exist is for the caller to look at.
+    """
+    match = _GROUP.match(text)
+    if match is None:
+        raise ConfigError([_problem(field, "brackets that do not close or stand inside each other", _FORMS)])
+    word, inside, alone = match.groups()
+    names = tuple(name for name in _BETWEEN.split(inside if word else alone) if name)
+    problems = list(_name_problems(names, field))
+    kind = RouteKind.FAILOVER
+    if word:
+        try:
+            kind = RouteKind(word.lower())
+        except ValueError:
+            problems.append(_problem(field, f"{word!r} is neither failover nor roundrobin", _FORMS))
+    elif len(names) > 1:
+        cause = "several transports without the word that says how they are used"
+        problems.append(_problem(field, cause, f"Write failover({' '.join(names)})."))
+    if problems:
+        raise ConfigError(problems)
+    return Route(names, kind if len(names) > 1 else RouteKind.FAILOVER)
+
+
+def _name_problems(names: Sequence[str], field: str) -> Sequence[Problem]:
+    if not names:
+        return [_problem(field, "no transport is named", _FORMS)]
+    problems = []
+    for name in dict.fromkeys(names):
+        if not _NAME.match(name):
+            fix = "A name has 1 to 40 lower-case letters, digits, `-` and `_`."
+            problems.append(_problem(field, f"{name[:60]!r} is not a transport's name", fix))
+        elif names.count(name) > 1:
+            problems.append(_problem(field, f"{name!r} stands {names.count(name)} times", "Name it once."))
+    return problems
+
+
+def _problem(field: str, cause: str, fix: str) -> Problem:
+    return Problem(code="route", field=field, cause=cause, fix=fix)
