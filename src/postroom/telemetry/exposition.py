@@ -50,7 +50,8 @@ def written(metrics: Iterable[Metric]) -> str:
     lines: list[str] = []
     for metric in metrics:
         samples = [
-            f"{metric.name}{suffix}{_labels(labels)} {_number(value)}" for suffix, labels, value in metric.samples()
+            f"{metric.name}{suffix}{_labels(labels)} {_number(value)}"
+            for suffix, labels, value in metric.samples()
         ]
         if samples:
             lines.append(f"# HELP {metric.name} {_escaped(metric.help)}")
@@ -60,7 +61,9 @@ def written(metrics: Iterable[Metric]) -> str:
 
 
 def _labels(pairs: Iterable[tuple[str, str]]) -> str:
-    written_pairs = [f'{name}="{_escaped(value).replace(chr(34), chr(92) + chr(34))}"' for name, value in pairs]
+    written_pairs = [
+        f'{name}="{_escaped(value).replace(chr(34), chr(92) + chr(34))}"' for name, value in pairs
+    ]
     return f"{{{','.join(written_pairs)}}}" if written_pairs else ""
 
 

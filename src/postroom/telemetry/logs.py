@@ -1,37 +1,155 @@
-"""Structured logs: one line a record, one id end to end, secrets never in them.
+"""The log: one record a line, one id end to end, no secrets, and nobody waits for its reader.
 
-Records go to standard error through the standard logging machinery's handler-free fast path of structlog.
-``bound`` names: ``message_id``, ``transport``, ``attempt``, ``cause``.
+A record is made by structlog, gets the ids of its task (``context``), loses its secrets (``redaction``) and
+goes to a thread that writes (``sink``). For machines it is one JSON object; for people one line with every
+unprintable character escaped, because terminals obey what peers and callers wrote.
+
+Names of values that mean the same everywhere: ``request``, ``message_id``, ``attempt``, ``transport``,
+``cause``.
 """
 
+import json as json_module
 import logging
 import sys
-from typing import Any, cast
+import traceback
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, cast
 
 import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
+
+from postroom.telemetry.context import merge_context
+from postroom.telemetry.redaction import mask_telling_names, redacted
+from postroom.telemetry.sink import Sink, StandardError
+
+MAX_VALUE: Final = 2000
+"""Characters of one value for people; machines get ten times as many."""
+
+_dumps: Final = json_module.JSONEncoder(ensure_ascii=True, default=str, separators=(", ", ": ")).encode
 
 
-def configure_logging(*, json: bool, level: int = logging.INFO) -> None:
-    """Send records of ``level`` and above to standard error, as JSON or for people."""
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
-        if json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+class _Output:
+    """What structlog hands finished records to: the same for every level."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def msg(self, record: str) -> None:
+        self._sink.write(record)
+
+    debug = info = warning = error = critical = exception = msg
+
+
+def configure_logging(*, json: bool, level: int = logging.INFO, sink: Sink | None = None) -> None:
+    """Send records of ``level`` and above to standard error, as JSON or for people.
+
+    Args:
+        json: One JSON object a line.
+        level: The lowest level that is kept.
+        sink: Somewhere else than standard error.
+    """
+    output = _Output(sink or StandardError())
+    processors: list[Processor] = [
+        merge_context,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        mask_telling_names,
+        _json_record if json else _line_record,
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        logger_factory=lambda *_: output,
+        cache_logger_on_first_use=False,
+    )
+    access.use(output if json and level <= logging.INFO else None)
+
+
+def logger(name: str) -> FilteringBoundLogger:
+    """Return the logger of one part of the program."""
+    return cast("FilteringBoundLogger", structlog.get_logger(part=name))
+
+
+class Access:
+    """One record for each request, in JSON only; made without the detours of other records."""
+
+    def __init__(self) -> None:
+        """Begin silent."""
+        self._output: _Output | None = None
+
+    def use(self, output: _Output | None) -> None:
+        """Write there from now on; ``None``: nowhere."""
+        self._output = output
+
+    @property
+    def is_on(self) -> bool:
+        """Whether records are written."""
+        return self._output is not None
+
+    def record(self, values: EventDict) -> None:
+        """Write one record."""
+        if self._output is not None:
+            stamped = _stamp(None, "info", {"part": "http", "event": "request", **values, "level": "info"})
+            self._output.msg(_json_record(None, "info", merge_context(None, "info", stamped)))
+
+
+_stamp: Final = structlog.processors.TimeStamper(fmt="iso", utc=True)
+access: Final = Access()
+
+
+def _json_record(_logger: object, _method: str, event: EventDict) -> str:
+    if error := _error_of(event):
+        event["exception"] = "".join(traceback.format_exception(error))[-10 * MAX_VALUE :]
+    try:
+        record = _dumps(event)
+    except (TypeError, ValueError, RecursionError):  # a name that is no text, a value that holds itself
+        record = _dumps({name: repr(value) for name, value in event.items()})
+    return redacted(record)
+
+
+def _line_record(_logger: object, _method: str, event: EventDict) -> str:
+    error = _error_of(event)
+    words = [event.pop("timestamp", ""), f"{event.pop('level', ''):8}", f"[{event.pop('part', '')}]"]
+    words += [str(event.pop("event", "")), *(f"{name}={_told(value)}" for name, value in event.items())]
+    if error is not None:
+        words.append(f"exception={_told(_traced(error))}")
+    return redacted(printable(" ".join(words)))
+
+
+def _told(value: object) -> str:
+    text = str(value)[:MAX_VALUE]
+    return text if text and " " not in text and '"' not in text else _dumps_text(text)
+
+
+_dumps_text: Final[Callable[[str], str]] = partial(json_module.dumps, ensure_ascii=False)
+
+
+def printable(text: str) -> str:
+    """Return text in which every unprintable character is an escape sequence."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode()
+        for char in text
     )
 
 
-def logger(name: str) -> structlog.typing.FilteringBoundLogger:
-    """Return the logger of one part of the program."""
-    return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger(part=name))
+def _error_of(event: EventDict) -> BaseException | None:
+    """Take the exception out of a record: the one that was given, or the one being handled."""
+    given: Any = event.pop("exc_info", None)
+    if isinstance(given, BaseException):
+        return given
+    if isinstance(given, tuple):
+        given = given[1]
+        return given if isinstance(given, BaseException) else None
+    return sys.exc_info()[1] if given else None
+
+
+def _traced(error: BaseException) -> str:
+    """Say in one line what an exception was and where it came from, the innermost place first."""
+    places = [
+        f"{frame.filename.rpartition('/src/')[2] or frame.filename}:{frame.lineno} {frame.name}"
+        for frame in reversed(traceback.extract_tb(error.__traceback__))
+    ]
+    return f"{type(error).__name__}: {error} at {' < '.join(places)}"

@@ -28,7 +28,9 @@ class Metric:
     __slots__ = ("help", "labels", "name", "unit")
     kind = ""
 
-    def __init__(self, name: str, text: str, *, unit: str = "", labels: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, text: str, *, unit: str = "", labels: Mapping[str, str] | None = None
+    ) -> None:
         """Take the name as it is exposed, a sentence, the unit of the value and the labels in order."""
         self.name = name
         self.help = text
@@ -49,7 +51,9 @@ class Counter(Metric):
     __slots__ = ("_series",)
     kind = "counter"
 
-    def __init__(self, name: str, text: str, *, unit: str = "", labels: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, text: str, *, unit: str = "", labels: Mapping[str, str] | None = None
+    ) -> None:
         """As ``Metric``; one without labels is shown as 0 before the first addition."""
         super().__init__(name, text, unit=unit, labels=labels)
         self._series: dict[Labels, float] = {} if labels else {(): 0}
@@ -60,6 +64,10 @@ class Counter(Metric):
         if labels not in series:
             labels = _bounded(labels, len(series))
         series[labels] = series.get(labels, 0) + count
+
+    def reach(self, count: float) -> None:
+        """Show what somebody else has counted so far, the operating system for one."""
+        self._series = {(): count}
 
     def value(self, labels: Labels = ()) -> float:
         """Return what was counted so far."""
@@ -77,7 +85,9 @@ class Gauge(Metric):
     __slots__ = ("_series",)
     kind = "gauge"
 
-    def __init__(self, name: str, text: str, *, unit: str = "", labels: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, text: str, *, unit: str = "", labels: Mapping[str, str] | None = None
+    ) -> None:
         """As ``Metric``; nothing is shown before ``show``."""
         super().__init__(name, text, unit=unit, labels=labels)
         self._series: dict[Labels, float] = {}
@@ -102,7 +112,13 @@ class Histogram(Metric):
     kind = "histogram"
 
     def __init__(
-        self, name: str, text: str, *, bounds: tuple[float, ...], unit: str, labels: Mapping[str, str] | None = None
+        self,
+        name: str,
+        text: str,
+        *,
+        bounds: tuple[float, ...],
+        unit: str,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         """As ``Metric``; ``bounds`` ascend, the last bucket has none."""
         super().__init__(name, text, unit=unit, labels=labels)

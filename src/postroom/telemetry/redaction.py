@@ -1,0 +1,70 @@
+"""Secrets never reach a log: their values, their usual disguises and what stands under telling names.
+
+Rules: ``conceal`` is told every secret the program is given; from then on each finished record is searched
+for it, raw, as JSON writes it, in base64 (as a login sends it) and percent-encoded (as a URL carries it).
+What looks like a key of ours, a Bearer token or a password inside of a URL is masked without being told.
+
+Known limit: a secret of fewer than ``MIN_LENGTH`` characters is masked only under a telling name; masking it
+anywhere would show which it is.
+"""
+
+import json
+import re
+from base64 import b64encode
+from typing import Final
+from urllib.parse import quote
+
+from structlog.typing import EventDict
+
+MASK: Final = "*****"
+MIN_LENGTH: Final = 6
+
+_TELLING = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|authorization|credential)s?$")
+_SHAPES: Final = (
+    (re.compile(r"(://[^\s:/@\"']*):[^\s\"']+@(?=[^\s@]*(?:[\s\"']|$))"), rf"\1:{MASK}@"),
+    (re.compile(r"(?i)\b(bearer|basic|auth (?:plain|login|xoauth2)) +[\w+/=.~-]{6,}"), rf"\1 {MASK}"),
+    (re.compile(r"\b(pr_|whsec_)[\w+/=-]{16,}"), rf"\1{MASK}"),
+)
+
+_forms: dict[str, None] = {}
+"""Every form of every secret, in the order they were told; looked for longest first."""
+
+
+def conceal(*secrets: str) -> None:
+    """Keep these out of every record from now on."""
+    for secret in secrets:
+        if len(secret) < MIN_LENGTH:
+            continue
+        raw = secret.encode("utf-8", "surrogatepass")
+        # Base64 of a text that ends somewhere: its last group depends on what follows and is left out.
+        coded = b64encode(raw).decode("ascii")
+        for form in (
+            secret,
+            json.dumps(secret)[1:-1],
+            json.dumps(secret, ensure_ascii=False)[1:-1],
+            quote(secret, safe="", errors="replace"),
+            coded,
+            coded.rstrip("="),
+        ):
+            _forms.setdefault(form)
+    longest_first = sorted(_forms, key=len, reverse=True)
+    _forms.clear()
+    _forms.update(dict.fromkeys(longest_first))
+
+
+def redacted(text: str) -> str:
+    """Return a finished record without secrets."""
+    for form in _forms:
+        if form in text:
+            text = text.replace(form, MASK)
+    for shape, replacement in _SHAPES:
+        text = shape.sub(replacement, text)
+    return text
+
+
+def mask_telling_names(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Mask what stands under a name that tells of a secret (a structlog processor)."""
+    for name in event:
+        if _TELLING.search(name) and event[name]:
+            event[name] = MASK
+    return event
