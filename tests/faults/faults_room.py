@@ -1,0 +1,47 @@
+"""Servers for fault tests: settings that let failures heal in seconds, and a body of work to do."""
+
+from pathlib import Path
+from typing import Any
+
+from peers.fork_server import ForkServer
+from peers.postroom_process import PostroomProcess
+
+SETTINGS = """
+[[transports]]
+name = "main"
+url = "{url}"
+{transport}
+
+[classes.alert]
+first_retry = "200 ms"
+max_retry = "1 s"
+
+{more}
+"""
+
+
+def a_server(
+    data: Path,
+    port: int,
+    *,
+    forks: ForkServer | None = None,
+    login: str = "",
+    transport: str = "",
+    more: str = "",
+    **options: Any,
+) -> PostroomProcess:
+    """Return a server, not started, that sends to ``port`` on loopback.
+
+    Args:
+        data: its data directory; settings and log go beside it.
+        port: of the sink.
+        forks: what starts it quickly; without it, it is started as from a shell.
+        login: ``user:password@`` of the transport's URL.
+        transport: more settings of the transport.
+        more: more settings, at the end.
+        options: of ``PostroomProcess``.
+    """
+    url = f"smtp://{login}127.0.0.1:{port}?starttls=never"
+    config = data.parent / f"{data.name}.toml"
+    config.write_text(SETTINGS.format(url=url, transport=transport, more=more))
+    return PostroomProcess(data, args=("--config", str(config)), forks=forks, **options)
