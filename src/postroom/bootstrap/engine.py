@@ -19,13 +19,16 @@ from postroom.engine.intake import Intake
 from postroom.engine.janitor import Janitor
 from postroom.engine.keyring import KeyRing
 from postroom.engine.rendering import RenderedMessages
+from postroom.engine.routes import Routes
 from postroom.engine.service import Service
 from postroom.engine.signals import Signals
 from postroom.engine.ways import Way, Ways
 from postroom.model.address import AddressError, parse_address, parse_mailbox
 from postroom.model.message import MailClass
+from postroom.model.route import Route
 from postroom.model.transport import TransportKind, TransportSpec, redacted_url
 from postroom.policy.retry import CLASS_RULES, ClassRules
+from postroom.policy.routing import RouteTable
 from postroom.ports import Blobs, Captures, Transport
 from postroom.spool.sqlite.opening import SqliteStore
 from postroom.telemetry import logger
@@ -81,6 +84,11 @@ def _way(spec: TransportSpec, *, blobs: Blobs, captures: Captures, clock: Clock)
         default_from=spec.default_from,
         account=account,
     )
+
+
+def _routes(settings: Settings, ways: Ways) -> RouteTable:
+    """Return the rules with the default route: a group of URLs, else the first way."""
+    return RouteTable(settings.routes, settings.default_route or Route((ways.default.name,)))
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -141,9 +149,11 @@ def _room(settings: Settings, store: SqliteStore, *, clock: Clock, dice: Dice) -
     keyring = KeyRing(store.keys, clock=clock, dice=dice)
     if settings.bootstrap_key:
         keyring.add_bootstrap(settings.bootstrap_key.reveal())
+    routes = Routes(ways, _routes(settings, ways))
     intake = Intake(
         spool=store.spool,
         ways=ways,
+        routes=routes,
         dispatcher=dispatcher,
         rendered=rendered,
         rules=rules,

@@ -5,13 +5,14 @@ caller's data and the commit nothing is looked up, fetched or sent.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from postroom.clock import Clock, Dice
 from postroom.engine import freezing
 from postroom.engine.dispatcher import Dispatcher
 from postroom.engine.limits import MessageLimits
 from postroom.engine.rendering import RenderedMessages
+from postroom.engine.routes import Routes
 from postroom.engine.ways import Way, Ways
 from postroom.errors import InputError, Problem, TooLargeError
 from postroom.mime import parseback
@@ -33,6 +34,7 @@ class Intake:
         *,
         spool: Spool,
         ways: Ways,
+        routes: Routes | None = None,
         dispatcher: Dispatcher,
         rendered: RenderedMessages,
         rules: Mapping[MailClass, ClassRules],
@@ -41,9 +43,13 @@ class Intake:
         dice: Dice,
         id_domain: str | None = None,
     ) -> None:
-        """Take the parts. ``id_domain`` is the right side of every Message-ID when given."""
+        """Take the parts.
+
+        ``routes`` is ``None`` when the first way takes everything. ``id_domain`` is the right side of every
+        Message-ID when given.
+        """
         self._spool = spool
-        self._ways = ways
+        self._routes = routes or Routes(ways)
         self._dispatcher = dispatcher
         self._rendered = rendered
         self._rules = rules
@@ -57,11 +63,14 @@ class Intake:
 
         Raises InputError, TooLargeError, and whatever ``Spool.accept`` raises.
         """
-        way = self._ways.default
-        message = self._frozen(submission, way, senders)
+        now, entropy = self._clock.now(), self._dice.token(freezing.FREEZE_BYTES)
+        chosen = self._routes.choose(submission, now=now, entropy=entropy)
+        way = chosen.way
+        message = self._frozen(submission, way, senders, now=now, entropy=entropy)
         self._prove(message, way)
         claim = self._idempotency(submission, message)
-        stored = await self._spool.accept(message, transport=way.name, idempotency=claim)
+        route = {"route": chosen.written} if chosen.written else {}
+        stored = await self._spool.accept(message, transport=way.name, idempotency=claim, **route)
         if isinstance(stored, KeyReused):
             raise InputError(
                 [
@@ -79,8 +88,9 @@ class Intake:
         self._dispatcher.wake(way.name, due_at=submission.send_at)
         return message.id, way, False
 
-    def _frozen(self, submission: Submission, way: Way, senders: Sequence[str]) -> Message:
-        now = self._clock.now()
+    def _frozen(
+        self, submission: Submission, way: Way, senders: Sequence[str], *, now: datetime, entropy: bytes
+    ) -> Message:
         sending = freezing.Sending(transport=way.name, default_from=way.default_from, account=way.account)
         found = freezing.problems(submission, sending=sending, limits=self._limits, senders=senders, now=now)
         if found:
@@ -91,7 +101,7 @@ class Intake:
             rules=self._rules[submission.mail_class],
             id_domain=self._id_domain,
             now=now,
-            entropy=self._dice.token(freezing.FREEZE_BYTES),
+            entropy=entropy,
         )
 
     def _prove(self, message: Message, way: Way) -> None:

@@ -68,24 +68,20 @@ class Routed:
 class RouteTable:
     """Every rule in its order, and the route of what no rule matches."""
 
-    __slots__ = ("_otherwise", "rules")
+    __slots__ = ("_rules", "decisions")
 
     def __init__(self, rules: Sequence[RouteRule], default: Route) -> None:
         """Take the rules and the default route."""
-        self.rules = tuple(rules)
-        self._otherwise = Routed(rule=DEFAULT_RULE, route=default)
-
-    @property
-    def default(self) -> Route:
-        """The route of what no rule matches."""
-        return self._otherwise.route
+        self._rules = tuple((rule, Routed(rule=rule.name, route=rule.route)) for rule in rules)
+        self.decisions = (*(routed for _, routed in self._rules), Routed(rule=DEFAULT_RULE, route=default))
+        """Everything ``choose`` may return, the default last."""
 
     def choose(self, submission: Submission) -> Routed:
         """Return the decision of the first rule that matches, else the default one."""
-        for rule in self.rules:
+        for rule, routed in self._rules:
             if matches(rule, submission):
-                return Routed(rule=rule.name, route=rule.route)
-        return self._otherwise
+                return routed
+        return self.decisions[-1]
 
 
 def matches(rule: RouteRule, submission: Submission) -> bool:
