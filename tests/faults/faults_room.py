@@ -25,6 +25,7 @@ def a_server(
     port: int,
     *,
     forks: ForkServer | None = None,
+    home: Path | None = None,
     login: str = "",
     transport: str = "",
     more: str = "",
@@ -33,8 +34,9 @@ def a_server(
     """Return a server, not started, that sends to ``port`` on loopback.
 
     Args:
-        data: its data directory; settings and log go beside it.
+        data: its data directory.
         port: of the sink.
+        home: where settings and log go; beside the data by default.
         forks: what starts it quickly; without it, it is started as from a shell.
         login: ``user:password@`` of the transport's URL.
         transport: more settings of the transport.
@@ -42,6 +44,7 @@ def a_server(
         options: of ``PostroomProcess``.
     """
     url = f"smtp://{login}127.0.0.1:{port}?starttls=never"
-    config = data.parent / f"{data.name}.toml"
+    home = home or data.parent
+    config = home / f"{data.name}.toml"
     config.write_text(SETTINGS.format(url=url, transport=transport, more=more))
-    return PostroomProcess(data, args=("--config", str(config)), forks=forks, **options)
+    return PostroomProcess(data, home=home, args=("--config", str(config)), forks=forks, **options)

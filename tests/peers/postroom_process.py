@@ -34,10 +34,16 @@ class PostroomProcess:
         *,
         environ: dict[str, str] | None = None,
         args: tuple[str, ...] = (),
+        home: Path | None = None,
         forks: ForkServer | None = None,
         under: tuple[str, ...] = (),
     ) -> None:
-        """Take what ``serve`` is given. ``forks`` starts it quickly; ``under`` is a program that runs it."""
+        """Take what ``serve`` is given.
+
+        Its log and working directory are ``home``, beside the data by default; ``forks`` starts it quickly;
+        ``under`` is a program that runs it.
+        """
+        self._home = home or data.parent
         self.port = free_port()
         self.data = data
         self._args = args
@@ -45,11 +51,11 @@ class PostroomProcess:
         self._under = under
         self._environ = {
             "PATH": os.environ["PATH"],
-            "HOME": str(data.parent),
+            "HOME": str(self._home),
             "POSTROOM_API_KEY": KEY,
             **(environ or {}),
         }
-        self.log = data.parent / f"{data.name}.log"
+        self.log = self._home / f"{data.name}.log"
         self.process: subprocess.Popen[bytes] | Forked | None = None
 
     @property
@@ -75,13 +81,13 @@ class PostroomProcess:
         """Start it and do not wait."""
         args = ["serve", "--data", str(self.data), "--http", f"127.0.0.1:{self.port}", *self._args]
         if self._forks is not None:
-            self.process = self._forks.spawn(args, self._environ, self.data.parent, self.log)
+            self.process = self._forks.spawn(args, self._environ, self._home, self.log)
             return
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self._under, str(Path(sys.executable).parent / "postroom"), *args],
                 env=self._environ,
-                cwd=self.data.parent,
+                cwd=self._home,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
