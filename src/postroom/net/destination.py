@@ -50,6 +50,13 @@ class Destination:
     """Path and query as sent, at least ``/``."""
 
     @property
+    def authority(self) -> str:
+        """The value of the Host header; the port only when it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        is_default = self.port == (443 if self.is_tls else 80)
+        return host if is_default else f"{host}:{self.port}"
+
+    @property
     def address(self) -> IPv4Address | IPv6Address | None:
         """The host when it is an address."""
         return literal(self.host)

@@ -1,0 +1,164 @@
+"""What an endpoint is told of an event, how it is signed, and what follows from its answer.
+
+Standard Webhooks 1.0.0: the headers ``webhook-id``, ``webhook-timestamp`` and ``webhook-signature``; the
+signature is HMAC-SHA256 over ``id.timestamp.body``, one for each secret of the endpoint, so that a rotation
+has no gap. The body is small: what happened to which message and recipients, never the content of a mail.
+
+Only a 2xx is success. 410 disables the endpoint. A Retry-After up to an hour replaces the schedule of
+``WAITS_S``; a delivery has failed when it had every try of the schedule and three days have gone by.
+"""
+
+import hashlib
+import hmac
+import json
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from postroom.model.event import Event
+from postroom.model.hook import Delivery, DeliveryState, Hook
+from postroom.model.secret import Secret
+from postroom.providers import replies
+
+SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, not a secret
+MIN_SECRET, MAX_SECRET = 24, 64
+"""Bytes of a secret, by the standard."""
+NEW_SECRET_BYTES = 32
+MAX_RECIPIENTS = 100
+"""Addresses named in one body: keeps it below the 20 KB that the standard advises; the count is whole."""
+
+WAITS_S = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 75600.0)
+"""Seconds after each failed try before the next: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 21 h, more
+than three days together; the standard's example with a shorter end."""
+JITTER = 0.2
+"""A wait grows by up to this share, so that what failed together does not come back together."""
+GIVE_UP_AFTER = timedelta(days=3)
+MAX_RETRY_AFTER_S = 3600.0
+"""A hint beyond it is cut (reliability rule E5)."""
+MIN_RETRY_AFTER_S = 1.0
+"""``Retry-After: 0`` is no reason to hammer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AfterTry:
+    """What follows from one try."""
+
+    delivery: Delivery
+    is_gone: bool = False
+    """The endpoint said 410: it is to be disabled."""
+
+
+def new_secret(entropy: bytes) -> Secret:
+    """Return ``NEW_SECRET_BYTES`` unguessable bytes in the written form of a secret."""
+    return Secret(SECRET_PREFIX + b64encode(entropy).decode("ascii"))
+
+
+def problem_with_secret(text: str) -> str:
+    """Return what is wrong with the written form of a secret, ``""`` when nothing is."""
+    if not text.startswith(SECRET_PREFIX):
+        return f"the secret does not begin with {SECRET_PREFIX}"
+    try:
+        size = len(b64decode(text.removeprefix(SECRET_PREFIX), validate=True))
+    except (Base64Error, ValueError):
+        return f"what follows {SECRET_PREFIX} is not Base64"
+    if not MIN_SECRET <= size <= MAX_SECRET:
+        return f"the secret has {size} bytes, allowed are {MIN_SECRET} to {MAX_SECRET}"
+    return ""
+
+
+def headers(secrets: Sequence[Secret], *, webhook_id: str, body: bytes, now: datetime) -> Mapping[str, str]:
+    """Return the headers of one try."""
+    timestamp = int(now.timestamp())
+    return {
+        "content-type": "application/json",
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(
+            signature(secret, webhook_id=webhook_id, timestamp=timestamp, body=body) for secret in secrets
+        ),
+    }
+
+
+def signature(secret: Secret, *, webhook_id: str, timestamp: int, body: bytes) -> str:
+    """Return ``v1,`` and the Base64 of the HMAC."""
+    key = b64decode(secret.reveal().removeprefix(SECRET_PREFIX))
+    digest = hmac.digest(key, f"{webhook_id}.{timestamp}.".encode() + body, hashlib.sha256)
+    return "v1," + b64encode(digest).decode("ascii")
+
+
+def webhook_id(hook: Hook, event: Event) -> str:
+    """Return the id of a delivery: the same at every try and replay, another for each endpoint."""
+    return f"evt_{event.number}_{hook.id}"
+
+
+def body(event: Event) -> bytes:
+    """Return the JSON text of an event, the same at every try."""
+    meaning, remedy = replies.words(event.cause) if event.cause else ("", "")
+    data: dict[str, object] = {
+        "event": event.number,
+        "message_id": event.message_id,
+        "recipients": [
+            {"number": number, "address": address}
+            for number, address in zip(
+                event.recipients[:MAX_RECIPIENTS], event.addresses[:MAX_RECIPIENTS], strict=False
+            )
+        ],
+        "recipient_count": len(event.recipients) or None,
+        "transport": event.transport,
+        "cause": event.cause,
+        "meaning": meaning,
+        "remedy": remedy,
+        "details": dict(event.data),
+    }
+    told = {
+        "type": event.kind.value,
+        "timestamp": event.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "data": {name: value for name, value in data.items() if value},
+    }
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def retry_after_s(text: str, now: datetime) -> float | None:
+    """Read a Retry-After field: seconds or a date (RFC 9110 section 10.2.3); ``None`` when it is neither."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        at = datetime.strptime(text, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return max((at - now).total_seconds(), 0.0)
+
+
+def after_try(
+    delivery: Delivery,
+    *,
+    status: int | None,
+    retry_after: float | None,
+    now: datetime,
+    roll: float,
+) -> AfterTry:
+    """Decide what follows from a try that ended now.
+
+    Args:
+        delivery: As it was before the try.
+        status: Of the answer; ``None`` when none came.
+        retry_after: Seconds the endpoint asked for.
+        now: The end of the try.
+        roll: A dice roll in ``[0, 1)``.
+    """
+    tried = replace(delivery, tries=delivery.tries + 1, last_at=now, status=status, due_at=None)
+    if status is not None and 200 <= status < 300:
+        return AfterTry(delivery=replace(tried, state=DeliveryState.DELIVERED))
+    failed = replace(tried, state=DeliveryState.FAILED)
+    if status == 410:
+        return AfterTry(delivery=failed, is_gone=True)
+    if tried.tries > len(WAITS_S) and now >= delivery.created_at + GIVE_UP_AFTER:
+        return AfterTry(delivery=failed)
+    wait_s = WAITS_S[min(tried.tries, len(WAITS_S)) - 1]
+    if retry_after is not None:
+        wait_s = min(max(retry_after, MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S)
+    due_at = now + timedelta(seconds=wait_s * (1 + JITTER * roll))
+    return AfterTry(delivery=replace(tried, state=DeliveryState.PENDING, due_at=due_at))
