@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from postroom.bootstrap.ways import build_ways, sender_process
 from postroom.clock import Clock, Dice
 from postroom.config.settings import Settings
-from postroom.egress.capture import CaptureTransport
-from postroom.egress.smtp import SmtpTransport
+from postroom.egress.remote import SenderProcess
 from postroom.engine.dispatcher import Dispatcher
 from postroom.engine.intake import Intake
 from postroom.engine.janitor import Janitor
@@ -22,18 +22,14 @@ from postroom.engine.rendering import RenderedMessages
 from postroom.engine.routes import Routes
 from postroom.engine.service import Service
 from postroom.engine.signals import Signals
-from postroom.engine.ways import Way, Ways
-from postroom.model.address import AddressError, parse_address, parse_mailbox
+from postroom.engine.ways import Ways
 from postroom.model.message import MailClass
 from postroom.model.route import Route
-from postroom.model.transport import TransportKind, TransportSpec, redacted_url
 from postroom.policy.retry import CLASS_RULES, ClassRules
 from postroom.policy.routing import RouteTable
-from postroom.ports import Blobs, Captures, Transport
 from postroom.spool.sqlite.opening import SqliteStore
 from postroom.telemetry import logger
 
-CAPTURE_SENDER = "postroom@capture.invalid"
 STOP_GRACE_S = 20.0
 """How long attempts past their dot may wait for a reply when the server is asked to stop."""
 WAIT_FOR_EVIDENCE = timedelta(minutes=15)
@@ -58,34 +54,6 @@ def _rules(settings: Settings) -> Mapping[MailClass, ClassRules]:
     return rules
 
 
-def _ways(settings: Settings, *, blobs: Blobs, captures: Captures, clock: Clock) -> Ways:
-    """Build every configured transport; none, or ``capture``, is the capture inbox."""
-    if settings.is_capturing or settings.capture:
-        default_from = settings.default_from or parse_mailbox(CAPTURE_SENDER)
-        spec = TransportSpec(name="capture", kind=TransportKind.CAPTURE)
-        transport = CaptureTransport(spec, blobs=blobs, captures=captures, clock=clock)
-        return Ways([Way(transport=transport, target="capture", default_from=default_from)])
-    return Ways([_way(spec, blobs=blobs, captures=captures, clock=clock) for spec in settings.transports])
-
-
-def _way(spec: TransportSpec, *, blobs: Blobs, captures: Captures, clock: Clock) -> Way:
-    if spec.account is None:
-        captured: Transport = CaptureTransport(spec, blobs=blobs, captures=captures, clock=clock)
-        return Way(transport=captured, target="capture", default_from=spec.default_from)
-    account = None
-    if spec.account.username:
-        try:
-            account = parse_address(spec.account.username)
-        except AddressError:
-            account = None  # a login that is no address never becomes MAIL FROM
-    return Way(
-        transport=SmtpTransport(spec, blobs=blobs, clock=clock),
-        target=redacted_url(spec.account),
-        default_from=spec.default_from,
-        account=account,
-    )
-
-
 def _routes(settings: Settings, ways: Ways) -> RouteTable:
     """Return the rules with the default route: a group of URLs, else the first way."""
     return RouteTable(settings.routes, settings.default_route or Route((ways.default.name,)))
@@ -106,15 +74,21 @@ class Room:
 
 @asynccontextmanager
 async def running_engine(
-    settings: Settings, store: SqliteStore, *, clock: Clock, dice: Dice
+    settings: Settings, store: SqliteStore, *, clock: Clock, dice: Dice, is_server: bool = False
 ) -> AsyncIterator[Room]:
-    """Run the engine on an open store; at exit it stops in order and leaves the store open."""
-    room = _room(settings, store, clock=clock, dice=dice)
+    """Run the engine on an open store; at exit it stops in order and leaves the store open.
+
+    A server of more than one processor has its SMTP dialogues in a process of their own.
+    """
+    sender = sender_process(settings, clock=clock) if is_server else None
+    room = _room(settings, store, sender=sender, clock=clock, dice=dice)
     recovered = await store.spool.recover(now=clock.now(), wait=WAIT_FOR_EVIDENCE)
     moved = await store.spool.reroute(known=room.ways.names, to=room.ways.default.name)
     if recovered.freed or recovered.uncertain or moved:
         log.info("recovered", freed=recovered.freed, uncertain=recovered.uncertain, rerouted=moved)
     await room.keyring.load()
+    if sender is not None:
+        await sender.start()
     await room.dispatcher.start()
     await room.janitor.start()
     try:
@@ -123,9 +97,13 @@ async def running_engine(
         room.service.is_stopping = True
         await room.janitor.stop()
         await room.dispatcher.stop(grace_s=STOP_GRACE_S)
+        if sender is not None:
+            await sender.close()
 
 
-def _room(settings: Settings, store: SqliteStore, *, clock: Clock, dice: Dice) -> Room:
+def _room(
+    settings: Settings, store: SqliteStore, *, sender: SenderProcess | None, clock: Clock, dice: Dice
+) -> Room:
     """Put the engine's parts together; nothing runs yet."""
     failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
@@ -134,7 +112,7 @@ def _room(settings: Settings, store: SqliteStore, *, clock: Clock, dice: Dice) -
             log.error("the store failed; stopping", error=str(error))
             failure.set_result(error)
 
-    ways = _ways(settings, blobs=store.blobs, captures=store.captures, clock=clock)
+    ways = build_ways(settings, store, sender=sender, clock=clock)
     rules, rendered, signals = _rules(settings), RenderedMessages(), Signals()
     dispatcher = Dispatcher(
         spool=store.spool,

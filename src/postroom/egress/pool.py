@@ -28,7 +28,7 @@ from postroom.mime.writer import wire_chunks
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.step import Step
 from postroom.model.transport import TransportSpec
-from postroom.ports import Blobs, Report, ReportLine, Work
+from postroom.ports import BlobSource, Report, ReportLine, Work
 from postroom.smtp.client import Done, SendBody
 from postroom.smtp.data import DotStuffer, stuffed
 from postroom.smtp.hosts import HostMemory, Mode
@@ -50,7 +50,7 @@ log = logger("egress")
 class Pool:
     """Up to ``spec.max_connections`` connections and one queue."""
 
-    def __init__(self, spec: TransportSpec, dialer: Dialer, *, clock: Clock, blobs: Blobs) -> None:
+    def __init__(self, spec: TransportSpec, dialer: Dialer, *, clock: Clock, blobs: BlobSource) -> None:
         """Open nothing yet."""
         self._spec = spec
         self._dialer = dialer

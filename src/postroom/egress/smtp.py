@@ -9,13 +9,14 @@ import asyncio
 from postroom.clock import Clock
 from postroom.egress.dialer import GREETING_PROBE_S, Dialer
 from postroom.egress.pool import Pool
+from postroom.egress.reports import same_for_all
 from postroom.errors import ConfigError, InvariantError, Problem
 from postroom.grammar import CONTROL
 from postroom.mime.rendered import BlobSegment, Variant
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.step import Step
-from postroom.model.transport import TransportSpec
-from postroom.ports import Blobs, Report, ReportLine, Work
+from postroom.model.transport import SmtpAccount, TransportSpec
+from postroom.ports import BlobSource, Report, Work
 
 _UNSAFE_LOGIN = Problem(
     code="login-control-character",
@@ -25,24 +26,35 @@ _UNSAFE_LOGIN = Problem(
 )
 
 
+def checked_account(spec: TransportSpec) -> SmtpAccount:
+    """Return the account of a transport.
+
+    Raises InvariantError without an account, ConfigError for credentials that would break out of a login.
+    """
+    account = spec.account
+    if account is None:
+        raise InvariantError(f"transport {spec.name} has no SMTP account")
+    password = account.password.reveal() if account.password else ""
+    if CONTROL.search((account.username or "") + password):
+        raise ConfigError([_UNSAFE_LOGIN])
+    return account
+
+
 class SmtpTransport:
     """A way out over SMTP (the ``Transport`` port)."""
 
     is_capture = False
 
     def __init__(
-        self, spec: TransportSpec, *, clock: Clock, blobs: Blobs, greeting_probe_s: float = GREETING_PROBE_S
+        self,
+        spec: TransportSpec,
+        *,
+        clock: Clock,
+        blobs: BlobSource,
+        greeting_probe_s: float = GREETING_PROBE_S,
     ) -> None:
-        """Take a spec with an account. Opens nothing.
-
-        Raises InvariantError without an account, ConfigError for credentials that would break out of a login.
-        """
-        account = spec.account
-        if account is None:
-            raise InvariantError(f"transport {spec.name} has no SMTP account")
-        password = account.password.reveal() if account.password else ""
-        if CONTROL.search((account.username or "") + password):
-            raise ConfigError([_UNSAFE_LOGIN])
+        """Take a spec with an account. Opens nothing. Raises as ``checked_account``."""
+        account = checked_account(spec)
         self.name = spec.name
         self.capacity = spec.max_connections * 2
         self.max_recipients = spec.max_recipients
@@ -72,13 +84,4 @@ class SmtpTransport:
     def _damaged(self, work: Work) -> Report:
         text = "an attached file is missing or not as it was stored"
         fault = Fault(kind=FaultKind.LOCAL, text=text, cause="content-damaged")
-        evidence = Evidence(step=Step.MAIL, fault=fault)
-        now = self._clock.now()
-        return Report(
-            lines=tuple(
-                [
-                    ReportLine(recipient=number, evidence=evidence, at=now, duration_ms=0)
-                    for number, _ in work.recipients
-                ]
-            )
-        )
+        return same_for_all(work, Evidence(step=Step.MAIL, fault=fault), self._clock.now())

@@ -30,12 +30,8 @@ class StagedBlob(Protocol):
         ...
 
 
-class Blobs(Protocol):
-    """Content-addressed files, per tenant. A file whose row was never committed is swept after a day."""
-
-    def stage(self, tenant: TenantId) -> StagedBlob:
-        """Begin a blob in a temporary file on the same file system."""
-        ...
+class BlobSource(Protocol):
+    """Content-addressed files, per tenant, for reading."""
 
     def open(self, tenant: TenantId, ref: BlobRef) -> BinaryIO:
         """Open for reading. Raises ``FileNotFoundError``."""
@@ -43,6 +39,14 @@ class Blobs(Protocol):
 
     def is_intact(self, tenant: TenantId, ref: BlobRef) -> bool:
         """Read the file and say whether size and hash are as named. Blocking."""
+        ...
+
+
+class Blobs(BlobSource, Protocol):
+    """Content-addressed files, per tenant. A file whose row was never committed is swept after a day."""
+
+    def stage(self, tenant: TenantId) -> StagedBlob:
+        """Begin a blob in a temporary file on the same file system."""
         ...
 
 

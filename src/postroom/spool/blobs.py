@@ -37,24 +37,12 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-class FileBlobs:
-    """The port ``Blobs`` on a directory."""
+class BlobFiles:
+    """The files of a data directory for reading; makes and removes nothing."""
 
-    def __init__(self, data: Path, disk: DiskWatch, *, grace: timedelta) -> None:
-        """Make the directories and remove what an earlier life left in ``incoming``."""
-        self.grace = grace
-        self._disk = disk
+    def __init__(self, data: Path) -> None:
+        """Take the data directory."""
         self._blobs = data / "blobs"
-        self._incoming = data / "incoming"
-        for directory in (self._blobs, self._incoming):
-            directory.mkdir(mode=0o700, exist_ok=True)
-        sync_directory(data)
-        for left in self._incoming.iterdir():
-            left.unlink()
-
-    def stage(self, tenant: TenantId) -> "StagedFile":
-        """Begin a blob. Raises DiskFullError."""
-        return StagedFile(self, self._incoming, tenant, self._disk)
 
     def open(self, tenant: TenantId, ref: BlobRef) -> BinaryIO:
         """Open for reading. Raises FileNotFoundError."""
@@ -86,6 +74,26 @@ class FileBlobs:
         if _SAFE_TENANT.match(tenant) is None or tenant.startswith("."):
             raise InvariantError(f"tenant {tenant!r} cannot name a directory")
         return self._blobs / tenant / sha256[:2] / sha256
+
+
+class FileBlobs(BlobFiles):
+    """The port ``Blobs`` on a directory."""
+
+    def __init__(self, data: Path, disk: DiskWatch, *, grace: timedelta) -> None:
+        """Make the directories and remove what an earlier life left in ``incoming``."""
+        super().__init__(data)
+        self.grace = grace
+        self._disk = disk
+        self._incoming = data / "incoming"
+        for directory in (self._blobs, self._incoming):
+            directory.mkdir(mode=0o700, exist_ok=True)
+        sync_directory(data)
+        for left in self._incoming.iterdir():
+            left.unlink()
+
+    def stage(self, tenant: TenantId) -> "StagedFile":
+        """Begin a blob. Raises DiskFullError."""
+        return StagedFile(self, self._incoming, tenant, self._disk)
 
     def place(self, temporary: Path, tenant: TenantId, ref: BlobRef) -> None:
         """Move a synced file to its name, durably; an equal one that is there already is used again."""

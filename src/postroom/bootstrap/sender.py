@@ -1,0 +1,70 @@
+"""The sender process: ``python -m postroom.bootstrap.sender DESCRIPTOR``, started by the server alone.
+
+Its settings come as the first frame over the socket pair: no secret stands in its arguments or environment.
+"""
+
+import ctypes
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from postroom.clock import SystemClock
+from postroom.egress.channel import first_frame
+from postroom.egress.frames import packed
+from postroom.egress.sender import Sender
+from postroom.egress.smtp import SmtpTransport
+from postroom.model.transport import TransportSpec
+from postroom.spool.blobs import BlobFiles
+from postroom.telemetry import configure_logging
+
+COMMAND = (sys.executable, "-m", "postroom.bootstrap.sender")
+_PR_SET_PDEATHSIG = 1
+"""linux/prctl.h: the signal this process gets when the thread that started it ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SenderSettings:
+    """All that a sender process needs."""
+
+    specs: tuple[TransportSpec, ...]
+    data: Path
+    log_json: bool
+
+
+def packed_settings(settings: SenderSettings) -> bytes:
+    """Return the first frame."""
+    return packed(pickle.dumps(settings))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve until the server's end of the socket pair closes.
+
+    Signals to the whole group are the server's matter: it finishes what is past its dot and then closes.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    # A server killed between two system calls cannot tell us; the kernel does.
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end = socket.socket(fileno=int(arguments[0]))
+    frame = first_frame(end)
+    if frame is None:
+        return  # the server has gone already
+    settings: SenderSettings = pickle.loads(frame[0])  # noqa: S301 - from the server, over a private socket
+    configure_logging(json=settings.log_json)
+    uvloop.run(_serve(settings, end))
+
+
+async def _serve(settings: SenderSettings, end: socket.socket) -> None:
+    clock, blobs = SystemClock(), BlobFiles(settings.data)
+    transports = [SmtpTransport(spec, clock=clock, blobs=blobs) for spec in settings.specs]
+    await Sender(transports, clock=clock).serve(end)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,271 @@
+"""SMTP transports whose work is done by a sender process, seen from the engine's process.
+
+The engine's process owns the store and takes mail in; dialogues, TLS and hashing of files happen in a process
+of their own, so that two processors share the work. The port is the same, and so is the order of things: the
+sender asks for leave before each final dot, leave is given after the store has recorded it.
+
+When the sender process dies, an attempt that had leave is uncertain, any other failed for a reason of ours
+and is tried again by its class's schedule; a new process is started. When this process dies, the kernel kills
+the sender.
+"""
+
+import asyncio
+import enum
+import socket
+import subprocess
+from collections.abc import Sequence
+
+from postroom.clock import Clock
+from postroom.egress.channel import Channel
+from postroom.egress.frames import (
+    ALLOW,
+    COMMIT,
+    DROP,
+    GO,
+    REPORT,
+    STOP,
+    STOPPED,
+    Frame,
+    packed,
+    packed_work,
+    report_of,
+)
+from postroom.egress.reports import same_for_all
+from postroom.egress.smtp import checked_account
+from postroom.errors import InvariantError
+from postroom.mime.rendered import Variant
+from postroom.model.outcome import Evidence, Fault, FaultKind
+from postroom.model.step import Step
+from postroom.model.transport import TransportSpec
+from postroom.ports import Report, Work
+from postroom.telemetry import logger
+
+RESTART_FIRST_S = 0.5
+RESTART_CAP_S = 30.0
+"""Pause before a sender process that ended is started again; doubled while it ends without having worked."""
+END_S = 5.0
+"""How long a sender process may take to end after its last frame."""
+
+log = logger("sender")
+
+
+class Said(enum.Enum):
+    """What comes of an attempt beside its report."""
+
+    MAY_I = enum.auto()
+    """The final dot is next."""
+    GONE = enum.auto()
+    """The sender process is no more."""
+
+
+Answer = asyncio.Future[Report | Said]
+
+
+class SenderProcess:
+    """The sender process, started again when it ends; one for all SMTP transports."""
+
+    def __init__(self, command: Sequence[str], first: bytes, *, clock: Clock) -> None:
+        """Take the command, to which the number of its end of the socket pair is added, and a first frame."""
+        self._command = tuple(command)
+        self._first = first
+        self._clock = clock
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
+        self._numbers = 0
+        self._answers: dict[int, Answer] = {}
+        self._stopped: dict[int, asyncio.Future[None]] = {}
+        self._allowed: dict[int, int] = {}
+        self._pause_s = RESTART_FIRST_S
+        self._restart: asyncio.Task[None] | None = None
+        self._is_up = asyncio.Event()
+        self._is_closing = False
+
+    async def start(self) -> None:
+        """Start the process; its work may be given to it at once. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        try:
+            # Not in a thread: the kernel ties the child's life to the thread that starts it.
+            self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - see above; the wiring's own command
+                [*self._command, str(theirs.fileno())], stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+            )
+        finally:
+            theirs.close()
+        loop = asyncio.get_running_loop()
+        _, channel = await loop.create_unix_connection(lambda: Channel(self._take, self._ended), sock=ours)
+        self._channel = channel
+        channel.send(self._first)
+        for way, connections in self._allowed.items():
+            channel.send(packed(ALLOW, way, connections))
+        self._is_up.set()
+
+    async def close(self) -> None:
+        """End the process; its transports were stopped before."""
+        self._is_closing = True
+        if self._restart is not None:
+            self._restart.cancel()
+        if self._channel is not None:
+            self._channel.close()
+        await asyncio.to_thread(self._reap)
+
+    def _reap(self) -> None:
+        if self._process is None:
+            return
+        try:
+            self._process.wait(timeout=END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    # ------------------------------------------------------------------ attempts
+
+    async def up(self) -> Channel:
+        """Return the channel, waiting for the process and for room. One call an attempt."""
+        while True:
+            if not self._is_up.is_set():
+                await self._is_up.wait()
+            channel = self._channel
+            if channel is None:
+                raise InvariantError("a sender process without a channel")
+            await channel.room()
+            if channel is self._channel:
+                return channel
+
+    def begin(self, channel: Channel, way: int, work: Work) -> tuple[int, Answer]:
+        """Hand an attempt over."""
+        self._numbers += 1
+        number = self._numbers
+        answer = self._answers[number] = channel.future()
+        channel.send(packed_work(number, way, work))
+        return number, answer
+
+    def go(self, channel: Channel, number: int, *, may_send: bool) -> Answer:
+        """Answer ``MAY_I``; the next answer is the report."""
+        answer: Answer = channel.future()
+        if channel is self._channel:
+            self._answers[number] = answer
+            channel.send(packed(GO, number, may_send))
+        else:
+            answer.set_result(Said.GONE)
+        return answer
+
+    def forget(self, channel: Channel, number: int) -> None:
+        """Nobody waits for this attempt any more; one that is under way is given up before its dot."""
+        if self._answers.pop(number, None) is not None and channel is self._channel:
+            channel.send(packed(DROP, number))
+
+    def allow(self, way: int, connections: int) -> None:
+        """Bound the connections of a transport."""
+        self._allowed[way] = connections
+        if self._channel is not None:
+            self._channel.send(packed(ALLOW, way, connections))
+
+    async def stop(self, way: int, grace_s: float) -> None:
+        """Stop one transport and wait until it has stopped."""
+        if self._channel is None:
+            return
+        stopped = self._stopped[way] = asyncio.get_running_loop().create_future()
+        self._channel.send(packed(STOP, way, grace_s))
+        await stopped
+
+    # ------------------------------------------------------------------ what comes
+
+    def _take(self, frame: Frame) -> None:
+        kind, number = frame[0], frame[1]
+        if kind == STOPPED:
+            if (stopped := self._stopped.pop(number, None)) is not None and not stopped.done():
+                stopped.set_result(None)
+            return
+        answer = self._answers.get(number)
+        if answer is None or answer.done():
+            return  # its caller gave up
+        if kind == COMMIT:
+            answer.set_result(Said.MAY_I)
+        elif kind == REPORT:
+            self._pause_s = RESTART_FIRST_S
+            del self._answers[number]
+            answer.set_result(report_of(frame))
+
+    def _ended(self) -> None:
+        self._channel = None
+        self._is_up.clear()
+        answers, self._answers = self._answers, {}
+        for answer in answers.values():
+            if not answer.done():
+                answer.set_result(Said.GONE)
+        stopped, self._stopped = self._stopped, {}
+        for one in stopped.values():
+            if not one.done():
+                one.set_result(None)
+        if not self._is_closing:
+            log.critical("the sender process ended; another is started", attempts=len(answers))
+            self._restart = asyncio.get_running_loop().create_task(self._start_again())
+
+    async def _start_again(self) -> None:
+        await asyncio.to_thread(self._reap)
+        while True:
+            await self._clock.sleep(self._pause_s)
+            self._pause_s = min(self._pause_s * 2, RESTART_CAP_S)
+            try:
+                await self.start()
+            except OSError as error:
+                log.critical("the sender process cannot be started", error=str(error))
+            else:
+                return
+
+
+class RemoteTransport:
+    """A way out over SMTP whose dialogues a sender process has (the ``Transport`` port)."""
+
+    is_capture = False
+
+    def __init__(self, spec: TransportSpec, way: int, *, sender: SenderProcess, clock: Clock) -> None:
+        """Take the spec and its place among the transports of the sender process.
+
+        Raises as ``checked_account``.
+        """
+        checked_account(spec)
+        self.name = spec.name
+        self.capacity = spec.max_connections * 2
+        self.max_recipients = spec.max_recipients
+        self.variant = Variant(subject_prefix=spec.subject_prefix)
+        self._way = way
+        self._sender = sender
+        self._clock = clock
+
+    def allow(self, connections: int) -> None:
+        """Use at most so many connections from now on."""
+        self._sender.allow(self._way, connections)
+
+    async def attempt(self, work: Work) -> Report:
+        """Make one attempt. Never raises for what a peer does; passes on what ``work.commit`` raises."""
+        sender = self._sender
+        channel = await sender.up()
+        number, answer = sender.begin(channel, self._way, work)
+        had_leave = False
+        try:
+            said = await answer
+            if said is Said.MAY_I:
+                try:
+                    had_leave = await work.commit()
+                finally:
+                    answer = sender.go(channel, number, may_send=had_leave)
+                said = await answer
+        finally:
+            sender.forget(channel, number)
+        if said is Said.GONE:
+            return self._died(work, had_leave=had_leave)
+        if said is Said.MAY_I:
+            raise InvariantError("a sender process asked twice for leave to send a final dot")
+        return said
+
+    async def stop(self, *, grace_s: float) -> None:
+        """Take no new attempt; before the dot abort (not begun), after the dot wait up to ``grace_s``."""
+        await self._sender.stop(self._way, grace_s)
+
+    def _died(self, work: Work, *, had_leave: bool) -> Report:
+        text = "the sending process ended"
+        if had_leave:
+            step, fault = Step.BODY_END, Fault(kind=FaultKind.CLOSED, text=f"{text} after the final dot")
+        else:
+            step, fault = Step.MAIL, Fault(kind=FaultKind.LOCAL, text=text)
+        return same_for_all(work, Evidence(step=step, fault=fault), self._clock.now())

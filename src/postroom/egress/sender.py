@@ -1,0 +1,115 @@
+"""The sender process from inside: takes attempts from its socket, has them made, tells what happened.
+
+It holds no state that outlives it and opens no store: files of attachments are read, nothing is written.
+It ends when the engine's end of the socket closes, at once for what has not reached its final dot.
+"""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+
+from postroom.clock import Clock
+from postroom.egress.channel import Channel
+from postroom.egress.frames import (
+    ALLOW,
+    ATTEMPT,
+    COMMIT,
+    DROP,
+    GO,
+    STOP,
+    STOPPED,
+    Frame,
+    packed,
+    packed_report,
+    work_of,
+)
+from postroom.egress.reports import same_for_all
+from postroom.errors import InvariantError
+from postroom.model.outcome import Evidence, Fault, FaultKind
+from postroom.model.step import Step
+from postroom.ports import Transport
+from postroom.telemetry import logger
+
+log = logger("sender")
+
+
+class Sender:
+    """Serves one engine."""
+
+    def __init__(self, transports: Sequence[Transport], *, clock: Clock) -> None:
+        """Take the transports in the order by which frames name them."""
+        self._clock = clock
+        self._transports = tuple(transports)
+        self._loop = asyncio.get_running_loop()
+        self._channel: Channel | None = None
+        self._attempts: dict[int, asyncio.Task[None]] = {}
+        self._leaves: dict[int, asyncio.Future[bool]] = {}
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._end = self._loop.create_future()
+
+    async def serve(self, end: socket.socket) -> None:
+        """Work until the engine closes its end of the socket pair."""
+        _, self._channel = await self._loop.create_unix_connection(
+            lambda: Channel(self._take, self._ended), sock=end
+        )
+        await self._end
+        for task in list(self._attempts.values()):
+            task.cancel()
+
+    def _ended(self) -> None:
+        if not self._end.done():
+            self._end.set_result(None)
+
+    def _send(self, frame: bytes) -> None:
+        if self._channel is not None:
+            self._channel.send(frame)
+
+    def _take(self, frame: Frame) -> None:
+        kind, number = frame[0], frame[1]
+        if kind == ATTEMPT:
+            self._attempts[number] = self._loop.create_task(self._attempt(frame))
+        elif kind == GO:
+            leave = self._leaves.pop(number, None)
+            if leave is not None and not leave.done():
+                leave.set_result(frame[2])
+        elif kind == DROP:
+            if (task := self._attempts.get(number)) is not None:
+                task.cancel()
+        elif kind == ALLOW:
+            self._transports[number].allow(frame[2])
+        elif kind == STOP:
+            stopping = self._loop.create_task(self._stop(number, frame[2]))
+            self._stopping.add(stopping)
+            stopping.add_done_callback(self._stopping.discard)
+        else:
+            raise InvariantError(f"a frame of kind {kind}")
+
+    async def _attempt(self, frame: Frame) -> None:
+        number = frame[1]
+
+        had_leave = False
+
+        async def commit() -> bool:
+            nonlocal had_leave
+            leave: asyncio.Future[bool] = self._loop.create_future()
+            self._leaves[number] = leave
+            self._send(packed(COMMIT, number))
+            had_leave = await leave
+            return had_leave
+
+        work = work_of(frame, commit)
+        try:
+            report = await self._transports[frame[2]].attempt(work)
+        except Exception as error:  # supervision: the engine must hear of an end
+            log.exception("attempt failed inside", message_id=work.message_id)
+            fault = Fault(kind=FaultKind.LOCAL, text=f"internal error: {type(error).__name__}")
+            step = Step.BODY_END if had_leave else Step.BODY
+            report = same_for_all(work, Evidence(step=step, fault=fault), self._clock.now())
+        finally:
+            self._leaves.pop(number, None)
+            del self._attempts[number]
+        self._send(packed_report(number, report))
+
+    async def _stop(self, way: int, grace_s: float) -> None:
+        await self._transports[way].stop(grace_s=grace_s)
+        self._send(packed(STOPPED, way))
