@@ -9,7 +9,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from postroom.clock import SystemClock
-from postroom.web.connection import ServerLimits
+from postroom.web.household import ServerLimits
 from postroom.web.server import Binding, HttpServer, serve
 
 

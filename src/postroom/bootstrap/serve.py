@@ -27,7 +27,7 @@ from postroom.model.ids import DEFAULT_TENANT
 from postroom.model.secret import Secret
 from postroom.providers import replies
 from postroom.telemetry import configure_logging, logger
-from postroom.web.connection import ServerLimits
+from postroom.web.household import ServerLimits
 from postroom.web.keyless import parse_networks
 from postroom.web.server import serve
 

@@ -1,7 +1,7 @@
 """Reads JSON that strangers wrote (RFC 8259), stricter than the usual readers.
 
 Refused: bytes that are not UTF-8, NaN and infinities, numbers too large to hold, a name that stands twice
-in one object, nesting deeper than the interpreter's stack, objects with more members and bodies with more
+in one object, nesting deeper than ``MAX_DEPTH``, objects with more members and bodies with more
 values than any of ours could have. Lone surrogates pass: ``schema.submission`` names the field.
 """
 
@@ -16,6 +16,9 @@ from postroom.errors import MalformedError, Problem, TooLargeError
 
 MAX_MEMBERS = 1000
 """Members of one object (security limit): no body of ours has more names."""
+
+MAX_DEPTH = 32
+"""Arrays and objects inside of each other (security limit): no body of ours has more than five."""
 
 MAX_TOKENS = 250_000
 """Strings and commas of one body (security limit): reading them takes 100 ms, and nothing else runs then.
@@ -37,8 +40,8 @@ def read_json(body: bytes) -> object:
             with suppress(StopIteration):  # the decoder below says what is wrong, and where
                 value, end = _DECODER.scan_once(text, 0)  # type: ignore[attr-defined] # not in the stubs
                 if end == len(text):
-                    return value
-        return _DECODER.decode(text)
+                    return _shallow(value, text)
+        return _shallow(_DECODER.decode(text), text)
     except UnicodeDecodeError as error:
         raise _malformed(f"byte {error.start} is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -47,6 +50,21 @@ def read_json(body: bytes) -> object:
         raise _malformed("nested too deeply") from None
     except ValueError:  # the interpreter's bound on the digits of an integer
         raise _malformed("a number is too long") from None
+
+
+def _shallow(value: object, text: str) -> object:
+    """Return the value, unless it is nested too deeply; with few brackets it cannot be."""
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(value, MAX_DEPTH):
+        raise _malformed(f"nested deeper than {MAX_DEPTH}")
+    return value
+
+
+def _is_deep(value: object, allowed: int) -> bool:
+    if isinstance(value, dict):
+        return allowed == 0 or any(_is_deep(member, allowed - 1) for member in value.values())
+    if isinstance(value, list):
+        return allowed == 0 or any(_is_deep(member, allowed - 1) for member in value)
+    return False
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -19,6 +19,8 @@ LOOK_S: Final = 0.25
 """How often the event loop is asked to come back."""
 ALARM_S: Final = 0.25
 """Later than this is an alarm (reliability rule F7): whatever waits for the loop waits that long."""
+OVERLOAD_S: Final = 1.0
+"""Later than this twice in a row means more work than the process can do: new mail is refused early."""
 QUIET_S: Final = 10.0
 """Alarms within this after one that was logged are counted only."""
 WANTED_DESCRIPTORS: Final = 65_536
@@ -76,12 +78,17 @@ class LoopWatch:
         """Begin on time."""
         self._clock = clock
         self._quiet_until = 0.0
-        self.lag_s = 0.0
-        """As last seen."""
+        self._late = 0
+        """Looks in a row that came very late."""
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether more is asked than can be done."""
+        return self._late > 1
 
     def note(self, lag_s: float) -> None:
         """Count one look, and alarm when it came late."""
-        self.lag_s = lag_s
+        self._late = self._late + 1 if lag_s > OVERLOAD_S else 0
         catalogue.LOOP_LAG_SECONDS.observe(lag_s)
         if lag_s <= ALARM_S:
             return

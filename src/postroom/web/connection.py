@@ -5,8 +5,7 @@ The parser is httptools (llhttp, strict); what it calls back is judged here.
 
 import asyncio
 import re
-from collections import Counter, deque
-from dataclasses import dataclass
+from collections import deque
 from typing import cast
 from urllib.parse import unquote
 
@@ -14,8 +13,9 @@ import httptools
 from starlette.types import ASGIApp
 
 from postroom.errors import Problem
+from postroom.telemetry.catalogue import ANSWERS, CONNECTIONS_CUT
 from postroom.web.exchange import STATUS_LINES, Exchange
-from postroom.web.keyless import Network, is_loopback, is_within
+from postroom.web.household import Household, Seat, ServerLimits
 from postroom.web.problem import HttpError, problem_of
 
 MAX_HELD = 64 * 1024
@@ -26,103 +26,22 @@ LINGER_S = 2.0
 """Seconds for the same: enough for a caller to notice the answer and stop."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerLimits:
-    """Security limits of connections; seconds and bytes."""
-
-    max_connections: int = 1024
-    max_per_address: int = 20
-    head_s: float = 10.0
-    """From the first byte of a request's head (or the connection's begin) to its end."""
-    min_rate: int = 500
-    """Bytes a second of a body, measured after ``grace_s``."""
-    grace_s: float = 10.0
-    keep_alive_s: int = 75
-    """Idle between requests."""
-    stalled_s: float = 60.0
-    """A caller that does not read our answer is cut after this."""
-    max_head: int = 64 * 1024
-    """Request line and headers together."""
-    max_headers: int = 100
-    stop_s: float = 10.0
-    """For running requests at the end."""
-
-
-class Household:
-    """Every connection of one server, counted."""
-
-    def __init__(self, limits: ServerLimits, exempt: tuple[Network, ...]) -> None:
-        """Begin without connections. ``exempt`` networks have no limit per address."""
-        self.limits = limits
-        self.date_line = b""
-        """The Date header with its line end; ``web.server`` sets it once a second."""
-        self.exchanges: set[Exchange] = set()
-        """Those that run, also when their caller is gone."""
-        self.open: set[Connection] = set()
-        self.per_address: Counter[str] = Counter()
-        self._exempt = exempt
-
-    def admit(self, connection: "Connection", peer: str) -> bool:
-        """Count a new connection, unless a bound is reached."""
-        counts = not (is_loopback(peer) or is_within(peer, self._exempt))
-        if len(self.open) >= self.limits.max_connections or (
-            counts and self.per_address[peer] >= self.limits.max_per_address
-        ):
-            return False
-        self.open.add(connection)
-        if counts:
-            self.per_address[peer] += 1
-            connection.counted_as = peer
-        return True
-
-    def forget(self, connection: "Connection") -> None:
-        """Count a connection out."""
-        self.open.discard(connection)
-        if connection.counted_as:
-            self.per_address[connection.counted_as] -= 1
-            if not self.per_address[connection.counted_as]:
-                del self.per_address[connection.counted_as]
-            connection.counted_as = ""
-
-    @property
-    def is_stressed(self) -> bool:
-        """Four fifths of the connections are in use: slow heads get a fifth of their time."""
-        return 5 * len(self.open) >= 4 * self.limits.max_connections
-
-    def check_deadlines(self) -> None:
-        """Cut the connections that are past a deadline."""
-        for connection in tuple(self.open):
-            connection.check_deadlines()
-
-    async def finish(self) -> None:
-        """Let running requests end, then close every connection."""
-        for connection in tuple(self.open):
-            connection.shutdown()
-        tasks = [exchange.task for exchange in self.exchanges if exchange.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=self.limits.stop_s)
-        for connection in tuple(self.open):
-            connection.transport.close()
-        # One turn of the loop, so that closed transports are gone before their loop may be.
-        await asyncio.sleep(0)
-
-
 class Connection(asyncio.Protocol):
     """A caller's connection: feeds the parser, starts one exchange after the other, keeps the deadlines."""
 
     transport: asyncio.Transport
 
-    def __init__(self, app: ASGIApp, household: Household) -> None:
-        """Take the application and the household the connection is counted in."""
+    def __init__(self, app: ASGIApp, household: Household, seat: Seat) -> None:
+        """Take the application, and the household with the seat the connection is counted by."""
         self._app = app
         self._household = household
-        self._limits = household.limits
+        self._seat = seat
+        self._errors = 0
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._client: tuple[str, int] | None = None
         self._server: tuple[str, int] | None = None
         self._scheme = "http"
-        self.counted_as = ""
         # the request whose head or body comes in
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -151,6 +70,10 @@ class Connection(asyncio.Protocol):
         self._refusal: HttpError | None = None
 
     @property
+    def _limits(self) -> ServerLimits:
+        return self._household.limits
+
+    @property
     def date_line(self) -> bytes:
         """Return the Date header, one for all connections."""
         return self._household.date_line
@@ -158,20 +81,19 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------------ begin and end
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count the connection or refuse it."""
+        """Begin to wait for a head."""
         self.transport = cast("asyncio.Transport", transport)
         peer, name = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self._client = (peer[0], peer[1]) if peer else None
         self._server = (name[0], name[1]) if name else None
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         self._head_since = self._loop.time()
-        if not self._household.admit(self, peer[0] if peer else ""):
-            self._refuse(503, "too-many-connections", "too many connections", retry_after="2")
-            self._answer_refusal()
+        self._household.guests.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
         """Count the connection out; nobody reads the answers that were still to come."""
-        self._household.forget(self)
+        self._household.guests.discard(self)
+        self._household.leave(self._seat)
         for exchange in (self._running, self._incoming):
             if exchange is not None:
                 exchange.is_disconnected = True
@@ -193,6 +115,7 @@ class Connection(asyncio.Protocol):
         if self._linger_until is not None:
             self._linger_left -= len(data)
             if self._linger_left < 0:
+                CONNECTIONS_CUT.add(("flood",))
                 self.transport.abort()
             return
         if self._is_deaf:
@@ -372,6 +295,16 @@ class Connection(asyncio.Protocol):
             self._idle_since = self._loop.time()
             self.resume_reading()
 
+    def bears(self, status: int) -> bool:
+        """Say whether the connection may go on after an answer with this status."""
+        limits = self._household.limits
+        if status >= 400:
+            self._errors += 1
+            if self._errors >= limits.max_errors:
+                CONNECTIONS_CUT.add(("errors",))
+                return False
+        return limits.keep_alive_s > 0
+
     def forget(self, exchange: Exchange) -> None:
         """Count out an exchange whose application has ended."""
         self._household.exchanges.discard(exchange)
@@ -412,15 +345,10 @@ class Connection(asyncio.Protocol):
         self.transport.close()
 
     def _write_refusal(self, error: HttpError) -> None:
-        response = problem_of(error).as_response()
-        headers = [*response.raw_headers, (b"connection", b"close")]
-        lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
-        self.transport.write(
-            STATUS_LINES[response.status_code] + self.date_line + lines + b"\r\n" + bytes(response.body)
-        )
+        self.transport.write(refusal_of(error, self.date_line))
 
-    def _refuse(self, status: int, code: str, cause: str, *, retry_after: str = "") -> None:
-        self._refusal = _error(status, code, cause, retry_after=retry_after)
+    def _refuse(self, status: int, code: str, cause: str) -> None:
+        self._refusal = _error(status, code, cause)
 
     def pause_writing(self) -> None:
         """Let answers wait: the caller does not read."""
@@ -445,15 +373,17 @@ class Connection(asyncio.Protocol):
             return
         if self.transport.is_closing():
             return
-        head_s = limits.head_s / 5 if self._household.is_stressed else limits.head_s
-        if self._head_since is not None and now - self._head_since > head_s:
-            self._refuse(408, "head-too-slow", f"the head was not complete after {head_s:.0f} seconds")
+        if self._head_since is not None and now - self._head_since > limits.head_s:
+            cause = f"the head was not complete after {limits.head_s:.0f} seconds"
+            self._refuse(408, "head-too-slow", cause)
+            CONNECTIONS_CUT.add(("slow-head",))
             self._answer_refusal()
             return
         if self._idle_since is not None and now - self._idle_since > limits.keep_alive_s:
             self.transport.close()
             return
         if self._incoming is not None and self._is_body_slow(now):
+            CONNECTIONS_CUT.add(("slow-body",))
             self.transport.abort()
             return
         if self.drained is None:
@@ -461,6 +391,7 @@ class Connection(asyncio.Protocol):
         elif self._stalled_since is None:
             self._stalled_since = now
         elif now - self._stalled_since > limits.stalled_s:
+            CONNECTIONS_CUT.add(("stalled",))
             self.transport.abort()
 
     def _is_body_slow(self, now: float) -> bool:
@@ -476,6 +407,26 @@ _ABSOLUTE = re.compile(rb"(?i)https?://([^/?#@\s]+)(?=[/?#]|\Z)")
 """RFC 9112 section 3.2.2 absolute-form, with its authority (RFC 9110 section 4.2.4: no userinfo)."""
 
 
-def _error(status: int, code: str, cause: str, *, retry_after: str = "") -> HttpError:
+def refusal_of(error: HttpError, date_line: bytes) -> bytes:
+    """Write a whole answer of a connection that has no exchange, and ends with it."""
+    ANSWERS.add((str(error.status),))
+    response = problem_of(error).as_response()
+    headers = [*response.raw_headers, (b"connection", b"close")]
+    lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    return STATUS_LINES[response.status_code] + date_line + lines + b"\r\n" + bytes(response.body)
+
+
+def no_seat(date_line: bytes) -> bytes:
+    """Write the answer to a caller for whom there is no seat."""
+    problem = Problem(
+        code="too-many-connections",
+        field="",
+        cause="too many connections",
+        fix="Close connections that are not used, and come back.",
+    )
+    return refusal_of(HttpError(503, problem, {"retry-after": "2"}), date_line)
+
+
+def _error(status: int, code: str, cause: str) -> HttpError:
     problem = Problem(code=code, field="", cause=cause, fix="Send a complete HTTP/1.1 request in time.")
-    return HttpError(status, problem, {"retry-after": retry_after} if retry_after else {})
+    return HttpError(status, problem)

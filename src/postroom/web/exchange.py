@@ -17,6 +17,9 @@ from typing import Protocol
 from starlette.types import ASGIApp, Message, Scope
 
 from postroom.telemetry import logger
+from postroom.telemetry.catalogue import ANSWERS
+from postroom.telemetry.context import REQUEST, next_request
+from postroom.telemetry.logs import access
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
@@ -37,6 +40,9 @@ class Line(Protocol):
 
     def resume_reading(self) -> None:
         """Let more bytes come in."""
+
+    def bears(self, status: int) -> bool:
+        """Say whether the connection may go on after an answer with this status."""
 
     def finish(self, exchange: "Exchange") -> None:
         """Go on after a whole answer."""
@@ -67,6 +73,7 @@ class Exchange:
         "keeps_alive",
         "more_body",
         "scope",
+        "status",
         "task",
     )
 
@@ -92,10 +99,14 @@ class Exchange:
         self.is_complete = False
         """The whole answer was written."""
         self.is_disconnected = False
+        self.status = 0
+        """Of the answer, once it began."""
         self.task: asyncio.Task[None] | None = None
 
     async def run(self, app: ASGIApp) -> None:
         """Let the application answer."""
+        REQUEST.set(next_request())
+        begun_at = asyncio.get_running_loop().time() if access.is_on else 0.0
         try:
             await app(self.scope, self.receive, self.send)
             if not (self.is_complete or self.is_disconnected):
@@ -108,6 +119,24 @@ class Exchange:
             raise
         finally:
             self._line.forget(self)
+            if self.status:
+                ANSWERS.add((str(self.status),))
+            if access.is_on:
+                self._note(asyncio.get_running_loop().time() - begun_at)
+
+    def _note(self, seconds: float) -> None:
+        """Write the access record; the query may hold addresses and stays out."""
+        scope = self.scope
+        client = scope["client"]
+        access.record(
+            {
+                "method": scope["method"],
+                "path": scope["path"][:200],
+                "status": self.status,
+                "ms": round(seconds * 1000, 1),
+                "peer": client[0] if client else "",
+            }
+        )
 
     # ------------------------------------------------------------------ the request's body
 
@@ -194,6 +223,9 @@ class Exchange:
         return self._is_started
 
     def _written_head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        self.status = status
+        if not self._line.bears(status):
+            self.keeps_alive = False
         lines = [STATUS_LINES[status], self._line.date_line]
         length = None
         for name, value in headers:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from postroom.errors import Problem
+from postroom.errors import OverloadError, Problem
 from postroom.web.auth import Caller, Doorkeeper
 from postroom.web.keyless import NEVER_KEYLESS, KeylessRule
 from postroom.web.limits import refuse_body
@@ -30,6 +30,9 @@ SECURITY_HEADERS = {
     "cache-control": "no-store",
 }
 """On every answer the gate itself gives and every page: nothing is sniffed, embedded elsewhere or cached."""
+
+OVERLOAD_RETRY_S = 2.0
+"""What is behind is done in less, once nothing is added."""
 
 _CALLER = "postroom.caller"
 _MEDIA_TYPE = "postroom.media_type"
@@ -83,10 +86,20 @@ def media_type_of(request: Request) -> str:
 class Gate:
     """An ASGI application over a table of operations."""
 
-    def __init__(self, operations: Sequence[Operation], doorkeeper: Doorkeeper) -> None:
-        """Build the look-up. Raises ValueError when two operations share method and path."""
+    def __init__(
+        self,
+        operations: Sequence[Operation],
+        doorkeeper: Doorkeeper,
+        *,
+        is_overloaded: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Build the look-up. Raises ValueError when two operations share method and path.
+
+        While the process ``is_overloaded`` no body is read: callers are told to come back (rule F3).
+        """
         self.operations = tuple(operations)
         self._doorkeeper = doorkeeper
+        self._is_overloaded = is_overloaded
         self._static: dict[str, dict[str, Operation]] = {}
         patterns: dict[str, dict[str, Operation]] = {}
         for operation in operations:
@@ -109,10 +122,16 @@ class Gate:
             scope[_MEDIA_TYPE] = refuse_body(
                 scope["headers"], max_body=operation.max_body, media_types=operation.media_types
             )
+            if operation.media_types:
+                self._refuse_overload()
             response = await operation.endpoint(Request(scope, receive))
         except Exception as error:  # noqa: BLE001 - the supervision point of a request: every error is an answer
             response = dialect(error)
         await response(scope, receive, send)
+
+    def _refuse_overload(self) -> None:
+        if self._is_overloaded():
+            raise OverloadError("the server is behind with its work", retry_after_s=OVERLOAD_RETRY_S)
 
     def _find(self, scope: Scope) -> Operation:
         path: str = scope["path"]

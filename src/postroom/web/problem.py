@@ -7,6 +7,7 @@ An error of ours is logged with its trace and answered without it.
 The codes are explained in ``docs/errors.md``; ``type`` points at the same text on this server's ``/docs``.
 """
 
+import errno
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,11 +31,15 @@ from postroom.errors import (
     UnknownOutcomeError,
 )
 from postroom.telemetry import logger
+from postroom.telemetry.catalogue import REFUSED
 
 DISK_RETRY_AFTER_S = 60
 """A full disk needs a person or a purge; asking more often helps nobody."""
 STORE_RETRY_AFTER_S = 30
 UNKNOWN_RETRY_AFTER_S = 5
+DESCRIPTORS_RETRY_AFTER_S = 2
+
+_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 
 _log = logger("web")
 
@@ -85,8 +90,14 @@ class ProblemDocument:
         )
 
 
-def problem_of(error: Exception) -> ProblemDocument:  # noqa: C901, PLR0911 - a table of the error tree
-    """Say what an exception means to an HTTP caller; exceptions that are faults of ours are logged here."""
+def problem_of(error: Exception) -> ProblemDocument:
+    """Say what an exception means to an HTTP caller; it is counted, and logged when the fault is ours."""
+    document = _problem_of(error)
+    REFUSED.add((document.code,))
+    return document
+
+
+def _problem_of(error: Exception) -> ProblemDocument:  # noqa: C901, PLR0911 - a table of the error tree
     match error:
         case MalformedError():
             return _listed(400, error.problems)
@@ -112,6 +123,9 @@ def problem_of(error: Exception) -> ProblemDocument:  # noqa: C901, PLR0911 - a 
                 "repeat the request with the same Idempotency-Key and the answer will be exact"
             )
             return _later(503, "unknown-outcome", detail, UNKNOWN_RETRY_AFTER_S)
+        case OSError() if error.errno in _OUT_OF_DESCRIPTORS:
+            _log.error("no descriptors left for a request")
+            return _later(503, "overloaded", "the server has no descriptors left", DESCRIPTORS_RETRY_AFTER_S)
         case StoreError():
             _log.error("store unusable", error=str(error))
             return _later(503, "store-unavailable", "the store cannot be used now", STORE_RETRY_AFTER_S)

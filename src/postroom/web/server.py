@@ -10,14 +10,15 @@ it receives, and the request cycle too, because a framework's costs more than th
   moment (so that the caller can read the answer) and never stored.
 * Connections are bounded in all and per address; loopback and trusted proxies are exempt from the latter.
 
-Nothing is logged per request; wrong requests are answered, not logged.
+Wrong requests are answered, not logged; one record for each request is written in JSON mode only.
 
 Sources: RFC 9112 (HTTP/1.1), RFC 9110 section 6.6.1 (Date), section 9.6 of RFC 9112 (lingering close).
 """
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,7 +29,9 @@ from starlette.types import ASGIApp
 from postroom.clock import Clock
 from postroom.errors import ConfigError, Problem
 from postroom.telemetry import logger
-from postroom.web.connection import Connection, Household, ServerLimits
+from postroom.web.acceptor import BACKLOG, Acceptor
+from postroom.web.connection import Connection, no_seat
+from postroom.web.household import Household, Seat, ServerLimits
 from postroom.web.keyless import Network
 
 _log = logger("http")
@@ -56,6 +59,8 @@ class Binding:
     """0 lets the system choose."""
     app: ASGIApp
     tls: TlsPair | None = None
+    door: str = ""
+    """Its name in metrics; else ``http`` or ``https``."""
 
 
 @dataclass(slots=True)
@@ -77,6 +82,7 @@ class Bound:
 class HttpServer:
     """A running server."""
 
+    household: Household
     bound: list[Bound] = field(default_factory=list)
     """In the order of the bindings."""
 
@@ -88,6 +94,8 @@ async def serve(
     clock: Clock,
     limits: ServerLimits | None = None,
     exempt: Sequence[Network] = (),
+    descriptor_reserve: int = 0,
+    hurry: asyncio.Event | None = None,
 ) -> AsyncIterator[HttpServer]:
     """Listen until the block ends; then close the listeners, finish running requests, close the rest.
 
@@ -96,6 +104,8 @@ async def serve(
         clock: Wall time for the Date header.
         limits: Deadlines and bounds.
         exempt: Networks without a limit per address (trusted proxies); loopback always is.
+        descriptor_reserve: Nothing is accepted while fewer descriptors are left.
+        hurry: Set when running requests shall not be waited for at the end.
 
     Raises:
         ConfigError: An address cannot be listened on, a certificate or key cannot be used.
@@ -104,40 +114,71 @@ async def serve(
     household.date_line = _date_line(clock)
     contexts = [(binding.tls, _context(binding.tls)) for binding in bindings if binding.tls is not None]
     by_pair = dict(contexts)
-    server = HttpServer()
-    listeners: list[asyncio.Server] = []
-    ticker = asyncio.create_task(_tick(household, contexts, clock), name="http-ticker")
+    server = HttpServer(household)
+    acceptors: list[Acceptor] = []
+    ticker = asyncio.create_task(
+        _tick(household, contexts, clock, lambda: _look(acceptors, descriptor_reserve)), name="http-ticker"
+    )
     try:
         for binding in bindings:
             context = None if binding.tls is None else by_pair[binding.tls]
-            listener = await _listen(binding, context, household)
-            listeners.append(listener)
-            host, port = listener.sockets[0].getsockname()[:2]
-            server.bound.append(Bound(host, port, context is not None))
+            opened = [_acceptor(binding, listener, household, context) for listener in await _listen(binding)]
+            acceptors += opened
+            server.bound.append(Bound(*opened[0].address, context is not None))
         yield server
     finally:
-        for listener in listeners:
-            listener.close()
-        await household.finish()
+        for acceptor in acceptors:
+            acceptor.close()
+        await household.finish(hurry)
         ticker.cancel()
         with suppress(asyncio.CancelledError):
             await ticker
 
 
-async def _listen(binding: Binding, context: ssl.SSLContext | None, household: Household) -> asyncio.Server:
+def _look(acceptors: Sequence[Acceptor], reserve: int) -> None:
+    for acceptor in acceptors:
+        acceptor.look(reserve)
+
+
+def _acceptor(
+    binding: Binding, listener: socket.socket, household: Household, context: ssl.SSLContext | None
+) -> Acceptor:
+    def connection(seat: Seat) -> Connection:
+        return Connection(binding.app, household, seat)
+
+    return Acceptor(
+        listener,
+        household,
+        connection,
+        door=binding.door or ("http" if context is None else "https"),
+        refusal=lambda: no_seat(household.date_line),
+        tls=context,
+    )
+
+
+async def _listen(binding: Binding) -> list[socket.socket]:
+    """Open a socket for each address of the host. Raises ConfigError."""
+    listeners: list[socket.socket] = []
     try:
-        return await asyncio.get_running_loop().create_server(
-            lambda: Connection(binding.app, household),
-            binding.host,
-            binding.port,
-            ssl=context,
-            backlog=1024,
+        found = await asyncio.get_running_loop().getaddrinfo(
+            binding.host, binding.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
+        for family, kind, number, _, address in dict.fromkeys(found):
+            listener = socket.socket(family, kind | socket.SOCK_NONBLOCK, number)
+            listeners.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:  # the IPv4 address of the same name has a socket of its own
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
     except OSError as error:
+        for listener in listeners:
+            listener.close()
         cause = f"cannot listen on {binding.host} port {binding.port}: {error.strerror or error}"
         fix = "End the other program there, or choose another address with --http."
         problem = Problem(code="listen-failed", field="http", cause=cause, fix=fix)
         raise ConfigError([problem]) from error
+    return listeners
 
 
 def _context(pair: TlsPair) -> ssl.SSLContext:
@@ -155,7 +196,10 @@ def _context(pair: TlsPair) -> ssl.SSLContext:
 
 
 async def _tick(
-    household: Household, contexts: Sequence[tuple[TlsPair, ssl.SSLContext]], clock: Clock
+    household: Household,
+    contexts: Sequence[tuple[TlsPair, ssl.SSLContext]],
+    clock: Clock,
+    look: Callable[[], None],
 ) -> None:
     """Once a second: the Date header, the deadlines of every connection, now and then the certificates."""
     seen = [_changed_at(pair) for pair, _ in contexts]
@@ -163,6 +207,7 @@ async def _tick(
     while True:
         household.date_line = _date_line(clock)
         household.check_deadlines()
+        look()
         beat += 1
         if beat % _CERTIFICATE_CHECK_S == 0:
             for number, (pair, context) in enumerate(contexts):
