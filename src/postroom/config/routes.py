@@ -27,10 +27,15 @@ def read_routes(sections: tuple[RouteSection, ...], *, known: Collection[str] | 
     """Read every rule; ``known`` are the transports' names, ``None`` when they could not be read."""
     rules: list[RouteRule] = []
     problems: list[Problem] = []
+    names = {DEFAULT_RULE}
     for index, section in enumerate(sections):
         name = section.name or f"rule-{index + 1}"
         field = f"routes.{index}"
-        problems += _rule_problems(section, name, [rule.name for rule in rules], field)
+        if name in names:
+            cause, fix = f"{name!r} is taken", "Give each rule a name of its own."
+            problems.append(Problem(code="route-name", field=f"{field}.name", cause=cause, fix=fix))
+        names.add(name)
+        problems += _condition_problems(section, field)
         try:
             route = parse_route(section.to, field=f"{field}.to")
         except ConfigError as error:
@@ -56,14 +61,7 @@ def _rule(section: RouteSection, name: str, route: Route) -> RouteRule:
     )
 
 
-def _rule_problems(
-    section: RouteSection, name: str, before: Collection[str], field: str
-) -> Iterator[Problem]:
-    if name in before or name == DEFAULT_RULE:
-        cause = f"{name!r} is the name of another rule" if name in before else f"{name!r} names no rule"
-        yield Problem(
-            code="route-name", field=f"{field}.name", cause=cause, fix="Give each rule its own name."
-        )
+def _condition_problems(section: RouteSection, field: str) -> Iterator[Problem]:
     if section.recipients == "any" and not section.recipient_domain:
         cause, fix = "any of no domains", "Set recipient_domain, or remove recipients."
         yield Problem(code="route", field=f"{field}.recipients", cause=cause, fix=fix)

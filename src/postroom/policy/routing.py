@@ -135,8 +135,9 @@ def turned(route: Route, message_id: MessageId) -> Route:
 def parse_route(text: str, *, field: str) -> Route:
     """Read ``a``, ``failover(a b)`` or ``roundrobin(a, b)``; ``field`` is where it was written.
 
-    Names are separated by blanks or commas. Raises ConfigError with every problem found; whether the
-    transports exist is for the caller to look at.
+    Names are separated by blanks or commas. Raises ConfigError with every problem found, which repeats only
+    what is a name: a URL with its secret may stand in the wrong place. Whether the transports exist is for
+    the caller to look at.
     """
     match = _GROUP.match(text)
     if match is None:
@@ -149,8 +150,8 @@ def parse_route(text: str, *, field: str) -> Route:
         try:
             kind = RouteKind(word.lower())
         except ValueError:
-            problems.append(_problem(field, f"{word!r} is neither failover nor roundrobin", _FORMS))
-    elif len(names) > 1:
+            problems.append(_problem(field, "the word before ( is neither failover nor roundrobin", _FORMS))
+    elif len(names) > 1 and not problems:
         cause = "several transports without the word that says how they are used"
         problems.append(_problem(field, cause, f"Write failover({' '.join(names)})."))
     if problems:
@@ -162,10 +163,12 @@ def _name_problems(names: Sequence[str], field: str) -> Sequence[Problem]:
     if not names:
         return [_problem(field, "no transport is named", _FORMS)]
     problems = []
-    for name in dict.fromkeys(names):
+    for number, name in enumerate(dict.fromkeys(names), 1):
         if not _NAME.match(name):
-            fix = "A name has 1 to 40 lower-case letters, digits, `-` and `_`."
-            problems.append(_problem(field, f"{name[:60]!r} is not a transport's name", fix))
+            fix = (
+                "A name has 1 to 40 lower-case letters, digits, `-` and `_`, and is set with [[transports]]."
+            )
+            problems.append(_problem(field, f"entry {number} is not a transport's name", fix))
         elif names.count(name) > 1:
             problems.append(_problem(field, f"{name!r} stands {names.count(name)} times", "Name it once."))
     return problems
