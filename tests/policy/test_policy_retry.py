@@ -77,6 +77,35 @@ def test_the_delay_stays_between_its_bounds(
     assert floor_s == delay_after(deferred(floor_s, replaces=True), rules, tries=tries, roll=roll)
 
 
+@pytest.mark.parametrize(
+    ("tries", "roll", "seconds"),
+    [(0, 0.0, 60), (0, 1.0, 66), (1, 0.0, 300), (2, 0.5, 315), (3, 0.0, 3600), (10_000, 1.0, 3960)],
+)
+def test_a_written_schedule_is_kept(tries: int, roll: float, seconds: float) -> None:
+    """Never earlier than written, at most a tenth later; the last wait repeats, the cap does not count."""
+    rules = replace(CODE, schedule=(60, 300, 300, 3600))
+    assert seconds == pytest.approx(next_delay(rules, tries, roll))
+
+
+@given(
+    schedule=st.lists(st.floats(1, 10**6), min_size=1, max_size=200).map(tuple),
+    tries=st.integers(0, 10**9),
+    roll=st.floats(0, 1, exclude_max=True),
+    floor_s=st.floats(0, 10**6),
+)
+def test_a_written_schedule_stays_between_its_bounds(
+    schedule: tuple[float, ...], tries: int, roll: float, floor_s: float
+) -> None:
+    """A floor lifts it and a hint replaces it, as with the doubled one."""
+    rules = replace(CODE, schedule=schedule)
+    written = schedule[min(tries, len(schedule) - 1)]
+    assert written <= next_delay(rules, tries, roll) <= written * 1.1 + 1e-6
+    assert max(floor_s, next_delay(rules, tries, roll)) == delay_after(
+        deferred(floor_s), rules, tries=tries, roll=roll
+    )
+    assert floor_s == delay_after(deferred(floor_s, replaces=True), rules, tries=tries, roll=roll)
+
+
 def test_expiry_is_age() -> None:
     """A message ends its class's time after it was first due."""
     due_at = datetime(2026, 1, 1, tzinfo=UTC)
