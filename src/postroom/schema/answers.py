@@ -55,6 +55,7 @@ class MessageAnswer(_Answer):
     mail_class: str = Field(alias="class")
     counts: dict[RecipientState, int]
     transport: str
+    route: str
     created_at: str
     next_attempt_at: str | None
     expires_at: str
@@ -100,6 +101,7 @@ class SummaryAnswer(_Answer):
     mail_class: str = Field(alias="class")
     counts: dict[RecipientState, int]
     transport: str
+    route: str
     created_at: str
     next_attempt_at: str | None
     from_: str = Field(alias="from")
@@ -269,6 +271,7 @@ def message(view: MessageView, mode: str, words: Callable[[str], Wording]) -> Js
         "class": view.mail_class,
         "counts": {state: states.count(state) for state in dict.fromkeys(states)},
         "transport": view.transport,
+        "route": view.route or view.transport,
         "created_at": instant(view.created_at),
         "next_attempt_at": _or_null(view.next_attempt_at),
         "expires_at": instant(view.expires_at),
@@ -314,6 +317,7 @@ def summary(view: MessageSummary) -> Json:
         "class": view.mail_class,
         "counts": counts,
         "transport": view.transport,
+        "route": view.route or view.transport,
         "created_at": instant(view.created_at),
         "next_attempt_at": _or_null(view.next_attempt_at),
         "from": view.sender,

@@ -4,12 +4,17 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from postroom.model.event import EventFilter, EventKind
+from postroom.model.hook import DeliveryState
 from postroom.model.ids import MessageId, TenantId, is_message_id
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import MailClass
 from postroom.model.view import MessageFilter
+from postroom.schema.operating import read_choice, read_pattern, read_phrase
 from postroom.schema.submission import MAX_TAG, Problems, read_instant
 
+Query = Sequence[tuple[str, str]]
+"""Names and values as they stand in the query."""
 MAX_PAGE = 200
 """Entries of one page (security limit)."""
 DEFAULT_PAGE = 50
@@ -32,6 +37,29 @@ _CAPTURED: Mapping[str, str] = {
     "before": "Only mails with a smaller number: `next` of the page before.",
     "limit": f"Entries of a page, 1 to {MAX_PAGE}.",
 }
+_EVENTS: Mapping[str, str] = {
+    "after": "Oldest first, only events with a larger number: `next` of the page before.",
+    "before": "Newest first, only events with a smaller number: `next` of the page before.",
+    "kinds": "Kinds of events, separated by commas.",
+    "message": "Id of a message.",
+    "transport": "Name of a transport.",
+    "limit": f"Entries of a page, 1 to {MAX_PAGE}.",
+}
+_HOLDS: Mapping[str, str] = {"state": "`open` (default) or `ended`."}
+_SUPPRESSIONS: Mapping[str, str] = {
+    "after": "`next` of the page before.",
+    "address": "Only entries of this address or @domain.",
+    "limit": f"Entries of a page, 1 to {MAX_PAGE}.",
+}
+_REMOVAL: Mapping[str, str] = {
+    "class": "The class of the entry; without it the entry for all mail is meant.",
+    "note": "Why the address may be sent to again; needed, and kept in the event.",
+}
+_DELIVERIES: Mapping[str, str] = {
+    "state": f"Only deliveries in this state: {', '.join(DeliveryState)}.",
+    "before": "Only events with a smaller number: `next` of the page before.",
+    "limit": f"Entries of a page, 1 to {MAX_PAGE}.",
+}
 
 
 def _parameters(known: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -43,9 +71,15 @@ def _parameters(known: Mapping[str, str]) -> list[dict[str, Any]]:
 
 MESSAGE_PARAMETERS = _parameters(_MESSAGES)
 CAPTURED_PARAMETERS = _parameters(_CAPTURED)
+EVENT_PARAMETERS = _parameters(_EVENTS)
+MESSAGE_EVENT_PARAMETERS = [one for one in EVENT_PARAMETERS if one["name"] != "message"]
+HOLD_PARAMETERS = _parameters(_HOLDS)
+SUPPRESSION_PARAMETERS = _parameters(_SUPPRESSIONS)
+REMOVAL_PARAMETERS = _parameters(_REMOVAL)
+DELIVERY_PARAMETERS = _parameters(_DELIVERIES)
 
 
-def read_message_filter(query: Sequence[tuple[str, str]], *, tenant: TenantId) -> MessageFilter:
+def read_message_filter(query: Query, *, tenant: TenantId) -> MessageFilter:
     """Read the parameters of a list of messages. Raises InputError with every problem."""
     problems = Problems()
     given = _read(query, _MESSAGES, problems)
@@ -75,7 +109,7 @@ def read_message_filter(query: Sequence[tuple[str, str]], *, tenant: TenantId) -
     return wanted
 
 
-def read_captured_page(query: Sequence[tuple[str, str]]) -> tuple[int | None, int]:
+def read_captured_page(query: Query) -> tuple[int | None, int]:
     """Read ``before`` and ``limit`` of a list of captured mails. Raises InputError with every problem."""
     problems = Problems()
     given = _read(query, _CAPTURED, problems)
@@ -85,7 +119,81 @@ def read_captured_page(query: Sequence[tuple[str, str]]) -> tuple[int | None, in
     return before, limit
 
 
-def _read(query: Sequence[tuple[str, str]], known: Mapping[str, str], problems: Problems) -> dict[str, str]:
+def read_event_filter(query: Query, *, tenant: TenantId, message_id: MessageId | None = None) -> EventFilter:
+    """Read the parameters of a list of events, of one message or of all. Raises InputError."""
+    problems = Problems()
+    known = _EVENTS if message_id is None else {name: _EVENTS[name] for name in _EVENTS if name != "message"}
+    given = _read(query, known, problems)
+    message = given.get("message")
+    if message is not None and not is_message_id(message):
+        problems.add("unknown-value", "message", "not an id of a message", "Use the id of a message.")
+    if "after" in given and "before" in given:
+        problems.add("given-twice", "before", "stands beside after", "Give one of them.")
+    kinds = [text for text in given.get("kinds", "").split(",") if text]
+    wanted = EventFilter(
+        tenant=tenant,
+        kinds=tuple(kind for text in kinds if (kind := read_choice(EventKind, text, "kinds", problems))),
+        message_id=message_id if message is None else MessageId(message),
+        transport=given.get("transport"),
+        after=_number(given.get("after"), "after", 2**53, problems, least=0),
+        before=_number(given.get("before"), "before", 2**53, problems),
+        limit=_number(given.get("limit"), "limit", MAX_PAGE, problems) or DEFAULT_PAGE,
+    )
+    problems.raise_any()
+    return wanted
+
+
+def read_hold_page(query: Query) -> bool:
+    """Read which holds to list: whether the open ones. Raises InputError."""
+    problems = Problems()
+    state = _read(query, _HOLDS, problems).get("state", "open")
+    if state not in ("open", "ended"):
+        problems.add("unknown-value", "state", "neither open nor ended", "Use open or ended.")
+    problems.raise_any()
+    return state == "open"
+
+
+def read_suppression_page(query: Query) -> tuple[str, str | None, int]:
+    """Read ``after``, ``address`` and ``limit`` of the suppression list. Raises InputError."""
+    problems = Problems()
+    given = _read(query, _SUPPRESSIONS, problems)
+    address = given.get("address")
+    if address is not None:
+        address = read_pattern(address, "address", problems)
+    limit = _number(given.get("limit"), "limit", MAX_PAGE, problems) or DEFAULT_PAGE
+    problems.raise_any()
+    return given.get("after", ""), address, limit
+
+
+def read_removal(query: Query, address: str) -> tuple[str, MailClass | None, str]:
+    """Read what is to leave the suppression list: address, class and the note. Raises InputError."""
+    problems = Problems()
+    given = _read(query, _REMOVAL, problems)
+    text = given.get("class")
+    mail_class = None if text is None else read_choice(MailClass, text, "class", problems)
+    address = read_pattern(address, "address", problems)
+    if "note" not in given:
+        problems.add(
+            "missing-field", "note", "missing", "Say why the address may be sent to again, in note=."
+        )
+    note = read_phrase(given.get("note", "-"), "note", problems)
+    problems.raise_any()
+    return address, mail_class, note
+
+
+def read_delivery_page(query: Query) -> tuple[DeliveryState | None, int | None, int]:
+    """Read ``state``, ``before`` and ``limit`` of a delivery log. Raises InputError."""
+    problems = Problems()
+    given = _read(query, _DELIVERIES, problems)
+    text = given.get("state")
+    state = None if text is None else read_choice(DeliveryState, text, "state", problems)
+    before = _number(given.get("before"), "before", 2**53, problems)
+    limit = _number(given.get("limit"), "limit", MAX_PAGE, problems) or DEFAULT_PAGE
+    problems.raise_any()
+    return state, before, limit
+
+
+def _read(query: Query, known: Mapping[str, str], problems: Problems) -> dict[str, str]:
     given: dict[str, str] = {}
     for name, value in query:
         label = name[:MAX_TAG]
@@ -104,10 +212,10 @@ def _read(query: Sequence[tuple[str, str]], known: Mapping[str, str], problems: 
     return given
 
 
-def _number(text: str | None, name: str, most: int, problems: Problems) -> int | None:
+def _number(text: str | None, name: str, most: int, problems: Problems, *, least: int = 1) -> int | None:
     if text is None:
         return None
-    if text.isascii() and text.isdigit() and len(text) < 18 and 1 <= int(text) <= most:
+    if text.isascii() and text.isdigit() and len(text) < 18 and least <= int(text) <= most:
         return int(text)
-    problems.add("unknown-value", name, f"not a number from 1 to {most}", f"Use 1 to {most}.")
+    problems.add("unknown-value", name, f"not a number from {least} to {most}", f"Use {least} to {most}.")
     return None

@@ -15,7 +15,8 @@ def refuse_body(headers: Sequence[tuple[bytes, bytes]], *, max_body: int, media_
     Args:
         headers: Names in lower case.
         max_body: Bytes.
-        media_types: What the operation reads; empty when it reads no body at all.
+        media_types: What the operation reads; empty when it reads no body at all, with ``""`` in it when
+            a request may come without one.
 
     Raises:
         TooLargeError: The announced length is above ``max_body``.
@@ -40,7 +41,7 @@ def refuse_body(headers: Sequence[tuple[bytes, bytes]], *, max_body: int, media_
             content_type = value
     kind = content_type.partition(b";")[0].strip().lower().decode("latin-1")
     if media_types and kind not in media_types:
-        known = " or ".join(sorted(media_types))
+        known = " or ".join(sorted(filter(None, media_types)))
         raise _unsupported(
             "content-type", f"the body is {kind[:100]!r}, read is {known}", f"Send Content-Type: {known}."
         )

@@ -13,7 +13,7 @@ Sources: RFC 7578 (multipart/form-data), RFC 2046 section 5.1.1 (boundaries).
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -111,6 +111,28 @@ async def read_body(request: Request, *, max_body: int, hold: Hold, weight: int 
         hold.grow(len(chunk) * weight)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+async def read_lines(request: Request, *, max_body: int, max_line: int) -> AsyncIterator[bytes]:
+    """Yield the lines of a body without their LF; of a longer one the first ``max_line`` bytes and one more.
+
+    Raises TooLargeError when ``max_body`` bytes are crossed, MalformedError when the connection ends first.
+    """
+    size, more, rest, is_cut = 0, True, b"", False
+    while more:
+        chunk, more = await _chunk(request, size, max_body)
+        size += len(chunk)
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if not is_cut:
+                yield line[: max_line + 1]
+            is_cut = False
+        if is_cut or len(rest) > max_line:
+            if not is_cut:
+                yield rest[: max_line + 1]
+            rest, is_cut = b"", True
+    if rest:
+        yield rest
 
 
 async def _chunk(request: Request, size: int, max_body: int) -> tuple[bytes, bool]:

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from postroom.engine.service import Service
+from postroom.ingress.http.desk_table import DeskRoom, desk_operations
 from postroom.ingress.http.inbox import InboxDoors
 from postroom.ingress.http.messages import MessageDoors
 from postroom.ingress.http.operator import OperatorDoors
@@ -30,6 +31,7 @@ def build_app(
     settings: HttpSettings,
     *,
     budget: ByteBudget | None = None,
+    desk: DeskRoom | None = None,
     more: Iterable[Operation] = (),
 ) -> Gate:
     """Put the doors together.
@@ -38,6 +40,7 @@ def build_app(
         service: The engine.
         settings: Settings of the doors.
         budget: The byte budget of the process, to be shared with doors in ``more``.
+        desk: What the doors of a person at the desk stand before; without it there are none.
         more: Operations of other doors, such as the Nexus ones.
     """
     budget = budget or ByteBudget(settings.max_bodies)
@@ -45,6 +48,7 @@ def build_app(
     pages = PageDoors(service, settings)
     operations = [
         *v1_operations(messages, InboxDoors(service), OperatorDoors(service, budget), settings),
+        *(desk_operations(service, desk, budget) if desk is not None else ()),
         *more,
         *pages.operations(),
     ]
@@ -53,9 +57,13 @@ def build_app(
 
 
 def described(operations: Sequence[Operation]) -> dict[str, Any]:
-    """Return the packaged OpenAPI 3.1 document with the paths of these operations."""
+    """Return the packaged OpenAPI 3.1 document with these operations."""
     document: dict[str, Any] = json.loads(DOCUMENT.read_text("utf-8"))
     document["info"]["version"] = version("postroom")
-    served = {operation.path for operation in operations}
-    document["paths"] = {path: item for path, item in document["paths"].items() if path in served}
+    served = {(operation.path, operation.method.lower()) for operation in operations}
+    document["paths"] = {
+        path: methods
+        for path, item in document["paths"].items()
+        if (methods := {method: one for method, one in item.items() if (path, method) in served})
+    }
     return document

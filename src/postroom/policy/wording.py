@@ -1,0 +1,55 @@
+"""One plain sentence for each event, for the API, the command line, webhooks and mail to an operator.
+
+Pure: it knows kinds and members of an event, nothing else. What a cause means and what to do about it is
+in ``providers.replies``; here stands what happened.
+"""
+
+from collections.abc import Mapping
+
+from postroom.model.event import EventKind, NewEvent
+
+K = EventKind
+
+KIND_TEXTS: Mapping[EventKind, str] = {
+    K.MESSAGE_QUEUED: "Stored; it is sent when it is due.",
+    K.MESSAGE_RESCHEDULED: "Its times were changed{by}.",
+    K.RECIPIENT_ACCEPTED: "Accepted by the next server{via}{by}.",
+    K.RECIPIENT_CAPTURED: "Kept in the capture inbox; nothing left this machine.",
+    K.RECIPIENT_DEFERRED: "Not taken now{via}{cause}; it is tried again.",
+    K.RECIPIENT_REFUSED: "Refused for good{via}{cause}.",
+    K.RECIPIENT_UNCERTAIN: "Handed over{via} without an answer{cause}; nobody knows whether it arrived.",
+    K.RECIPIENT_HELD: "Held for a person{by}{cause}.",
+    K.RECIPIENT_QUEUED: "Queued again{via}{by}{cause}.",
+    K.RECIPIENT_SUPPRESSED: "Not sent: the address is on the suppression list{cause}.",
+    K.RECIPIENT_CANCELLED: "Cancelled{by}{cause}.",
+    K.RECIPIENT_EXPIRED: "Its time ended before it could be sent{cause}.",
+    K.RECIPIENT_BOUNCED: "Came back after it had been accepted{cause}.",
+    K.TRANSPORT_OPENED: "Nothing is sent{via} for a while{cause}.",
+    K.TRANSPORT_CLOSED: "Mail is sent{via} again.",
+    K.TRANSPORT_SUSPENDED: "Sending{via} was suspended{by}{cause}.",
+    K.TRANSPORT_RESUMED: "Sending{via} was resumed{by}.",
+    K.LIMIT_LEARNT: "The server asked for less{via}{cause}; the pace was lowered.",
+    K.QUOTA_NEAR_END: "The quota{via} is nearly used up{cause}.",
+    K.UNCERTAIN_AGED: "The oldest uncertain recipient has waited long for a person.",
+    K.SUPPRESSION_ADDED: "An address was put on the suppression list{by}{cause}.",
+    K.SUPPRESSION_REMOVED: "An address was taken off the suppression list{by}{cause}.",
+    K.HOOK_DISABLED: "A webhook endpoint was disabled{by}{cause}.",
+}
+"""Kind to its sentence; the parts in braces are left out when the event does not say them."""
+
+
+def sentence(event: NewEvent) -> str:
+    """Return what happened as one sentence."""
+    author = event.data.get("author", "")
+    cause = event.cause or event.data.get("text", "")
+    parts = {
+        "via": f" by {event.transport}" if event.transport else "",
+        "by": f" ({author})" if author else "",
+        "cause": f": {cause}" if cause else "",
+    }
+    return KIND_TEXTS[event.kind].format_map(parts)
+
+
+def kind_sentence(kind: EventKind) -> str:
+    """Return the sentence of a kind without the members of one event, for documents."""
+    return KIND_TEXTS[kind].format_map({"via": "", "by": "", "cause": ""})
