@@ -112,6 +112,8 @@ def _room(
             log.error("the store failed; stopping", error=str(error))
             failure.set_result(error)
 
+    store.on_failure(fatal)
+
     ways = build_ways(settings, store, sender=sender, clock=clock)
     rules, rendered, signals = _rules(settings), RenderedMessages(), Signals()
     dispatcher = Dispatcher(

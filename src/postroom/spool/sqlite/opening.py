@@ -6,8 +6,11 @@ One process at a time: an exclusive lock on ``DATA/lock`` is held for life, a se
 
 import fcntl
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import apsw
 
 from postroom.clock import Clock
 from postroom.errors import StoreError
@@ -46,13 +49,22 @@ class SqliteStore:
     _reader: Reader
     _lock: int
 
+    def on_failure(self, tell: Callable[[StoreError], None]) -> None:
+        """Have ``tell`` called, once and in the event loop, when the store has stopped for good (rule A7)."""
+        self._writer.on_failure = tell
+
     async def close(self) -> None:
-        """Commit what waits, close everything and give the lock back. May be called again."""
+        """Commit what waits, close everything and give the lock back. May be called again.
+
+        Raises StoreError when the last checkpoint failed; everything is closed all the same.
+        """
         if self._writer.is_closed:
             return
-        await self._writer.close()
-        self._reader.close()
-        os.close(self._lock)
+        try:
+            await self._writer.close()
+        finally:
+            self._reader.close()
+            os.close(self._lock)
 
 
 def open_sqlite(data: Path, *, settings: SpoolSettings, clock: Clock, vfs: str | None = None) -> SqliteStore:
@@ -90,7 +102,7 @@ def open_sqlite(data: Path, *, settings: SpoolSettings, clock: Clock, vfs: str |
         writer = Writer(open_ledger, spend_ballast=disk.spend_ballast)
         sync_directory(data)
         reader = Reader(path, clock)
-    except OSError as error:
+    except (OSError, apsw.Error) as error:
         os.close(lock)
         raise StoreError(f"cannot use {data}: {error}") from error
     except BaseException:

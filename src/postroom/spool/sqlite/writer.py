@@ -107,6 +107,8 @@ class Writer:
         self._checkpoint: asyncio.TimerHandle | None = None
         self._spend_ballast = spend_ballast
         self._failure: str | None = None
+        self.on_failure: Callable[[StoreError], None] | None = None
+        """Told once, in the event loop, that the writer has stopped for good: the process must end."""
         self._closing = False
         self._ledger = open_ledger()
         self._ledger.db.set_busy_timeout(0)
@@ -140,12 +142,18 @@ class Writer:
         return self._closing
 
     async def close(self) -> None:
-        """Commit what waits, move the log into the database and end the thread. May be called again."""
+        """Commit what waits, move the log into the database and end the thread. May be called again.
+
+        Raises StoreError when moving the log failed: what is stored is safe, the disk is not.
+        """
+        was_sound = self._failure is None
         if not self._closing:
             self._closing = True
             if not self._is_busy:
                 self._jobs.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        if was_sound and self._failure is not None:
+            raise StoreError(self._failure)
 
     def _turn(self) -> None:
         """Run the next batch as far as it does not wait for the disk, and hand the rest to the thread."""
@@ -167,6 +175,9 @@ class Writer:
 
     def _done(self, answers: Answers) -> None:
         """Take the connection back from the thread and answer."""
+        if self._failure is not None and self.on_failure is not None:
+            tell, self.on_failure = self.on_failure, None
+            tell(StoreError(self._failure))
         if self._backlog and self._loop is not None and len(self._backlog) < ENOUGH:
             self._loop.call_later(COMPANY_S, self._turn)
         elif self._backlog:
@@ -197,15 +208,21 @@ class Writer:
         self._end()
 
     def _move_log(self) -> Answers:
-        with contextlib.suppress(apsw.Error):  # a passive checkpoint may always be done later
-            self._ledger.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        self._checkpoint_now(apsw.SQLITE_CHECKPOINT_PASSIVE)
         return []
+
+    def _checkpoint_now(self, mode: int) -> None:
+        try:
+            self._ledger.db.wal_checkpoint(mode=mode)
+        except apsw.IOError as error:
+            self._stop(f"a checkpoint failed: {error}")
+        except apsw.Error:
+            pass  # a checkpoint may always be done later, and the next start replays the log
 
     def _end(self) -> None:
         db = self._ledger.db
         if self._failure is None:
-            with contextlib.suppress(apsw.Error):  # the next start replays the log
-                db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._checkpoint_now(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         with contextlib.suppress(apsw.Error):  # after an I/O error even closing may fail
             db.close()
 
