@@ -53,7 +53,8 @@ class Submission:
     number: int
     body: Json
     acknowledged: str | None = None
-    tries: int = 0
+    begun_at: float = 0.0
+    """Wall time of the newest try."""
 
 
 @dataclass(eq=False)
@@ -65,6 +66,8 @@ class Ledger:
     unanswered: list[Submission] = field(default_factory=list)
     """To be repeated with the same key."""
     refusals: Counter[int] = field(default_factory=Counter)
+    first: int = 0
+    """Numbers begin after this one: ledgers on one store have different numbers."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def next(self) -> Submission:
@@ -72,14 +75,13 @@ class Ledger:
         with self.lock:
             if self.unanswered:
                 return self.unanswered.pop()
-            number = len(self.submissions) + 1
+            number = self.first + len(self.submissions) + 1
             self.submissions.append(Submission(number, self.make(number)))
             return self.submissions[-1]
 
     def note(self, submission: Submission, status: int | None, answer: Any) -> None:
         """Note what was said; ``None`` is no answer."""
         with self.lock:
-            submission.tries += 1
             if status in {200, 202}:
                 assert submission.acknowledged in {None, answer["id"]}, "one key, two messages"
                 submission.acknowledged = answer["id"]
@@ -119,6 +121,7 @@ class Caller:
 
     def hand_in(self, ledger: Ledger, submission: Submission) -> int | None:
         """Hand one submission in and note the answer; ``None`` when there was none."""
+        submission.begun_at = time.time()
         key = {"Idempotency-Key": f"submission-{submission.number}"}
         try:
             status, answer = self("POST", "/v1/messages", submission.body, key)

@@ -107,9 +107,17 @@ class ForkServer:
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
-    def spawn(self, args: list[str], environ: Mapping[str, str], cwd: Path, log: Path) -> Forked:
-        """Start ``postroom`` with these arguments."""
-        request = {"args": args, "environ": dict(environ), "cwd": str(cwd), "log": str(log)}
+    def spawn(
+        self, args: list[str], environ: Mapping[str, str], *, home: Path, log: Path, is_stopped: bool
+    ) -> Forked:
+        """Start ``postroom`` with these arguments; stopped, it waits for SIGCONT."""
+        request = {
+            "args": args,
+            "environ": dict(environ),
+            "cwd": str(home),
+            "log": str(log),
+            "is_stopped": is_stopped,
+        }
         return Forked(self.ask(request)).of(self)
 
 
@@ -174,6 +182,8 @@ def _live(app: Any, request: dict[str, Any]) -> None:
         os.environ.update(request["environ"])
         if shift := os.environ.get("FAULTS_SHIFT"):
             _shift_wall_clock(Path(shift))
+        if request["is_stopped"]:
+            os.kill(os.getpid(), signal.SIGSTOP)
         code = app.run(request["args"])
     except BaseException:  # noqa: BLE001 - a forked child must never go on as its parent
         import traceback  # noqa: PLC0415

@@ -66,6 +66,10 @@ class PostroomProcess:
     def start(self) -> None:
         """Start and wait until the server says it is ready."""
         self.spawn()
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Wait until the server says it is ready."""
         deadline = time.monotonic() + START_S
         while True:
             try:
@@ -77,11 +81,18 @@ class PostroomProcess:
                 raise AssertionError(f"postroom did not start:\n{self.log.read_text()[-3000:]}")
             time.sleep(0.01)
 
-    def spawn(self) -> None:
-        """Start it and do not wait."""
+    def let_go(self) -> None:
+        """Let a server that was started stopped begin."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def spawn(self, *, is_stopped: bool = False) -> None:
+        """Start it and do not wait; a forked one may be left standing at its first instruction."""
         args = ["serve", "--data", str(self.data), "--http", f"127.0.0.1:{self.port}", *self._args]
         if self._forks is not None:
-            self.process = self._forks.spawn(args, self._environ, self._home, self.log)
+            self.process = self._forks.spawn(
+                args, self._environ, home=self._home, log=self.log, is_stopped=is_stopped
+            )
             return
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
