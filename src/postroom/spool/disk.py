@@ -84,6 +84,11 @@ class DiskWatch:
         self._admitted -= size
         self._since_look += size
 
+    def look(self) -> tuple[int, int]:
+        """Ask the system now; return the bytes that are free, and those below which intake stops."""
+        self._look()
+        return self._free, self._reserve
+
     def spend_ballast(self) -> bool:
         """Give the ballast up; say whether there was one. Intake stops until it is laid again."""
         self._look_again_at = 0.0
