@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from postroom.clock import Clock
 from postroom.engine.desk import Desk
 from postroom.engine.endpoints import Endpoints
+from postroom.engine.health import Health
 from postroom.engine.service import Service
+from postroom.engine.ways import Ways
 from postroom.ingress.http.acting import JSON, JSON_OR_NOTHING
 from postroom.ingress.http.desk import DeskDoors
 from postroom.ingress.http.orders import MAX_IMPORT, OrderDoors
+from postroom.ingress.http.transports import TransportDoors
 from postroom.ingress.http.webhooks import WebhookDoors
-from postroom.schema import answers, desk_answers, filters, operating
+from postroom.schema import answers, desk_answers, filters, operating, transport_answers
 from postroom.web.budget import ByteBudget
 from postroom.web.gate import Operation
 
@@ -26,6 +29,8 @@ class DeskRoom:
 
     desk: Desk
     endpoints: Endpoints
+    ways: Ways
+    health: Health
     clock: Clock
 
 
@@ -35,6 +40,9 @@ def desk_operations(service: Service, room: DeskRoom, budget: ByteBudget) -> lis
         *mail_operations(DeskDoors(service, room.desk, budget)),
         *order_operations(OrderDoors(service, room.desk, budget, room.clock)),
         *webhook_operations(WebhookDoors(service, room.endpoints, budget)),
+        *transport_operations(
+            TransportDoors(service, room.ways, room.health, budget=budget, clock=room.clock)
+        ),
     ]
 
 
@@ -323,5 +331,49 @@ def _delivery_operations(webhooks: WebhookDoors) -> list[Operation]:
             media_types=JSON,
             body=operating.ReplayBody,
             answers={202: ("They are due.", desk_answers.ReplayAnswer)},
+        ),
+    ]
+
+
+def transport_operations(transports: TransportDoors) -> list[Operation]:
+    """Return the operations on ways out."""
+    one = {200: ("The transport as it is now.", transport_answers.OneTransportAnswer)}
+    return [
+        Operation(
+            method="GET",
+            path="/v1/transports",
+            endpoint=transports.all,
+            needs="read",
+            summary="List ways out",
+            answers={200: ("In configured order.", transport_answers.TransportListAnswer)},
+        ),
+        Operation(
+            method="GET",
+            path="/v1/transports/{name}",
+            endpoint=transports.one,
+            needs="read",
+            summary="One way out: its pauses, its pace, what was learnt",
+            answers=one,
+        ),
+        Operation(
+            method="POST",
+            path="/v1/transports/{name}/suspend",
+            endpoint=transports.suspend,
+            needs="operate",
+            summary="Send nothing by a transport",
+            description="Until a person resumes it or `until` has come. What waits goes by the other legs of "
+            "its route.",
+            media_types=JSON,
+            body=operating.SuspendBody,
+            answers=one,
+        ),
+        Operation(
+            method="POST",
+            path="/v1/transports/{name}/resume",
+            endpoint=transports.resume,
+            needs="operate",
+            summary="Send by a transport again",
+            description="Ends a suspension, and lets one message probe at once where the transport waits.",
+            answers=one,
         ),
     ]
