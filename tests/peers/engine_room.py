@@ -50,6 +50,7 @@ class ScriptedTransport:
     works: list[Work] = field(default_factory=list)
     raises: BaseException | None = None
     gate: asyncio.Event | None = None
+    allowed: int = 0
     given: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def attempt(self, work: Work) -> Report:
@@ -70,6 +71,9 @@ class ScriptedTransport:
                 for number, evidence in lines
             )
         )
+
+    def allow(self, connections: int) -> None:
+        self.allowed = connections
 
     async def stop(self, *, grace_s: float) -> None:
         del grace_s

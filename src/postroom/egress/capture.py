@@ -57,6 +57,9 @@ class CaptureTransport:
             if not self._under_way:
                 self._idle.set()
 
+    def allow(self, connections: int) -> None:
+        """There are no connections to bound."""
+
     async def stop(self, *, grace_s: float) -> None:
         """Take no new mail; wait up to ``grace_s`` seconds for what is being written."""
         self._is_stopping = True

@@ -1,11 +1,12 @@
 """The connections of one SMTP transport and the attempts that wait for them.
 
 One worker task for each connection, started when work waits and ended when it has long been idle; work waits
-in one queue. A worker repeats: take an attempt, run its commands, ask leave before the final dot, write the
-content, and, when the server bears it, the next attempt's commands in the same flight.
+in one queue, by priority. A worker repeats: take an attempt, run its commands, ask leave before the final dot,
+write the content, and, when the server bears it, the next attempt's commands in the same flight.
 
 Rules:
 
+* ``allow`` bounds the connections; one above the bound ends with its attempt, an idle one at once.
 * While no connection is open only one is tried: a wrong password must not be tried ten times.
 * A connection that cannot be opened while others work means "no more than these" for a while; when it is the
   only one, the attempt that waits longest gets the evidence and all others go back as not begun.
@@ -15,13 +16,13 @@ Rules:
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 from postroom.clock import Clock
 from postroom.egress.dialer import Dialer
 from postroom.egress.link import Job, Link
+from postroom.egress.waiting import Waiting
 from postroom.errors import InvariantError, PostroomError
 from postroom.mime.rendered import RenderedMessage
 from postroom.mime.writer import wire_chunks
@@ -57,10 +58,13 @@ class Pool:
         self._clock = clock
         self._blobs = blobs
         self._memory = HostMemory()
-        self._pending: deque[Job] = deque()
+        self._pending = Waiting()
+        self._allowed = spec.max_connections
         self._idle: list[Link] = []
         self._workers: set[asyncio.Task[None]] = set()
         self._links: dict[asyncio.Task[None], Link] = {}
+        self._surplus: set[asyncio.Task[None]] = set()
+        """Workers that end because fewer connections are allowed."""
         self._ceiling = spec.max_connections
         self._ceiling_until = 0.0
         self._is_stopping = False
@@ -75,9 +79,17 @@ class Pool:
         if self._is_stopping:
             future.set_result(NOT_BEGUN)
         else:
-            self._pending.append(Job(work, future, self._clock.monotonic()))
+            self._pending.add(Job(work, future, self._clock.monotonic()))
             self._call_a_worker()
         return future
+
+    def allow(self, connections: int) -> None:
+        """Use at most so many connections from now on, at least one."""
+        self._allowed = max(min(connections, self._spec.max_connections), 1)
+        for link in self._idle[: max(len(self._workers) - self._allowed, 0)]:
+            link.wake(True)  # it sees the bound and leaves
+        for _ in range(len(self._pending)):
+            self._call_a_worker()
 
     async def stop(self, *, grace_s: float) -> None:
         """End everything: at once before the dot, after it within ``grace_s``."""
@@ -101,9 +113,9 @@ class Pool:
         while self._idle:
             if self._idle.pop().wake(True):
                 return
-        if len(self._workers) >= self._spec.max_connections:
+        if len(self._workers) >= self._allowed:
             return
-        limit = self._spec.max_connections if self._links else 1
+        limit = self._allowed if self._links else 1
         if self._clock.monotonic() < self._ceiling_until:
             limit = min(limit, self._ceiling)
         opening = len(self._workers) - len(self._links)
@@ -114,6 +126,7 @@ class Pool:
 
     def _worker_ended(self, worker: "asyncio.Task[None]") -> None:
         self._workers.discard(worker)
+        self._surplus.discard(worker)
         if not worker.cancelled() and (error := worker.exception()) is not None:
             log.error("connection worker failed", transport=self._spec.name, exc_info=error)
         if self._pending and not self._is_stopping:
@@ -124,7 +137,7 @@ class Pool:
         task = asyncio.current_task()
         if task is None:
             raise InvariantError("a worker that is no task")
-        while self._pending and not self._is_stopping:
+        while self._pending and not self._is_stopping and not self._is_surplus():
             opened = await self._dialer.open()
             if isinstance(opened, Evidence):
                 self._on_unopened(opened)
@@ -143,6 +156,15 @@ class Pool:
                 del self._links[task]
                 self._close(opened)
 
+    def _is_surplus(self) -> bool:
+        """Say whether the worker that asks must end, since fewer are allowed than work."""
+        if len(self._workers) <= self._allowed:
+            return False
+        task = asyncio.current_task()
+        if task is not None and len(self._workers) - len(self._surplus) > self._allowed:
+            self._surplus.add(task)
+        return task in self._surplus
+
     def _limit(self, link: Link) -> None:
         """Tell a fresh connection what the settings and the server allow."""
         extensions, spec = link.session.extensions, self._spec
@@ -157,7 +179,7 @@ class Pool:
                 "no further connection could be opened", transport=self._spec.name, open=self._ceiling
             )
             return
-        if (job := self._take()) is not None:
+        if (job := self._pending.take(self._clock.monotonic())) is not None:
             self._report(job, [evidence] * len(job.work.recipients))
         self._give_back_pending()
 
@@ -201,9 +223,9 @@ class Pool:
         """Begin the next attempt, waiting for one if need be; ``False``: the connection is not needed."""
         while not (link.has_idled and link.is_stale):
             now = self._clock.monotonic()
-            if not self._has_room(link, now):
+            if not self._has_room(link, now) or self._is_surplus():
                 break
-            if (job := self._take()) is not None:
+            if (job := self._pending.take(now)) is not None:
                 self._begin(link, job, self._mode(link, job, now), now)
                 return True
             if self._is_stopping or not await self._wait(link, now):
@@ -295,13 +317,13 @@ class Pool:
 
     def _ride(self, link: Link) -> None:
         """Begin the next attempt behind the final dot when one waits and the server bears it."""
-        while self._pending and self._pending[0].future.done():
-            self._pending.popleft()
-        if not self._pending or self._is_stopping:
+        if not self._pending or self._is_stopping or len(self._workers) > self._allowed:
             return
         now = self._clock.monotonic()
-        if self._has_room(link, now) and self._mode(link, self._pending[0], now) is _RIDING:
-            self._begin(link, self._pending.popleft(), _RIDING, now)
+        job = self._pending.peek(now)
+        if job is not None and self._has_room(link, now) and self._mode(link, job, now) is _RIDING:
+            self._pending.take(now)
+            self._begin(link, job, _RIDING, now)
 
     async def _send_most(self, link: Link, work: Work) -> bytes:
         """Send the stuffed content but for its last chunk, which is returned."""
@@ -326,15 +348,8 @@ class Pool:
 
     # ------------------------------------------------------------- results
 
-    def _take(self) -> Job | None:
-        while self._pending:
-            job = self._pending.popleft()
-            if not job.future.done():  # its caller gave up
-                return job
-        return None
-
     def _give_back_pending(self) -> None:
-        while (job := self._take()) is not None:
+        while (job := self._pending.take(self._clock.monotonic())) is not None:
             job.future.set_result(NOT_BEGUN)
 
     def _finish(self, transaction: Transaction[Job]) -> None:
@@ -343,7 +358,7 @@ class Pool:
             self._report(job, [])
         elif transaction.may_repeat and job.repeats < MAX_REPEATS:
             job.repeats += 1
-            self._pending.appendleft(job)
+            self._pending.add_again(job)
         else:
             self._report(job, transaction.results)
             memory = self._memory.after_success(transaction.mode)

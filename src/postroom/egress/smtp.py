@@ -70,6 +70,10 @@ class SmtpTransport:
             return self._damaged(work)
         return await self._pool.deliver(work)
 
+    def allow(self, connections: int) -> None:
+        """Use at most so many connections from now on."""
+        self._pool.allow(connections)
+
     async def stop(self, *, grace_s: float) -> None:
         """Take no new attempt; abort before the dot, wait up to ``grace_s`` seconds after it."""
         await self._pool.stop(grace_s=grace_s)
