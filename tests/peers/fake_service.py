@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from postroom.engine.limits import MessageLimits
-from postroom.engine.service import Receipt, Service, Status, TransportStatus, Words
+from postroom.engine.service import Receipt, Service, Words
+from postroom.engine.standing import Status, TransportStatus
 from postroom.errors import ConflictError, InputError, NotFoundError, Problem
 from postroom.model.ids import DEFAULT_TENANT, MessageId, TenantId, new_message_id
 from postroom.model.lifecycle import RecipientState

@@ -152,6 +152,7 @@ def _room(
         limits=settings.message_limits,
         clock=clock,
         durability=store.durability,
+        gauge=store.gauge,
     )
     janitor = Janitor(
         spool=store.spool, retention=settings.retention, signals=signals, clock=clock, fatal=fatal

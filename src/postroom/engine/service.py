@@ -11,6 +11,7 @@ from postroom.engine.intake import Intake
 from postroom.engine.keyring import KeyRing
 from postroom.engine.limits import MessageLimits
 from postroom.engine.signals import Signals
+from postroom.engine.standing import Status, show, standing
 from postroom.engine.ways import Ways
 from postroom.errors import ConflictError, NotFoundError, Problem
 from postroom.model.ids import DEFAULT_TENANT, MessageId, TenantId, is_message_id
@@ -23,10 +24,10 @@ from postroom.model.view import (
     MessageFilter,
     MessageSummary,
     MessageView,
-    QueueCounts,
     TransportPause,
 )
 from postroom.ports import Blobs, Captures, Spool, StagedBlob
+from postroom.ports.gauge import StoreGauge
 from postroom.providers import replies
 
 
@@ -50,31 +51,6 @@ class Words:
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransportStatus:
-    """One transport for people."""
-
-    name: str
-    target: str
-    """The account's URL without its secret, or ``capture``."""
-    pause: TransportPause | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """What ``postroom status`` and ``/readyz`` show."""
-
-    mode: str
-    """``live`` or ``capture``."""
-    ready: bool
-    problems: tuple[str, ...]
-    """Why it is not ready, or what needs a look."""
-    queue: QueueCounts
-    transports: tuple[TransportStatus, ...]
-    durability: str
-    """What an acceptance means on this store, verified at start."""
-
-
 class Service:
     """Submit, look, cancel. Raises only what ``errors`` draws; a door turns that into its dialect."""
 
@@ -91,8 +67,9 @@ class Service:
         limits: MessageLimits,
         clock: Clock,
         durability: str,
+        gauge: StoreGauge | None = None,
     ) -> None:
-        """Take the parts."""
+        """Take the parts; without a ``gauge`` the state of the store is not told."""
         self._spool = spool
         self._blobs = blobs
         self._captures = captures
@@ -102,6 +79,8 @@ class Service:
         self._keyring = keyring
         self._clock = clock
         self._durability = durability
+        self._gauge = gauge
+        self._started_at = clock.now()
         self.limits = limits
         self.is_stopping = False
         """Set by the wiring when the process is asked to end: not ready any more."""
@@ -203,24 +182,20 @@ class Service:
     # ------------------------------------------------------------------ state
 
     async def status(self) -> Status:
-        """Return the state of queue and transports."""
-        problems = [
-            f"transport {way.name} is paused until {way.pause.until:%H:%M:%S} UTC: {way.pause.text}"
-            for way in self._ways
-            if way.pause is not None
-        ]
-        if self.is_stopping:
-            problems.append("the server is stopping")
-        return Status(
-            mode=self.mode,
-            ready=not self.is_stopping,
-            problems=tuple(problems),
-            queue=await self._spool.counts(),
-            transports=tuple(
-                TransportStatus(name=way.name, target=way.target, pause=way.pause) for way in self._ways
-            ),
+        """Return the state of queue, transports and store."""
+        status = await standing(
+            spool=self._spool,
+            ways=self._ways,
+            gauge=self._gauge,
+            clock=self._clock,
+            is_stopping=self.is_stopping,
             durability=self._durability,
         )
+        return replace(status, started_at=self._started_at)
+
+    async def show(self) -> None:
+        """Fill the gauges that monitoring reads."""
+        show(await self.status(), self._clock.now())
 
     async def backup(self, target: Path) -> None:
         """Write an online copy of the store to a new file. Raises ConflictError when it exists."""

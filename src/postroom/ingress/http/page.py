@@ -11,7 +11,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from postroom.engine.service import Service, Status
+from postroom.engine.service import Service
+from postroom.engine.standing import Status
 from postroom.ingress.http import markup
 from postroom.ingress.http.codes import ANSWERS, FIELDS
 from postroom.ingress.http.replies import JsonReply
