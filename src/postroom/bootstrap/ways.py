@@ -51,6 +51,7 @@ def build_ways(settings: Settings, store: SqliteStore, *, sender: SenderProcess 
                 target=redacted_url(spec.account),
                 default_from=spec.default_from,
                 account=_login_address(spec.account.username),
+                rates=spec.rates,
             )
         )
     return Ways(ways)

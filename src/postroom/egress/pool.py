@@ -1,8 +1,8 @@
 """The connections of one SMTP transport and the attempts that wait for them.
 
 One worker task for each connection, started when work waits and ended when it has long been idle; work waits
-in one queue, by priority. A worker repeats: take an attempt, run its commands, ask leave before the final dot,
-write the content, and, when the server bears it, the next attempt's commands in the same flight.
+in one queue, by priority. A worker repeats: take an attempt, run its commands, ask leave before the dot,
+write the content, and, when the server bears it, begin the next attempt in the same flight.
 
 Rules:
 

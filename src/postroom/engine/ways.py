@@ -1,17 +1,26 @@
 """The configured ways out, as the engine knows them, and the choice among them."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from postroom.model.address import Address, Mailbox
-from postroom.model.view import TransportPause
+from postroom.model.route import Route
+from postroom.model.transport import Rate
+from postroom.model.view import PauseKind, TransportPause
+from postroom.policy import pausing
+from postroom.policy.concurrency import Concurrency
+from postroom.policy.failover import Fitness, first_leg
+from postroom.policy.pacing import Pace
 from postroom.ports import Transport
+
+PROBE_AGAIN = timedelta(minutes=1)
+"""A leg whose pause is over gets one new message to probe it, and another when that one told nothing."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Way:
-    """One transport with what the engine must know of it. The only mutable field is ``pause``."""
+    """One transport with what the engine must know of it, and how it is at this moment."""
 
     transport: Transport
     target: str
@@ -19,23 +28,68 @@ class Way:
     default_from: Mailbox | None = None
     account: Address | None = None
     """The login, when it is an address: MAIL FROM of messages that name no sender."""
-    pause: TransportPause | None = None
-    """Set by a failure that concerns the transport; stays until an attempt gets past it."""
+    rates: tuple[Rate, ...] = ()
+    pauses: dict[PauseKind, TransportPause] = field(default_factory=dict)
+    """By failures that concern the transport, and by a person; each stays until something gets past it."""
+    full_until: datetime | None = None
+    """When its pace lets the next message go, while it lets none."""
+    pace: Pace = field(init=False)
+    concurrency: Concurrency = field(init=False)
+    _probed_at: datetime | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Begin at the configured pace and slowly."""
+        self.pace = Pace(self.rates)
+        capacity = self.transport.capacity
+        if self.transport.is_capture:
+            self.concurrency = Concurrency(capacity, level=capacity)  # no server to be gentle with
+        else:
+            self.concurrency = Concurrency(max(capacity // 2, 1))
 
     @property
     def name(self) -> str:
         """The transport's configured name."""
         return self.transport.name
 
+    @property
+    def pause(self) -> TransportPause | None:
+        """The pause that ends last, over or not."""
+        return pausing.ruling(self.pauses.values()) if self.pauses else None
+
     def is_paused(self, now: datetime) -> bool:
         """Say whether nothing may be claimed for it yet."""
-        return self.pause is not None and now < self.pause.until
+        return bool(self.pauses) and any(now < pause.until for pause in self.pauses.values())
 
-    def failures(self, now: datetime) -> int:
-        """Return the failures in a row before now; several connections that fail at once are one."""
-        if self.pause is None:
-            return 0
-        return self.pause.failures - self.is_paused(now)
+    def failures(self, now: datetime) -> Mapping[PauseKind, int]:
+        """Return the failures in a row before now, by kind."""
+        return pausing.failures_before(self.pauses, now)
+
+    def down_until(self, now: datetime) -> datetime | None:
+        """Return the end of its outage; ``None`` while it works or waits only for a moment."""
+        ends = [pause.until for pause in self.pauses.values() if pause.is_open and now < pause.until]
+        if self.full_until is not None and self.full_until - now > timedelta(seconds=pausing.OUTAGE_S):
+            ends.append(self.full_until)
+        return max(ends, default=None)
+
+    def fitness(self, now: datetime) -> Fitness:
+        """Return how well it may be used now."""
+        if not self.pauses and self.full_until is None:
+            return Fitness.WORKS
+        if self.down_until(now) is not None:
+            return Fitness.DOWN
+        return Fitness.PROBING if self.has_outage else Fitness.WORKS
+
+    @property
+    def has_outage(self) -> bool:
+        """Whether a breaker is open, its pause over or not; what a person suspended is no outage."""
+        return any(pause.is_open and pause.kind is not PauseKind.SUSPENDED for pause in self.pauses.values())
+
+    def takes_probe(self, now: datetime) -> bool:
+        """Take a new message as the probe, once a minute; ``False`` when one was taken just now."""
+        if self._probed_at is not None and self._probed_at <= now < self._probed_at + PROBE_AGAIN:
+            return False
+        self._probed_at = now
+        return True
 
 
 class Ways:
@@ -49,9 +103,40 @@ class Ways:
     def __iter__(self) -> Iterator[Way]:
         return iter(self._by_name.values())
 
+    def __len__(self) -> int:
+        return len(self._by_name)
+
     def named(self, name: str) -> Way | None:
         """Return the way of this name."""
         return self._by_name.get(name)
+
+    def leg(self, route: Route, now: datetime) -> Way:
+        """Return the leg that takes a new message of this route.
+
+        The first working leg; a leg before it whose pause is over takes one message a minute, as its probe.
+        When none works, the one whose outage ends first. Legs that are not configured (any more) are passed
+        over; a route without a configured leg goes by the default way.
+        """
+        way = self._by_name.get(route.legs[0])
+        if way is not None and not way.pauses and way.full_until is None:
+            return way
+        for name in route.legs:
+            way = self._by_name.get(name)
+            if way is None:
+                continue
+            fitness = way.fitness(now)
+            if fitness is Fitness.WORKS or (fitness is Fitness.PROBING and way.takes_probe(now)):
+                return way
+        best = first_leg(route, lambda name: self.fitness(name, now))
+        if best is not None:
+            return self._by_name[best]
+        known = [self._by_name[name] for name in route.legs if name in self._by_name]
+        return min(known, key=lambda way: way.down_until(now) or now, default=self.default)
+
+    def fitness(self, name: str, now: datetime) -> Fitness:
+        """Return the fitness of a transport by name; one that is not configured is down."""
+        way = self._by_name.get(name)
+        return Fitness.DOWN if way is None else way.fitness(now)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 Theory: the reply rules name cause and action; two guards keep a wrong rule from doing harm.
 
 * A 4xx is never final through a rule, unless the rule says so by name.
-* A 5xx that a rule calls passing gets at most three more attempts, spread over a day.
+* A 5xx that a rule calls passing gets at most three more attempts, spread over a day; other failures of the
+  recipient do not count towards them.
 
 And three facts stand above every rule: a 2xx to the final dot is an acceptance; a fault after the final dot
 is uncertain, before it safe to repeat; what fails up to and including AUTH concerns the transport, so it
@@ -46,13 +47,13 @@ _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def classify(
-    evidence: Evidence, *, tries: int = 0, is_later_recipient: bool = False, is_capture: bool = False
+    evidence: Evidence, *, refusals: int = 0, is_later_recipient: bool = False, is_capture: bool = False
 ) -> Verdict:
     """Return what ``evidence`` means. Never raises.
 
     Args:
         evidence: what happened to one recipient.
-        tries: attempts that counted before this one.
+        refusals: passing 5xx replies to this recipient before this one.
         is_later_recipient: the reply is to the second or a later RCPT of its transaction.
         is_capture: the capture inbox reports; neither reply nor fault after the final dot is its acceptance.
     """
@@ -60,7 +61,7 @@ def classify(
     if reply is not None:
         if evidence.step is Step.BODY_END and 200 <= reply.code < 300:
             return ACCEPTED
-        return _of_reply(evidence, reply, tries=tries, is_later_recipient=is_later_recipient)
+        return _of_reply(evidence, reply, refusals=refusals, is_later_recipient=is_later_recipient)
     if evidence.fault is not None:
         return _of_fault(evidence, evidence.fault)
     if evidence.step is not Step.BODY_END:
@@ -76,7 +77,7 @@ def remote_hint_s(text: str) -> float | None:
     return min(int(found[1]) * _UNIT_S[found[2][0].lower()], MAX_HINT_S)
 
 
-def _of_reply(evidence: Evidence, reply: Reply, *, tries: int, is_later_recipient: bool) -> Verdict:
+def _of_reply(evidence: Evidence, reply: Reply, *, refusals: int, is_later_recipient: bool) -> Verdict:
     step, text = evidence.step, reply.text
     found = find_rule(host=evidence.host, port=evidence.port, step=step, code=reply.code, text=text)
     if found is None or reply.code < 400:
@@ -98,10 +99,10 @@ def _of_reply(evidence: Evidence, reply: Reply, *, tries: int, is_later_recipien
     if action is Action.SPLIT_RECIPIENTS:
         return _deferred(action, cause)
     if reply.is_permanent and action not in PAUSES and not concerns_account(step, action):
-        if tries >= len(PASSING_FLOORS_S):
+        if refusals >= len(PASSING_FLOORS_S):
             failure = Action.FAIL_RECIPIENT if step is Step.RCPT else Action.FAIL_MESSAGE
             return Verdict(outcome=OutcomeKind.REFUSED, action=failure, cause=cause)
-        delay_s = max(found.min_delay_s or 0.0, PASSING_FLOORS_S[tries])
+        delay_s = max(found.min_delay_s or 0.0, PASSING_FLOORS_S[refusals])
     hint_s = remote_hint_s(text)
     return _deferred(action, cause, delay_s if hint_s is None else hint_s, is_hint=hint_s is not None)
 

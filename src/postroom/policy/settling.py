@@ -1,4 +1,4 @@
-"""The end of an attempt: what becomes of each recipient, and whether the transport pauses.
+"""The end of an attempt: what becomes of each recipient, and what it says about the transport.
 
 The moves:
 
@@ -12,21 +12,28 @@ The moves:
 
 A recipient whose next time lies after the expiry waits for the expiry: age ends a message, not a decision
 here. An uncertain one never expires; past the expiry it stays for a person.
+
+About the transport it says: a pause, when the failure concerns it alone; trouble, when the server failed,
+which lowers the number of connections; success, when it served us. A recipient that refused one address is
+none of these, for it may be one mailbox. An address that a server knows not to exist is named, so that nobody
+sends to it again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Protocol, assert_never
 
 from postroom.model.attempt import Claimed, Move, Settlement
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import UncertainPolicy
-from postroom.model.outcome import Action, Evidence, OutcomeKind, RecipientResult, Verdict
+from postroom.model.outcome import Action, Evidence, FaultKind, OutcomeKind, RecipientResult, Verdict
+from postroom.model.reply import EnhancedCode
 from postroom.model.step import TRANSPORT_STEPS, Step
-from postroom.model.view import TransportPause
+from postroom.model.view import PauseKind, TransportPause
 from postroom.policy.classify import classify, concerns_account
-from postroom.policy.pausing import longer, pause_s
+from postroom.policy.pausing import SHORT_WAITS_S, SPREAD, is_outage, kind_of, longer, pause_s
 from postroom.policy.retry import WAIT_AFTER_DOT_S, ClassRules, delay_after, next_delay
 
 _FINAL = {
@@ -34,6 +41,11 @@ _FINAL = {
     OutcomeKind.CAPTURED: RecipientState.CAPTURED,
     OutcomeKind.REFUSED: RecipientState.REFUSED,
 }
+_NO_SUCH_ADDRESS = frozenset({EnhancedCode(5, 1, 1), EnhancedCode(5, 1, 6), EnhancedCode(5, 1, 10)})
+"""RFC 3463: no such mailbox, mailbox moved, no mail at this domain (RFC 7505)."""
+_BROKEN = frozenset({FaultKind.CLOSED, FaultKind.TIMEOUT, FaultKind.PROTOCOL})
+_NO_FAILURES: Mapping[PauseKind, int] = MappingProxyType({})
+NO_REFUSALS: Mapping[int, int] = MappingProxyType({})
 
 
 class Line(Protocol):
@@ -61,12 +73,35 @@ class Line(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """A failure of the server, whoever is to blame for the message."""
+
+    evidence: Evidence
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to store, and the pause when there is one."""
+    """What to store, and what was learnt about the transport."""
 
     settlement: Settlement
     pause: TransportPause | None
     """With ``failures`` counted up; ``pausing.longer`` weighs it against one that is on."""
+    trouble: Trouble | None = None
+    is_success: bool = False
+    """The server served us: took a message, or refused it by name."""
+    suppress: tuple[int, ...] = ()
+    """Numbers of recipients whose address does not exist."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Via:
+    """The transport of an attempt, as it was before."""
+
+    transport: str
+    is_capture: bool = False
+    failures: Mapping[PauseKind, int] = _NO_FAILURES
+    """Pauses in a row, by kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,45 +109,46 @@ class _Facts:
     """What every line of one attempt shares."""
 
     claimed: Claimed
-    transport: str
+    via: Via
     rules: ClassRules
     now: datetime
     roll: float
-    failures: int
 
 
 def decide(
     claimed: Claimed,
     lines: Iterable[Line],
     *,
-    transport: str,
+    via: Via,
     rules: ClassRules,
     now: datetime,
     roll: float,
-    failures: int = 0,
-    is_capture: bool = False,
+    refusals: Mapping[int, int] = NO_REFUSALS,
 ) -> Decision:
     """Return what becomes of the recipients of an attempt. Never raises.
 
     Args:
         claimed: the work that was claimed.
         lines: what the transport reported; a recipient without a line was not begun and stays queued.
-        transport: its name.
+        via: the transport.
         rules: of the message's class.
         now: the wall time.
         roll: a dice roll in ``[0, 1)``, one for the attempt, so that its recipients stay together.
-        failures: pauses in a row of this transport before this attempt.
-        is_capture: the transport is the capture inbox.
+        refusals: passing 5xx replies that a recipient got in earlier attempts; none is 0.
     """
     results: list[RecipientResult] = []
     moves: list[Move] = []
     still_open: list[tuple[Line, Verdict]] = []
+    suppress: list[int] = []
     first = claimed.recipients[0]
     for line in lines:
         evidence = line.evidence
         recipient = line.recipient
         verdict = classify(
-            evidence, tries=claimed.tries, is_later_recipient=recipient != first, is_capture=is_capture
+            evidence,
+            refusals=refusals.get(recipient, 0),
+            is_later_recipient=recipient != first,
+            is_capture=via.is_capture,
         )
         results.append(
             RecipientResult(
@@ -128,19 +164,65 @@ def decide(
             still_open.append((line, verdict))
         else:
             moves.append(Move(recipient=recipient, state=state, cause=verdict.cause))
-    counts = bool(moves)
-    pause = None
+            if state is RecipientState.REFUSED and _does_not_exist(evidence, verdict):
+                suppress.append(recipient)
+    is_success = counts = bool(moves)
+    pause = trouble = None
     if still_open:
-        facts = _Facts(
-            claimed=claimed, transport=transport, rules=rules, now=now, roll=roll, failures=failures
-        )
-        pause = _pause_of(still_open, facts)
+        facts = _Facts(claimed=claimed, via=via, rules=rules, now=now, roll=roll)
+        trouble = _trouble_of(still_open)
+        pause = None
+        for line, verdict in still_open:
+            if _pauses(line.evidence.step, verdict.action):
+                met = Trouble(evidence=line.evidence, verdict=verdict)
+                found = _pause(kind_of(line.evidence, verdict), met, via=via, now=now, roll=roll)
+                if longer(pause, found) is found:
+                    pause, trouble = found, met
         moves += _open_moves(still_open, facts, pause)
         counts = counts or any(_is_attempt(line, verdict) for line, verdict in still_open)
     settlement = Settlement(
         lease=claimed.lease, settled_at=now, results=tuple(results), moves=tuple(moves), counts=counts
     )
-    return Decision(settlement=settlement, pause=pause)
+    return Decision(
+        settlement=settlement,
+        pause=pause,
+        trouble=trouble,
+        is_success=is_success and trouble is None,
+        suppress=tuple(suppress),
+    )
+
+
+def lost(trouble: Trouble, *, via: Via, now: datetime, roll: float) -> TransportPause:
+    """Return the pause of a transport whose server answers and serves nobody: an outage at once."""
+    kind = PauseKind.CONNECT
+    failures = {kind: max(via.failures.get(kind, 0), len(SHORT_WAITS_S))}
+    via = Via(transport=via.transport, failures=failures)
+    return _pause(kind, trouble, via=via, now=now, roll=roll)
+
+
+def _does_not_exist(evidence: Evidence, verdict: Verdict) -> bool:
+    """Say whether a refusal is of the address itself, by the codes that mean nothing else."""
+    reply = evidence.reply
+    return (
+        evidence.step is Step.RCPT
+        and verdict.action is Action.FAIL_RECIPIENT
+        and reply is not None
+        and reply.enhanced in _NO_SUCH_ADDRESS
+    )
+
+
+def _trouble_of(still_open: Iterable[tuple[Line, Verdict]]) -> Trouble | None:
+    """Return the first failure of the server itself."""
+    for line, verdict in still_open:
+        evidence = line.evidence
+        reply, fault, step = evidence.reply, evidence.fault, evidence.step
+        if (
+            step in TRANSPORT_STEPS
+            or (fault is not None and fault.kind in _BROKEN)
+            or (reply is not None and (reply.code == 421 or (reply.is_transient and step is not Step.RCPT)))
+        ):
+            return Trouble(evidence=evidence, verdict=verdict)
+    return None
 
 
 def _is_attempt(line: Line, verdict: Verdict) -> bool:
@@ -149,14 +231,9 @@ def _is_attempt(line: Line, verdict: Verdict) -> bool:
     return not is_account and verdict.action is not Action.SPLIT_RECIPIENTS
 
 
-def _pause_of(still_open: Iterable[tuple[Line, Verdict]], facts: _Facts) -> TransportPause | None:
-    """Return the longest pause that any of the recipients met."""
-    pause: TransportPause | None = None
-    for line, verdict in still_open:
-        step, action = line.evidence.step, verdict.action
-        if concerns_account(step, action) or _slows_transport(step, action):
-            pause = longer(pause, _pause(line.evidence, verdict, facts))
-    return pause
+def _pauses(step: Step, action: Action) -> bool:
+    """Say whether a deferral makes the transport wait."""
+    return concerns_account(step, action) or _slows_transport(step, action)
 
 
 def _open_moves(
@@ -213,17 +290,21 @@ def _slows_transport(step: Step, action: Action) -> bool:
     return action is Action.THROTTLE and step in {Step.DATA, Step.BODY, Step.BODY_END}
 
 
-def _pause(evidence: Evidence, verdict: Verdict, facts: _Facts) -> TransportPause:
-    seconds = pause_s(evidence.step, verdict, failures=facts.failures)
+def _pause(kind: PauseKind, trouble: Trouble, *, via: Via, now: datetime, roll: float) -> TransportPause:
+    evidence, verdict = trouble.evidence, trouble.verdict
+    failures = via.failures.get(kind, 0)
+    seconds = pause_s(kind, floor_s=verdict.min_delay_s, failures=failures)
     return TransportPause(
-        transport=facts.transport,
-        since=facts.now,
-        until=facts.now + timedelta(seconds=seconds),
+        transport=via.transport,
+        kind=kind,
+        is_open=is_outage(kind, seconds, failures=failures),
+        since=now,
+        until=now + timedelta(seconds=seconds * (1 + roll * SPREAD)),
         cause=verdict.cause,
         step=evidence.step,
         text=evidence_text(evidence),
         host=evidence.host,
-        failures=facts.failures + 1,
+        failures=failures + 1,
     )
 
 
