@@ -14,8 +14,8 @@ import pytest
 import trustme
 
 from cli.scripted_server import ScriptedServer, problem
-from postroom import bootstrap
-from postroom.bootstrap import Started
+from postroom.bootstrap import direct, serve
+from postroom.bootstrap.serve import Started
 from postroom.cli.app import run
 from postroom.config.cli_key import CliKey, write_cli_key
 from postroom.config.settings import Settings
@@ -555,8 +555,8 @@ class Wiring:
 @pytest.fixture
 def wiring(monkeypatch: pytest.MonkeyPatch) -> Wiring:
     stand_in = Wiring()
-    for verb in ("run_server", "send_direct", "backup_offline"):
-        monkeypatch.setattr(bootstrap, verb, getattr(stand_in, verb))
+    for room, verb in ((serve, "run_server"), (direct, "send_direct"), (direct, "backup_offline")):
+        monkeypatch.setattr(room, verb, getattr(stand_in, verb))
     return stand_in
 
 

@@ -31,7 +31,7 @@ from postroom.cli.options import (
 from postroom.errors import CallerError, ConfigError, ConflictError, InputError, OperatorError, TooLargeError
 
 if TYPE_CHECKING:
-    from postroom.bootstrap import Started
+    from postroom.bootstrap.serve import Started
     from postroom.config.sources import Flags
 
 app = typer.Typer(
@@ -105,7 +105,7 @@ def serve(
         tls_key=tls_key,
     )
     settings = settings_of(flags)
-    from postroom.bootstrap import run_server  # last: it loads the whole program
+    from postroom.bootstrap.serve import run_server  # last: it loads the whole program
 
     raise typer.Exit(run_server(settings, _announce))
 
@@ -180,7 +180,7 @@ def backup(
         settings = settings_of(flags)
         if not settings.data.is_dir():
             raise CliError(Exit.FAILED, f"there is no data directory {settings.data}", fix="Check --data.")
-        from postroom.bootstrap import backup_offline
+        from postroom.bootstrap.direct import backup_offline
 
         backup_offline(settings, target)
     if json:

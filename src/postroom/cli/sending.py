@@ -174,7 +174,7 @@ def _send_directly(
     flags: "Flags", body: Mapping[str, Any], files: Mapping[str, Path], *, wait_s: float
 ) -> Mapping[str, Any]:
     settings = settings_of(flags)
-    from postroom.bootstrap import send_direct  # last: it loads the whole program
+    from postroom.bootstrap.direct import send_direct  # last: it loads the whole program
 
     return send_direct(settings, body, files, wait_s=wait_s)
 

@@ -8,15 +8,17 @@ import socket
 from collections.abc import Callable
 from typing import Any, cast
 
-from postroom.egress.frames import Frame, Unpacker
+from postroom.egress.frames import LENGTH, Frame, Unpacker
 
 
 def first_frame(end: socket.socket) -> Frame | None:
-    """Read one frame from a blocking socket; ``None`` when the other end has gone before it was whole."""
+    """Read one frame from a blocking socket and nothing behind it; ``None`` when the other end has gone."""
     unpacker = Unpacker()
-    while data := end.recv(65536):
+    wanted = LENGTH
+    while data := end.recv(wanted, socket.MSG_WAITALL):
         for frame in unpacker.frames(data):
             return frame
+        wanted = int.from_bytes(data, "big")
     return None
 
 

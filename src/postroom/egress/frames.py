@@ -26,7 +26,8 @@ from postroom.ports import Report, ReportLine, Work
 
 ATTEMPT, GO, DROP, ALLOW, STOP, COMMIT, REPORT, STOPPED = range(8)
 
-_LENGTH = 4
+LENGTH = 4
+"""Octets of the length before each frame."""
 _PLAIN = 2
 """Marshal's form without references: half the work, and nothing here is shared."""
 _STEPS = {step.value: step for step in Step}
@@ -38,7 +39,7 @@ Frame = tuple[Any, ...]
 def packed(*fields: Any) -> bytes:
     """Return one frame as bytes."""
     body = marshal.dumps(fields, _PLAIN)
-    return len(body).to_bytes(_LENGTH, "big") + body
+    return len(body).to_bytes(LENGTH, "big") + body
 
 
 class Unpacker:
@@ -52,11 +53,11 @@ class Unpacker:
         """Yield every frame that is whole now."""
         data = self._data + data if self._data else data
         start, end = 0, len(data)
-        while end - start >= _LENGTH:
-            after = start + _LENGTH + int.from_bytes(data[start : start + _LENGTH], "big")
+        while end - start >= LENGTH:
+            after = start + LENGTH + int.from_bytes(data[start : start + LENGTH], "big")
             if after > end:
                 break
-            yield marshal.loads(data[start + _LENGTH : after])  # noqa: S302 - from our own process, see above
+            yield marshal.loads(data[start + LENGTH : after])  # noqa: S302 - from our own process, see above
             start = after
         self._data = data[start:] if start else data
 
