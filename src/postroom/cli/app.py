@@ -1,4 +1,4 @@
-"""The commands, except ``send``, ``keys`` and ``captured``, and how a failure becomes an exit code."""
+"""The commands that have no module of their own, and how a failure becomes an exit code."""
 # ruff: noqa: PLC0415 - commands import what they need when they run, so that --help answers at once
 
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postroom.cli import captured, keys, sending
+from postroom.cli import acting, captured, events, holds, keys, sending, suppressions, transports, webhooks
 from postroom.cli.exits import CliError, Exit
 from postroom.cli.options import (
     Capture,
@@ -44,8 +44,14 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Look at the settings.", no_args_is_help=True, rich_markup_mode=None)
 app.command("send")(sending.send)
+for verb in (acting.retry, acting.cancel, acting.resolve, acting.release, events.events):
+    app.command(verb.__name__)(verb)
 app.add_typer(keys.app, name="keys")
 app.add_typer(captured.app, name="captured")
+app.add_typer(holds.app, name="hold")
+app.add_typer(suppressions.app, name="suppress")
+app.add_typer(transports.app, name="transports")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(config_app, name="config")
 
 

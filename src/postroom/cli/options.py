@@ -95,6 +95,26 @@ PasswordFile = Annotated[
     str | None, _one("--password-file", "File with the secret, - for standard input; else asked.", "FILE|-")
 ]
 
+OneId = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="Id of one message; without it give a filter.")
+]
+Recipients = Annotated[
+    list[str] | None, _many("--recipient", "Address meant; in a filter one, or @domain", "ADDRESS")
+]
+State = Annotated[str | None, _one("--state", "Filter: state of the recipient.", "STATE")]
+ClassFilter = Annotated[str | None, _one("--class", "Filter: mail class.", "CLASS")]
+TagFilter = Annotated[str | None, _one("--tag", "Filter: a tag.", "TAG")]
+SenderFilter = Annotated[str | None, _one("--sender", "Filter: From's address, or @domain.", "ADDRESS")]
+RecipientFilter = Annotated[str | None, _one("--recipient", "Filter: a recipient, or @domain.", "ADDRESS")]
+TransportFilter = Annotated[str | None, _one("--transport", "Filter: name of a transport.", "NAME")]
+Since = Annotated[str | None, _one("--since", "Filter: accepted at or after this time.", "TIME")]
+Until = Annotated[str | None, _one("--until", "Filter: accepted before this time.", "TIME")]
+Yes = Annotated[bool, _one("--yes", "Do it without asking.")]
+End = Annotated[str | None, _one("--until", "When it ends by itself, default never.", "TIME")]
+Reason = Annotated[str, _one("--reason", "Why; others read it.", "TEXT")]
+Note = Annotated[str, _one("--note", "How you know; kept in the event.", "TEXT")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=200, help="How many to list.")]
+
 
 def flags_of(data: Path | None, config: Path | None, env_file: Path | None) -> "Flags":
     """Return the flags of a client command."""

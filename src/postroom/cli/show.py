@@ -6,6 +6,7 @@ escaped: a terminal obeys escape sequences, whoever wrote them.
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from rich.text import Text
 from postroom.cli.exits import CliError
 from postroom.errors import Problem
 
+WIDTH = 80
+"""Columns of texts for people."""
 _STYLES = {
     "accepted": "green",
     "captured": "cyan",
@@ -47,6 +50,20 @@ def out() -> Console:
 def say(*parts: object, style: str = "") -> None:
     """Print one line for people."""
     out().print(Text(" ".join(map(printable, parts)), style=style))
+
+
+def say_wrapped(text: object, *, indent: str = "  ", style: str = "") -> None:
+    """Print a text for people in lines of at most 80 columns; words are never broken."""
+    lines = textwrap.wrap(
+        printable(text),
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    for line in lines:
+        out().print(Text(line, style=style))
 
 
 def say_json(value: object) -> None:

@@ -1,0 +1,98 @@
+"""``postroom transports``: the ways out, how each is, and what a person may do about it."""
+# ruff: noqa: PLC0415 - commands import what they need when they run, so that --help answers at once
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from postroom.cli.options import Config, Data, End, EnvFile, Json, Reason, flags_of, server_of
+
+app = typer.Typer(help="The ways out: look, suspend, resume.", no_args_is_help=True, rich_markup_mode=None)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the transport.")]
+
+_STYLES = {"working": "green", "down": "red"}
+
+
+@app.command("list")
+def list_transports(
+    *, data: Data = None, config: Config = None, env_file: EnvFile = None, json: Json = False
+) -> None:
+    """List the transports in configured order."""
+    from postroom.cli.show import say_json
+
+    with server_of(flags_of(data, config, env_file)) as server:
+        answer = server.ask("GET", "/v1/transports")
+    if json:
+        say_json(answer)
+        return
+    for one in answer["transports"]:
+        _show(one)
+
+
+@app.command()
+def show(
+    name: Name, *, data: Data = None, config: Config = None, env_file: EnvFile = None, json: Json = False
+) -> None:
+    """Show one transport: its pauses, its pace, what was learnt."""
+    _ask("GET", f"/v1/transports/{quote(name, safe='')}", None, (data, config, env_file), json=json)
+
+
+@app.command()
+def suspend(
+    name: Name,
+    *,
+    reason: Reason,
+    until: End = None,
+    data: Data = None,
+    config: Config = None,
+    env_file: EnvFile = None,
+    json: Json = False,
+) -> None:
+    """Send nothing by a transport until it is resumed."""
+    body = {"reason": reason, **({"until": until} if until is not None else {})}
+    path = f"/v1/transports/{quote(name, safe='')}/suspend"
+    _ask("POST", path, body, (data, config, env_file), json=json)
+
+
+@app.command()
+def resume(
+    name: Name, *, data: Data = None, config: Config = None, env_file: EnvFile = None, json: Json = False
+) -> None:
+    """Send by a transport again, and let one message probe what it waits for."""
+    path = f"/v1/transports/{quote(name, safe='')}/resume"
+    _ask("POST", path, None, (data, config, env_file), json=json)
+
+
+def _ask(
+    method: str, path: str, body: Mapping[str, str] | None, where: tuple[Data, Config, EnvFile], *, json: bool
+) -> None:
+    from postroom.cli.show import say_json
+
+    with server_of(flags_of(*where)) as server:
+        answer = server.ask(method, path, **({} if body is None else {"json": body}))
+    (say_json if json else _show)(answer)
+
+
+def _show(one: Mapping[str, Any]) -> None:
+    from postroom.cli.show import say, say_wrapped
+
+    is_default = ", the default" if one["default"] else ""
+    say(f"{one['name']}: {one['state']}{is_default}", style=_STYLES.get(one["state"], "yellow"))
+    say(" ", one["target"])
+    say(f"  connections at this moment: {one['level']}")
+    for pause in one["pauses"]:
+        until = "until it is resumed" if pause["until"] is None else f"until {pause['until']}"
+        author = f" by {pause['author']}" if pause["author"] else ""
+        say(f"  {pause['kind']}{author}: {'over, waits for a probe' if pause['over'] else until}")
+        for name in ("cause", "meaning", "remedy", "evidence"):
+            if pause[name]:
+                say_wrapped(f"{name}: {pause[name]}", indent="    ")
+    for pace in one["pace"]:
+        say(f"  in {pace['window_s']} s: {pace['used']} of {pace['allowed']} used")
+        if learnt := pace["learnt"]:
+            text = f"learnt {learnt['learnt_at']} after {learnt['seen']}: {learnt['evidence']}"
+            say_wrapped(text, indent="    ")
+    if one["quota_ends_at"]:
+        say("  at this pace the day's quota ends at", one["quota_ends_at"])
