@@ -5,7 +5,8 @@ signature is HMAC-SHA256 over ``id.timestamp.body``, one for each secret of the 
 has no gap. The body is small: what happened to which message and recipients, never the content of a mail.
 
 Only a 2xx is success. 410 disables the endpoint. A Retry-After up to an hour replaces the schedule of
-``WAITS_S``; a delivery has failed when it had every try of the schedule and three days have gone by.
+``WAITS_S``; a delivery has failed when it had every try of the schedule and three days have gone by. An
+endpoint that takes nothing at all is asked more and more slowly, and after five days not any more.
 """
 
 import hashlib
@@ -35,6 +36,10 @@ than three days together; the standard's example with a shorter end."""
 JITTER = 0.2
 """A wait grows by up to this share, so that what failed together does not come back together."""
 GIVE_UP_AFTER = timedelta(days=3)
+HOPELESS_AFTER = timedelta(days=5)
+"""An endpoint that took nothing for so long is disabled; others take a day to five."""
+FIRST_REST_S, MAX_REST_S = 1.0, 300.0
+"""Seconds an endpoint is left alone after a round in which it took nothing, doubled by each such round."""
 MAX_RETRY_AFTER_S = 3600.0
 """A hint beyond it is cut (reliability rule E5)."""
 MIN_RETRY_AFTER_S = 1.0
@@ -162,3 +167,33 @@ def after_try(
         wait_s = min(max(retry_after, MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S)
     due_at = now + timedelta(seconds=wait_s * (1 + JITTER * roll))
     return AfterTry(delivery=replace(tried, state=DeliveryState.PENDING, due_at=due_at))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How an endpoint as a whole does: what nobody takes is offered ever more slowly, then no more."""
+
+    failing_since: datetime | None = None
+    """Of the first failure after the last success."""
+    rest_s: float = 0.0
+    """Seconds before the endpoint is asked again."""
+
+    def is_hopeless(self, now: datetime) -> bool:
+        """Say whether it is time to disable the endpoint."""
+        return self.failing_since is not None and now >= self.failing_since + HOPELESS_AFTER
+
+
+def health_after(health: Health, *, is_any_taken: bool, retry_after: float | None, now: datetime) -> Health:
+    """Return the health after a round of tries.
+
+    Args:
+        health: Before the round.
+        is_any_taken: Whether any try of the round was a success.
+        retry_after: The longest hint of the round in seconds, for the whole endpoint.
+        now: The end of the round.
+    """
+    asked_s = 0.0 if retry_after is None else min(retry_after, MAX_RETRY_AFTER_S)
+    if is_any_taken:
+        return Health(rest_s=asked_s)
+    rest_s = min(max(2 * health.rest_s, FIRST_REST_S), MAX_REST_S)
+    return Health(failing_since=health.failing_since or now, rest_s=max(rest_s, asked_s))
