@@ -20,7 +20,7 @@ sends to it again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol, assert_never
@@ -44,7 +44,6 @@ _FINAL = {
 _NO_SUCH_ADDRESS = frozenset({EnhancedCode(5, 1, 1), EnhancedCode(5, 1, 6), EnhancedCode(5, 1, 10)})
 """RFC 3463: no such mailbox, mailbox moved, no mail at this domain (RFC 7505)."""
 _BROKEN = frozenset({FaultKind.CLOSED, FaultKind.TIMEOUT, FaultKind.PROTOCOL})
-_NO_FAILURES: Mapping[PauseKind, int] = MappingProxyType({})
 NO_REFUSALS: Mapping[int, int] = MappingProxyType({})
 
 
@@ -100,7 +99,7 @@ class Via:
 
     transport: str
     is_capture: bool = False
-    failures: Mapping[PauseKind, int] = _NO_FAILURES
+    failures: Mapping[PauseKind, int] = field(default_factory=dict)
     """Pauses in a row, by kind."""
 
 
