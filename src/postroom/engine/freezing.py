@@ -7,7 +7,7 @@ was checked where the value was made; here are the rules that need the whole sub
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from postroom.engine.limits import MessageLimits
@@ -16,7 +16,10 @@ from postroom.model.address import Address, Mailbox
 from postroom.model.ids import ENTROPY_BYTES, letters, new_message_id
 from postroom.model.message import Content, Envelope, Message, Submission
 from postroom.policy.retry import ClassRules
+from postroom.ports import IdempotencyClaim
 
+IDEMPOTENCY_LIFE = timedelta(hours=24)
+"""A key is kept at least this long and never shorter than its message lives (reliability rule H1)."""
 FREEZE_BYTES = ENTROPY_BYTES + 16
 """Entropy of one message: its id's, and 16 bytes for the boundary."""
 
@@ -207,3 +210,14 @@ def field_digests(submission: Submission) -> Mapping[str, str]:
         public = {"from_": "from", "mail_class": "class"}.get(name, name)
         digests[public] = hashlib.sha256(repr(canonical).encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return digests
+
+
+def idempotency_claim(submission: Submission, message: Message) -> IdempotencyClaim | None:
+    """Return the caller's key with the digests of what it stands for, ``None`` without a key."""
+    if submission.idempotency_key is None:
+        return None
+    return IdempotencyClaim(
+        key=submission.idempotency_key,
+        fields=field_digests(submission),
+        keep_until=max(message.created_at + IDEMPOTENCY_LIFE, message.expires_at),
+    )

@@ -5,13 +5,13 @@ caller's data and the commit nothing is looked up, fetched or sent.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from postroom.clock import Clock, Dice
 from postroom.engine import freezing
 from postroom.engine.dispatcher import Dispatcher
 from postroom.engine.limits import MessageLimits
-from postroom.engine.rendering import RenderedMessages
+from postroom.engine.rendering import RenderedMessages, size_problem
 from postroom.engine.routes import Routes
 from postroom.engine.ways import Way, Ways
 from postroom.errors import InputError, Problem, TooLargeError
@@ -20,10 +20,7 @@ from postroom.mime.writer import render
 from postroom.model.ids import MessageId
 from postroom.model.message import MailClass, Message, Submission
 from postroom.policy.retry import ClassRules
-from postroom.ports import IdempotencyClaim, KeyReused, Replayed, Spool
-
-IDEMPOTENCY_LIFE = timedelta(hours=24)
-"""A key is kept at least this long and never shorter than its message lives (reliability rule H1)."""
+from postroom.ports import KeyReused, Replayed, Spool
 
 
 class Intake:
@@ -66,9 +63,9 @@ class Intake:
         now, entropy = self._clock.now(), self._dice.token(freezing.FREEZE_BYTES)
         chosen = self._routes.choose(submission, now=now, entropy=entropy)
         way = chosen.way
-        message = self._frozen(submission, way, senders, now=now, entropy=entropy)
+        message = self._frozen(submission, chosen.sending, senders, now=now, entropy=entropy)
         self._prove(message, way)
-        claim = self._idempotency(submission, message)
+        claim = freezing.idempotency_claim(submission, message)
         route = {"route": chosen.written} if chosen.written else {}
         stored = await self._spool.accept(message, transport=way.name, idempotency=claim, **route)
         if isinstance(stored, KeyReused):
@@ -89,9 +86,14 @@ class Intake:
         return message.id, way, False
 
     def _frozen(
-        self, submission: Submission, way: Way, senders: Sequence[str], *, now: datetime, entropy: bytes
+        self,
+        submission: Submission,
+        sending: freezing.Sending,
+        senders: Sequence[str],
+        *,
+        now: datetime,
+        entropy: bytes,
     ) -> Message:
-        sending = freezing.Sending(transport=way.name, default_from=way.default_from, account=way.account)
         found = freezing.problems(submission, sending=sending, limits=self._limits, senders=senders, now=now)
         if found:
             raise InputError(found)
@@ -108,23 +110,7 @@ class Intake:
         """Render the default variant and read it back; keep the bytes for the first attempt."""
         variant = way.transport.variant
         rendered = render(message.content, variant)
-        if rendered.size > self._limits.max_wire:
-            raise TooLargeError(
-                Problem(
-                    code="message-too-large",
-                    field="attachments",
-                    cause=f"{rendered.size} bytes once encoded, at most {self._limits.max_wire}",
-                    fix="Send links to large files.",
-                )
-            )
+        if (problem := size_problem(rendered, self._limits)) is not None:
+            raise TooLargeError(problem)
         parseback.check(rendered, message.content, variant)
         self._rendered.keep(message.id, variant, rendered)
-
-    def _idempotency(self, submission: Submission, message: Message) -> IdempotencyClaim | None:
-        if submission.idempotency_key is None:
-            return None
-        return IdempotencyClaim(
-            key=submission.idempotency_key,
-            fields=freezing.field_digests(submission),
-            keep_until=max(message.created_at + IDEMPOTENCY_LIFE, message.expires_at),
-        )

@@ -3,6 +3,8 @@
 Rendering is a pure function, so losing an entry costs time and nothing else.
 """
 
+from postroom.engine.limits import MessageLimits
+from postroom.errors import Problem
 from postroom.mime.rendered import RenderedMessage, Variant
 from postroom.mime.writer import render
 from postroom.model.ids import MessageId
@@ -10,6 +12,18 @@ from postroom.model.message import Message
 
 MAX_KEPT_BYTES = 16 * 1024 * 1024
 """About 4,000 messages of 4 KB: what a burst holds between two commits, and little memory."""
+
+
+def size_problem(rendered: RenderedMessage, limits: MessageLimits) -> Problem | None:
+    """Return what is wrong with a message that is too large once it is encoded."""
+    if rendered.size <= limits.max_wire:
+        return None
+    return Problem(
+        code="message-too-large",
+        field="attachments",
+        cause=f"{rendered.size} bytes once encoded, at most {limits.max_wire}",
+        fix="Send links to large files.",
+    )
 
 
 class RenderedMessages:

@@ -7,12 +7,13 @@ leg needs no decision per message, so what it comes to is made once.
 from dataclasses import dataclass
 from datetime import datetime
 
+from postroom.engine.freezing import Sending
 from postroom.engine.ways import Way, Ways
-from postroom.errors import InvariantError
 from postroom.model.ids import ENTROPY_BYTES, new_message_id
 from postroom.model.message import Submission
 from postroom.model.route import Route
-from postroom.policy.routing import RouteTable, turned
+from postroom.policy.failover import first_leg
+from postroom.policy.routing import Routed, RouteTable, turned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,8 @@ class Chosen:
     """The route as it is stored with what waits; empty when there is but one leg."""
     way: Way
     """The leg that takes it first."""
+    sending: Sending
+    """What that leg says about senders."""
 
 
 class Routes:
@@ -36,25 +39,42 @@ class Routes:
         """Take the ways and the rules, whose every leg is one of the ways; without rules it is the first."""
         self._ways = ways
         self._table = table or RouteTable((), Route((ways.default.name,)))
-        single = (routed for routed in self._table.decisions if len(routed.route.legs) == 1)
         self._single = {
-            routed.rule: Chosen(
-                rule=routed.rule, route=routed.route, written="", way=self._way(routed.route.legs[0])
-            )
-            for routed in single
+            routed.rule: _chosen(routed, ways.named(routed.route.legs[0]) or ways.default)
+            for routed in self._table.decisions
+            if len(routed.route.legs) == 1
         }
 
     def choose(self, submission: Submission, *, now: datetime, entropy: bytes) -> Chosen:
-        """Return the way of a submission that is accepted ``now`` under an id made of ``entropy``."""
+        """Return the way of a submission that is accepted ``now`` under an id made of ``entropy``.
+
+        A leg that waits for a probe may be given this message as one.
+        """
         routed = self._table.choose(submission)
         single = self._single.get(routed.rule)
         if single is not None:
             return single
-        route = turned(routed.route, new_message_id(now, entropy[:ENTROPY_BYTES]))
-        return Chosen(rule=routed.rule, route=route, written=str(route), way=self._way(route.legs[0]))
+        routed = _turned(routed, now, entropy)
+        return _chosen(routed, self._ways.leg(routed.route, now))
 
-    def _way(self, name: str) -> Way:
-        way = self._ways.named(name)
-        if way is None:
-            raise InvariantError(f"a route names the transport {name!r}, which is not configured")
-        return way
+    def foreseen(self, submission: Submission, *, now: datetime, entropy: bytes) -> Chosen:
+        """Return what ``choose`` would, and give no probe."""
+        routed = _turned(self._table.choose(submission), now, entropy)
+        best = first_leg(routed.route, lambda name: self._ways.fitness(name, now))
+        way = self._ways.named(best) if best is not None else None
+        return _chosen(routed, way or self._ways.leg(routed.route, now))
+
+
+def _turned(routed: Routed, now: datetime, entropy: bytes) -> Routed:
+    return Routed(rule=routed.rule, route=turned(routed.route, new_message_id(now, entropy[:ENTROPY_BYTES])))
+
+
+def _chosen(routed: Routed, way: Way) -> Chosen:
+    route = routed.route
+    return Chosen(
+        rule=routed.rule,
+        route=route,
+        written=str(route) if len(route.legs) > 1 else "",
+        way=way,
+        sending=Sending(transport=way.name, default_from=way.default_from, account=way.account),
+    )

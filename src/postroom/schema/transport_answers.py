@@ -96,7 +96,7 @@ def transport(  # noqa: PLR0913 - the facts of a transport
         "name": name,
         "target": target,
         "default": is_default,
-        "state": _state(pauses, now),
+        "state": state_of(pauses, now),
         "level": level,
         "pauses": [_pause(one, now, words) for one in pauses],
         "pace": [_pace(one) for one in limits],
@@ -104,7 +104,7 @@ def transport(  # noqa: PLR0913 - the facts of a transport
     }
 
 
-def _state(pauses: Sequence[TransportPause], now: datetime) -> str:
+def state_of(pauses: Sequence[TransportPause], now: datetime) -> str:
     """Name the worst of what it waits for: a person, an outage, a moment, the message that probes."""
     waiting = [pause for pause in pauses if pause.until > now]
     if any(pause.kind is PauseKind.SUSPENDED for pause in waiting):

@@ -8,6 +8,7 @@ import asyncio
 import binascii
 from binascii import a2b_base64
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,7 +16,6 @@ from starlette.responses import Response
 from postroom.engine.service import Receipt, Service
 from postroom.errors import ConflictError, InputError, Problem
 from postroom.ingress.http.replies import JsonReply, idempotency_header, wait_preference
-from postroom.model.ids import TenantId
 from postroom.model.lifecycle import message_state
 from postroom.model.message import BlobRef, Submission
 from postroom.ports import StagedBlob
@@ -25,7 +25,7 @@ from postroom.schema.filters import read_message_filter
 from postroom.schema.json_text import read_json
 from postroom.schema.submission import FileFacts, with_files
 from postroom.web.auth import Caller
-from postroom.web.budget import MIB, ByteBudget
+from postroom.web.budget import MIB, ByteBudget, Hold
 from postroom.web.gate import caller_of, media_type_of
 from postroom.web.problem import problem_of
 from postroom.web.uploads import WRITE_BATCH, Form, FormLimits, read_body, read_form
@@ -61,28 +61,33 @@ class MessageDoors:
     async def submit(self, request: Request) -> Response:
         """Take one message."""
         caller = caller_of(request)
-        key = idempotency_header(request)
         with self._budget.hold() as hold:
-            if media_type_of(request) == "multipart/form-data":
-                form = await read_form(
-                    request,
-                    stage=lambda: self._service.stage(caller.tenant),
-                    limits=self._form_limits,
-                    hold=hold,
-                    text_parts=frozenset({MESSAGE_PART}),
-                )
-                try:
-                    submission = await self._from_form(form, caller, key)
-                finally:
-                    form.discard()
-            else:
-                body = await read_body(request, max_body=self._max_body, hold=hold)
-                value = read_json(body) if len(body) < LARGE_JSON else await parsed(body)
-                submission, files, sources = self._read(value, caller, key)
-                if files:
-                    submission = await self._complete(submission, files, sources)
+            stage = partial(self._service.stage, caller.tenant)
+            submission = await self.read(request, caller, hold, stage=stage)
             receipt = await self._service.submit(submission, senders=caller.senders)
         return await self._receipt_reply(request, receipt, caller)
+
+    async def read(
+        self, request: Request, caller: Caller, hold: Hold, *, stage: Callable[[], StagedBlob]
+    ) -> Submission:
+        """Read one message, as JSON or as a form; its files go where ``stage`` says."""
+        key = idempotency_header(request)
+        if media_type_of(request) == "multipart/form-data":
+            form = await read_form(
+                request,
+                stage=stage,
+                limits=self._form_limits,
+                hold=hold,
+                text_parts=frozenset({MESSAGE_PART}),
+            )
+            try:
+                return await self._from_form(form, caller, key, stage)
+            finally:
+                form.discard()
+        body = await read_body(request, max_body=self._max_body, hold=hold)
+        value = read_json(body) if len(body) < LARGE_JSON else await parsed(body)
+        submission, files, sources = self._read(value, caller, key)
+        return await _complete(submission, files, sources, stage) if files else submission
 
     async def submit_batch(self, request: Request) -> Response:
         """Take many messages; each is accepted or refused by itself."""
@@ -115,7 +120,8 @@ class MessageDoors:
 
     async def _item(self, value: object, caller: Caller, key: str | None) -> answers.Json:
         try:
-            submission = await self._complete(*self._read(value, caller, key))
+            stage = partial(self._service.stage, caller.tenant)
+            submission = await _complete(*self._read(value, caller, key), stage)
             receipt = await self._service.submit(submission, senders=caller.senders)
         except Exception as error:  # noqa: BLE001 - supervision point: one item never decides about another
             document = problem_of(error)
@@ -125,23 +131,9 @@ class MessageDoors:
     def _read(self, value: object, caller: Caller, key: str | None) -> Content:
         return read_submission(value, limits=self._service.limits, tenant=caller.tenant, idempotency_key=key)
 
-    async def _complete(
-        self, submission: Submission, files: list[FileFacts], sources: list[AttachmentBody]
+    async def _from_form(
+        self, form: Form, caller: Caller, key: str | None, stage: Callable[[], StagedBlob]
     ) -> Submission:
-        """Store the files that came as base64 and name them in the submission."""
-        if not files:
-            return submission
-        refs = await self._store_base64(sources, submission.tenant)
-        return with_files(submission, files, [refs[number] for number in range(len(files))])
-
-    async def _store_base64(self, sources: Sequence[AttachmentBody], tenant: TenantId) -> dict[int, BlobRef]:
-        contents = {
-            number: source.content for number, source in enumerate(sources) if source.content is not None
-        }
-        stage = self._service.stage
-        return await asyncio.to_thread(store_base64, lambda: stage(tenant), contents)
-
-    async def _from_form(self, form: Form, caller: Caller, key: str | None) -> Submission:
         texts = [value for name, value in form.fields if name == MESSAGE_PART]
         uploads = {file.name: (file.filename, file.content_type) for file in form.files}
         if len(texts) != 1 or len(form.fields) != 1 or len(uploads) != len(form.files):
@@ -159,7 +151,7 @@ class MessageDoors:
             idempotency_key=key,
             uploads=uploads,
         )
-        refs = await self._store_base64(sources, caller.tenant)
+        refs = await _store_base64(sources, stage)
         by_name = dict(zip(uploads, await form.store(), strict=True))
         stored = [
             by_name[source.upload] if source.upload is not None else refs[number]
@@ -211,6 +203,26 @@ class MessageDoors:
             recipients = [{"address": one.address, "state": one.state} for one in view.recipients]
             return problem_of(error).as_response(recipients=recipients)
         return JsonReply(answers.message(view, self._service.mode, self._service.words))
+
+
+async def _complete(
+    submission: Submission,
+    files: list[FileFacts],
+    sources: list[AttachmentBody],
+    stage: Callable[[], StagedBlob],
+) -> Submission:
+    """Store the files that came as base64 and name them in the submission."""
+    if not files:
+        return submission
+    refs = await _store_base64(sources, stage)
+    return with_files(submission, files, [refs[number] for number in range(len(files))])
+
+
+async def _store_base64(
+    sources: Sequence[AttachmentBody], stage: Callable[[], StagedBlob]
+) -> dict[int, BlobRef]:
+    contents = {number: source.content for number, source in enumerate(sources) if source.content is not None}
+    return await asyncio.to_thread(store_base64, stage, contents)
 
 
 async def parsed(body: bytes) -> object:
