@@ -199,6 +199,7 @@ class FakeService(Service):
             ready=self.is_ready,
             problems=() if self.is_ready else ("<the server> is stopping",),
             queue=QueueCounts(by_state={RecipientState.QUEUED: 3}, oldest_open_at=NOW),
+            seen_at=NOW,
             transports=(TransportStatus(name="main", target="smtps://smtp.example.com:465", pause=None),),
             durability="fsync before every answer",
         )

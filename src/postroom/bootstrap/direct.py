@@ -11,6 +11,7 @@ from typing import Any
 import uvloop
 
 from postroom.bootstrap.engine import running_engine
+from postroom.bootstrap.seeing import begin_log
 from postroom.bootstrap.store import open_store, refuse_silent_capture
 from postroom.clock import SystemClock, SystemDice
 from postroom.config.settings import Settings
@@ -20,7 +21,6 @@ from postroom.ports import StagedBlob
 from postroom.schema import answers
 from postroom.schema.bodies import read_submission
 from postroom.schema.submission import with_files
-from postroom.telemetry import configure_logging
 
 
 def send_direct(
@@ -43,7 +43,7 @@ def send_direct(
         InputError: Fields are wrong; nothing was stored.
         StoreError: A server uses the directory.
     """
-    configure_logging(json=settings.log_json, level=logging.WARNING)
+    begin_log(settings, level=logging.WARNING)
     return uvloop.run(_send_direct(settings, message, files, wait_s))
 
 

@@ -1,12 +1,13 @@
 """The HTTP doors of a run, and where each listens."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from postroom.config.settings import NexusAnswer, Settings
 from postroom.engine.service import Service
 from postroom.ingress.http.app import build_app
 from postroom.ingress.http.nexus import NexusDoors, NexusSetup
 from postroom.ingress.http.settings import HttpSettings
+from postroom.telemetry.exposition import Scrape
 from postroom.web.auth import Doorkeeper
 from postroom.web.budget import ByteBudget
 from postroom.web.gate import Gate
@@ -15,7 +16,9 @@ from postroom.web.server import Binding, TlsPair
 from postroom.web.uploads import FormLimits
 
 
-def doors(settings: Settings, service: Service) -> Sequence[Binding]:
+def doors(
+    settings: Settings, service: Service, *, scrape: Scrape, is_overloaded: Callable[[], bool]
+) -> Sequence[Binding]:
     """Build the applications and say where each listens."""
     proxies = parse_networks(settings.trusted_proxies)
     limits = settings.door_limits
@@ -25,9 +28,11 @@ def doors(settings: Settings, service: Service) -> Sequence[Binding]:
         max_body=limits.max_body,
         max_parts=limits.max_parts,
         max_bodies=limits.max_bodies_in_flight,
+        metrics_are_public=settings.metrics_public,
         has_bootstrap_key=settings.bootstrap_key is not None,
     )
     budget = ByteBudget(limits.max_bodies_in_flight)
+    scrape.add(budget.show)
     nexus = settings.nexus
     setup = NexusSetup(
         waits=nexus.answer is NexusAnswer.SENT,
@@ -49,11 +54,14 @@ def doors(settings: Settings, service: Service) -> Sequence[Binding]:
         hosts=frozenset(nexus.hosts),
     )
     nexus_doors = NexusDoors(service=service, budget=budget, setup=setup).operations(keyless)
-    whole = build_app(service, http, budget=budget, more=nexus_doors)
+    whole = build_app(
+        service, http, budget=budget, more=nexus_doors, scrape=scrape, is_overloaded=is_overloaded
+    )
     only_nexus = {operation.path for operation in nexus_doors} | {"/healthz", "/readyz"}
     nexus_app = Gate(
         [operation for operation in whole.operations if operation.path in only_nexus],
         Doorkeeper(service.key_for, trusted_proxies=proxies),
+        is_overloaded=is_overloaded,
     )
     pair = TlsPair(cert=settings.tls.cert, key=settings.tls.key) if settings.tls else None
     return [
@@ -62,6 +70,7 @@ def doors(settings: Settings, service: Service) -> Sequence[Binding]:
             port=listener.port,
             app=nexus_app if listener.nexus_only else whole,
             tls=pair if listener.tls else None,
+            door="nexus" if listener.nexus_only else "",
         )
         for listener in settings.listeners
     ]

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from postroom.bootstrap.stopping import stop_dispatcher
 from postroom.bootstrap.ways import build_ways, sender_process
 from postroom.clock import Clock, Dice
 from postroom.config.settings import Settings
@@ -30,8 +31,6 @@ from postroom.policy.routing import RouteTable
 from postroom.spool.sqlite.opening import SqliteStore
 from postroom.telemetry import logger
 
-STOP_GRACE_S = 20.0
-"""How long attempts past their dot may wait for a reply when the server is asked to stop."""
 WAIT_FOR_EVIDENCE = timedelta(minutes=15)
 
 log = logger("bootstrap")
@@ -74,11 +73,18 @@ class Room:
 
 @asynccontextmanager
 async def running_engine(
-    settings: Settings, store: SqliteStore, *, clock: Clock, dice: Dice, is_server: bool = False
+    settings: Settings,
+    store: SqliteStore,
+    *,
+    clock: Clock,
+    dice: Dice,
+    is_server: bool = False,
+    hurry: asyncio.Event | None = None,
 ) -> AsyncIterator[Room]:
     """Run the engine on an open store; at exit it stops in order and leaves the store open.
 
-    A server of more than one processor has its SMTP dialogues in a process of their own.
+    A server of more than one processor has its SMTP dialogues in a process of their own. When there is a
+    ``hurry`` the end does not wait for replies.
     """
     sender = sender_process(settings, clock=clock) if is_server else None
     room = _room(settings, store, sender=sender, clock=clock, dice=dice)
@@ -96,7 +102,7 @@ async def running_engine(
     finally:
         room.service.is_stopping = True
         await room.janitor.stop()
-        await room.dispatcher.stop(grace_s=STOP_GRACE_S)
+        await stop_dispatcher(room.dispatcher, room.ways, hurry)
         if sender is not None:
             await sender.close()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import uvloop
 
+from postroom.bootstrap.seeing import conceal_accounts
 from postroom.clock import SystemClock
 from postroom.egress.channel import first_frame
 from postroom.egress.frames import packed
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str]) -> None:
         return  # the server has gone already
     settings: SenderSettings = pickle.loads(frame[0])  # noqa: S301 - from the server, over a private socket
     configure_logging(json=settings.log_json)
+    conceal_accounts(settings.specs)
     uvloop.run(_serve(settings, end))
 
 

@@ -2,14 +2,13 @@
 
 Order of a start: store (locked, verified, recovered) - ways out - engine - keys - listeners - dispatcher.
 Order of an end: not ready - listeners closed - running intakes end - nothing more is claimed - attempts past
-their dot wait for their reply - the store is flushed and closed.
+their dot wait for their reply - the store is flushed and closed. A second signal cuts the waiting short.
 """
 
 import asyncio
-import signal
 import sys
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,27 @@ import uvloop
 
 from postroom.bootstrap.doors import doors
 from postroom.bootstrap.engine import Room, running_engine
+from postroom.bootstrap.seeing import begin_log, server_limits
+from postroom.bootstrap.stopping import Stopping
 from postroom.bootstrap.store import open_store, refuse_silent_capture
-from postroom.clock import SystemClock, SystemDice
+from postroom.clock import Clock, SystemClock, SystemDice
 from postroom.config.cli_key import CliKey, read_cli_key, write_cli_key
 from postroom.config.settings import Settings
 from postroom.engine.keyring import SCOPES
 from postroom.model.ids import DEFAULT_TENANT
 from postroom.model.secret import Secret
 from postroom.providers import replies
-from postroom.telemetry import configure_logging, logger
-from postroom.web.household import ServerLimits
+from postroom.telemetry import logger
+from postroom.telemetry.exposition import Scrape
+from postroom.telemetry.process import (
+    max_descriptors,
+    open_descriptors,
+    raise_descriptor_limit,
+    show_process,
+    watched_loop,
+)
 from postroom.web.keyless import parse_networks
-from postroom.web.server import serve
+from postroom.web.server import HttpServer, serve
 
 SWITCH_S = 0.0005
 """How long the thread that has committed waits for a busy event loop before it may tell; Python's own 5 ms
@@ -55,7 +63,8 @@ class Started:
 
 def run_server(settings: Settings, announce: Callable[[Started], None]) -> int:
     """Run until SIGTERM or SIGINT; return the exit code: 0 for an orderly end, 1 when the store failed."""
-    configure_logging(json=settings.log_json)
+    begin_log(settings)
+    raise_descriptor_limit()
     replies.rules()  # read once before the loop runs, not at the first refusal
     sys.setswitchinterval(SWITCH_S)
     return uvloop.run(_serve(settings, announce))
@@ -67,19 +76,12 @@ async def _serve(settings: Settings, announce: Callable[[Started], None]) -> int
         store = open_store(settings, clock)
         stack.push_async_callback(store.close)
         await refuse_silent_capture(settings, store)
-        room = await stack.enter_async_context(running_engine(settings, store, clock=clock, dice=dice))
-        stop = _stop_signals()
-        server = await stack.enter_async_context(
-            serve(
-                doors(settings, room.service),
-                clock=clock,
-                limits=ServerLimits(
-                    max_connections=settings.door_limits.max_connections,
-                    max_per_address=settings.door_limits.max_connections_per_address,
-                ),
-                exempt=parse_networks(settings.trusted_proxies),
-            )
+        stopping = Stopping()
+        room = await stack.enter_async_context(
+            running_engine(settings, store, clock=clock, dice=dice, hurry=stopping.hurry)
         )
+        stopping.listen()
+        server, warnings = await stack.enter_async_context(_open_doors(settings, room, stopping.hurry, clock))
         first_key = await _first_keys(settings, room, server.bound[0].url)
         announce(
             Started(
@@ -89,26 +91,44 @@ async def _serve(settings: Settings, announce: Callable[[Started], None]) -> int
                 durability=store.durability,
                 targets=tuple(f"{way.name}: {way.target}" for way in room.ways),
                 first_key=first_key,
-                warnings=settings.warnings,
+                warnings=settings.warnings + warnings,
             )
         )
-        ends: set[asyncio.Future[Any]] = {stop, room.failure}
+        asked = asyncio.create_task(stopping.asked.wait(), name="wait for a signal")
+        ends: set[asyncio.Future[Any]] = {asked, room.failure}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
         room.service.is_stopping = True
         return 1 if room.failure.done() else 0
 
 
-def _stop_signals() -> asyncio.Future[None]:
-    loop = asyncio.get_running_loop()
-    stop: asyncio.Future[None] = loop.create_future()
-
-    def ask() -> None:
-        if not stop.done():
-            stop.set_result(None)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ask)
-    return stop
+@asynccontextmanager
+async def _open_doors(
+    settings: Settings, room: Room, hurry: asyncio.Event, clock: Clock
+) -> AsyncIterator[tuple[HttpServer, tuple[str, ...]]]:
+    """Listen, and watch the event loop meanwhile; also return what a person should know about the bounds."""
+    allowed = max_descriptors()
+    limits, reserve = server_limits(settings, max_descriptors=allowed, open_now=open_descriptors())
+    wanted = settings.door_limits.max_connections
+    warnings: tuple[str, ...] = ()
+    if limits.max_connections < wanted:
+        room_for = f"room for {limits.max_connections} HTTP connections instead of {wanted}"
+        warnings = (f"this process may open {allowed} descriptors: {room_for} (ulimit -n)",)
+    scrape = Scrape()
+    scrape.add(show_process)
+    scrape.add(room.service.show)
+    async with watched_loop(clock) as watch:
+        bindings = doors(settings, room.service, scrape=scrape, is_overloaded=lambda: watch.is_overloaded)
+        async with serve(
+            bindings,
+            clock=clock,
+            limits=limits,
+            exempt=parse_networks(settings.trusted_proxies),
+            descriptor_reserve=reserve // 2,
+            hurry=hurry,
+        ) as server:
+            scrape.add(server.household.show)
+            yield server, warnings
 
 
 async def _first_keys(settings: Settings, room: Room, url: str) -> str | None:

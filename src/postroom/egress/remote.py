@@ -163,7 +163,9 @@ class SenderProcess:
         """Stop one transport and wait until it has stopped."""
         if self._channel is None:
             return
-        stopped = self._stopped[way] = asyncio.get_running_loop().create_future()
+        stopped = self._stopped.get(way)  # a second call, with less patience, ends the first too
+        if stopped is None:
+            stopped = self._stopped[way] = asyncio.get_running_loop().create_future()
         self._channel.send(packed(STOP, way, grace_s))
         await stopped
 

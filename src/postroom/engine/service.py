@@ -195,7 +195,7 @@ class Service:
 
     async def show(self) -> None:
         """Fill the gauges that monitoring reads."""
-        show(await self.status(), self._clock.now())
+        show(await self.status())
 
     async def backup(self, target: Path) -> None:
         """Write an online copy of the store to a new file. Raises ConflictError when it exists."""

@@ -51,6 +51,7 @@ class Status:
     """New mail is taken."""
     problems: tuple[str, ...]
     """Why it is not ready, or what needs a look."""
+    seen_at: datetime
     queue: QueueCounts
     transports: tuple[TransportStatus, ...]
     durability: str
@@ -82,6 +83,7 @@ async def standing(
         mode=ways.mode,
         ready=not (is_stopping or is_intake_stopped),
         problems=tuple(problems),
+        seen_at=clock.now(),
         queue=queue,
         transports=transports,
         durability=durability,
@@ -131,8 +133,9 @@ def _pause_problems(transports: Sequence[TransportStatus]) -> Iterable[str]:
             yield f"transport {transport.name} is paused {end}: {pause.text}"
 
 
-def show(status: Status, now: datetime) -> None:
+def show(status: Status) -> None:
     """Fill the gauges that monitoring reads."""
+    now = status.seen_at
     catalogue.RECIPIENTS.show({(state.value,): count for state, count in status.queue.by_state.items()})
     catalogue.QUEUE_OLDEST.show(
         {(mail_class.value,): _age(due_at, now) for mail_class, due_at in status.oldest_due_at.items()}

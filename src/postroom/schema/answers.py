@@ -171,39 +171,6 @@ class KeyListAnswer(_Answer):
     keys: list[KeyAnswer]
 
 
-class TransportAnswer(_Answer):
-    """One way out."""
-
-    name: str
-    target: str
-    paused_until: str | None
-    cause: str
-    meaning: str
-    remedy: str
-    evidence: str
-
-
-class StatusAnswer(_Answer):
-    """The state of queue and transports."""
-
-    mode: Mode
-    ready: bool
-    problems: list[str]
-    durability: str
-    counts: dict[RecipientState, int]
-    oldest_open_at: str | None
-    transports: list[TransportAnswer]
-
-
-class ReadyAnswer(_Answer):
-    """Whether new mail is taken, and what an acceptance means on this store."""
-
-    mode: Mode
-    ready: bool
-    durability: str
-    problems: list[str]
-
-
 class AliveAnswer(_Answer):
     """The process answers."""
 

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from postroom.errors import OverloadError
+from postroom.telemetry.catalogue import BODY_BYTES, MAX_BODY_BYTES
 
 MIB = 1024 * 1024
 
@@ -27,6 +28,11 @@ class ByteBudget:
         """Allow ``ceiling`` bytes at once."""
         self.ceiling = ceiling
         self.used = 0
+
+    def show(self) -> None:
+        """Fill the gauges of the budget."""
+        BODY_BYTES.show(self.used)
+        MAX_BODY_BYTES.show(self.ceiling)
 
     def hold(self) -> "Hold":
         """Return an empty hold, to be grown inside its ``with`` block."""

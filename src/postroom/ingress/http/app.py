@@ -5,7 +5,7 @@ a framework that would cost a second of every start. A test holds the file to th
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -18,7 +18,9 @@ from postroom.ingress.http.messages import MessageDoors
 from postroom.ingress.http.operator import OperatorDoors
 from postroom.ingress.http.page import PageDoors
 from postroom.ingress.http.settings import HttpSettings
+from postroom.ingress.http.state import StateDoors
 from postroom.ingress.http.table import v1_operations
+from postroom.telemetry.exposition import Scrape
 from postroom.web.auth import Doorkeeper
 from postroom.web.budget import ByteBudget
 from postroom.web.gate import Gate, Operation
@@ -33,6 +35,8 @@ def build_app(
     budget: ByteBudget | None = None,
     desk: DeskRoom | None = None,
     more: Iterable[Operation] = (),
+    scrape: Scrape | None = None,
+    is_overloaded: Callable[[], bool] = lambda: False,
 ) -> Gate:
     """Put the doors together.
 
@@ -42,18 +46,23 @@ def build_app(
         budget: The byte budget of the process, to be shared with doors in ``more``.
         desk: What the doors of a person at the desk stand before; without it there are none.
         more: Operations of other doors, such as the Nexus ones.
+        scrape: The sources of the metrics.
+        is_overloaded: Whether the process is behind, so that no new mail is read.
     """
     budget = budget or ByteBudget(settings.max_bodies)
     messages = MessageDoors(service, budget, max_body=settings.max_body, max_parts=settings.max_parts)
     pages = PageDoors(service, settings)
+    state = StateDoors(service, scrape or Scrape())
+    operator = OperatorDoors(service, budget)
     operations = [
-        *v1_operations(messages, InboxDoors(service), OperatorDoors(service, budget), settings),
+        *v1_operations(messages, InboxDoors(service), operator, state, settings=settings),
         *(desk_operations(service, desk, budget) if desk is not None else ()),
         *more,
         *pages.operations(),
     ]
     pages.describe = cache(lambda: described(operations))
-    return Gate(operations, Doorkeeper(service.key_for, trusted_proxies=settings.trusted_proxies))
+    doorkeeper = Doorkeeper(service.key_for, trusted_proxies=settings.trusted_proxies)
+    return Gate(operations, doorkeeper, is_overloaded=is_overloaded)
 
 
 def described(operations: Sequence[Operation]) -> dict[str, Any]:

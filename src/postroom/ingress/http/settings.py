@@ -22,6 +22,8 @@ class HttpSettings:
     """Bytes of all bodies in flight."""
     hosts: frozenset[str] = field(default_factory=frozenset)
     """Host names under which the start page is shown without a key, besides those of loopback."""
+    metrics_are_public: bool = False
+    """``/metrics`` needs no key."""
     has_bootstrap_key: bool = False
     """A key was given at the start (``POSTROOM_API_KEY``); the start page then names that one."""
 

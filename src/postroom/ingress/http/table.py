@@ -4,7 +4,8 @@ from postroom.ingress.http.inbox import InboxDoors
 from postroom.ingress.http.messages import MessageDoors
 from postroom.ingress.http.operator import OperatorDoors
 from postroom.ingress.http.settings import HttpSettings
-from postroom.schema import answers
+from postroom.ingress.http.state import StateDoors
+from postroom.schema import answers, status_answers
 from postroom.schema.bodies import BackupBody, BatchBody, KeyBody, SubmissionBody
 from postroom.schema.filters import CAPTURED_PARAMETERS, MESSAGE_PARAMETERS
 from postroom.web.gate import Operation
@@ -30,7 +31,12 @@ _SUBMIT_HEADERS = [
 
 
 def v1_operations(
-    messages: MessageDoors, inbox: InboxDoors, operator: OperatorDoors, settings: HttpSettings
+    messages: MessageDoors,
+    inbox: InboxDoors,
+    operator: OperatorDoors,
+    state: StateDoors,
+    *,
+    settings: HttpSettings,
 ) -> list[Operation]:
     """Return the table."""
     return [
@@ -38,7 +44,7 @@ def v1_operations(
         *_message_operations(messages),
         *_inbox_operations(inbox),
         *_admin_operations(operator),
-        *_state_operations(operator),
+        *_state_operations(state, settings),
     ]
 
 
@@ -182,20 +188,29 @@ def _admin_operations(operator: OperatorDoors) -> list[Operation]:
     ]
 
 
-def _state_operations(operator: OperatorDoors) -> list[Operation]:
+def _state_operations(state: StateDoors, settings: HttpSettings) -> list[Operation]:
     return [
         Operation(
             method="GET",
             path="/v1/status",
-            endpoint=operator.status,
+            endpoint=state.status,
             needs="read",
-            summary="Queue and transports",
-            answers={200: ("The state now.", answers.StatusAnswer)},
+            summary="How everything stands, and what to do next",
+            answers={200: ("The state now.", status_answers.StatusAnswer)},
+        ),
+        Operation(
+            method="GET",
+            path="/metrics",
+            endpoint=state.metrics,
+            needs=None if settings.metrics_are_public else "read",
+            summary="Every metric, for monitoring",
+            description="Names and meanings are in `docs/metrics.md`.",
+            answers={200: ("Prometheus' text format, version 0.0.4.", "text/plain")},
         ),
         Operation(
             method="GET",
             path="/healthz",
-            endpoint=operator.alive,
+            endpoint=state.alive,
             needs=None,
             summary="The process answers",
             answers={200: ("Alive.", answers.AliveAnswer)},
@@ -203,12 +218,13 @@ def _state_operations(operator: OperatorDoors) -> list[Operation]:
         Operation(
             method="GET",
             path="/readyz",
-            endpoint=operator.ready,
+            endpoint=state.ready,
             needs=None,
             summary="New mail is taken",
+            description="`degraded` takes mail of which some cannot leave now.",
             answers={
-                200: ("Ready.", answers.ReadyAnswer),
-                503: ("Not ready, with the reasons.", answers.ReadyAnswer),
+                200: ("Ready, or degraded.", status_answers.ReadyAnswer),
+                503: ("Not ready, with the reasons.", status_answers.ReadyAnswer),
             },
         ),
     ]

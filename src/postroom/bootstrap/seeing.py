@@ -1,0 +1,46 @@
+"""The log and the bounds of a run: what may never be written, and how many connections there is room for."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+
+from postroom.config.settings import Settings
+from postroom.model.transport import TransportSpec
+from postroom.telemetry import configure_logging
+from postroom.telemetry.redaction import conceal
+from postroom.web.household import ServerLimits
+
+RESERVE = 64
+"""Descriptors that connections never take: files of uploads, look-ups, libraries (reliability rule F5)."""
+
+
+def begin_log(settings: Settings, *, level: int = logging.INFO) -> None:
+    """Send the log to standard error, and keep the secrets of the settings out of it."""
+    configure_logging(json=settings.log_json, level=level)
+    conceal_accounts(settings.transports)
+    if settings.bootstrap_key is not None:
+        conceal(settings.bootstrap_key.reveal())
+
+
+def conceal_accounts(specs: Iterable[TransportSpec]) -> None:
+    """Keep the passwords of transports out of the log of this process."""
+    for spec in specs:
+        if spec.account is not None and spec.account.password is not None:
+            conceal(spec.account.password.reveal())
+
+
+def server_limits(settings: Settings, *, max_descriptors: int, open_now: int) -> tuple[ServerLimits, int]:
+    """Return the bounds of the doors and the descriptors kept in reserve.
+
+    With few descriptors there are fewer connections than the settings allow: a connection that could not
+    store its upload, or take the place of one that sends, is better not accepted. Half of what is left is
+    theirs, because each may have a file open.
+    """
+    wanted = ServerLimits(
+        max_connections=settings.door_limits.max_connections,
+        max_per_address=settings.door_limits.max_connections_per_address,
+    )
+    reserve = min(RESERVE, max_descriptors // 4)
+    outgoing = sum(spec.max_connections for spec in settings.transports)
+    room = max((max_descriptors - open_now - outgoing - reserve) // 2, 1)
+    return replace(wanted, max_connections=min(wanted.max_connections, room)), reserve
