@@ -27,7 +27,19 @@ def test_members_are_told() -> None:
         at=AT,
         kind=EventKind.TRANSPORT_SUSPENDED,
         transport="main",
-        cause="a {quota} review",
-        data={"author": "kim"},
+        cause="transport-suspended",
+        data={"author": "kim", "note": "a {quota} review"},
     )
     assert "Sending by main was suspended (kim): a {quota} review." == sentence(event)
+
+
+def test_what_a_person_said_is_not_what_a_server_said() -> None:
+    """A recipient that a person called arrived is never told as accepted by a server."""
+    event = NewEvent(
+        at=AT,
+        kind=EventKind.RECIPIENT_ACCEPTED,
+        transport="main",
+        cause="resolved",
+        data={"author": "kim", "note": "they answered"},
+    )
+    assert "A person said that it arrived (kim): they answered." == sentence(event)

@@ -31,25 +31,44 @@ KIND_TEXTS: Mapping[EventKind, str] = {
     K.LIMIT_LEARNT: "The server asked for less{via}{cause}; the pace was lowered.",
     K.QUOTA_NEAR_END: "The quota{via} is nearly used up{cause}.",
     K.UNCERTAIN_AGED: "The oldest uncertain recipient has waited long for a person.",
-    K.SUPPRESSION_ADDED: "An address was put on the suppression list{by}{cause}.",
-    K.SUPPRESSION_REMOVED: "An address was taken off the suppression list{by}{cause}.",
+    K.SUPPRESSION_ADDED: "{address} was put on the suppression list{by}{cause}.",
+    K.SUPPRESSION_REMOVED: "{address} was taken off the suppression list{by}{note}.",
     K.HOOK_DISABLED: "A webhook endpoint was disabled{by}{cause}.",
 }
 """Kind to its sentence; the parts in braces are left out when the event does not say them."""
 
 
+_BY_A_PERSON: Mapping[tuple[EventKind, str], str] = {
+    (K.RECIPIENT_ACCEPTED, "resolved"): "A person said that it arrived{by}{note}.",
+    (K.RECIPIENT_QUEUED, "resolved"): "Queued again after a person looked{by}{note}.",
+    (K.RECIPIENT_QUEUED, "retried"): "Queued again{by}.",
+    (K.RECIPIENT_QUEUED, "released"): "Released from its hold{by}.",
+    (K.RECIPIENT_CANCELLED, "resolved"): "Given up after a person looked{by}{note}.",
+    (K.RECIPIENT_CANCELLED, "cancelled"): "Cancelled{by}.",
+    (K.TRANSPORT_SUSPENDED, "transport-suspended"): "Sending{via} was suspended{by}{note}.",
+}
+"""Kind and cause to the sentence of what a person did."""
+
+
 def sentence(event: NewEvent) -> str:
     """Return what happened as one sentence."""
-    author = event.data.get("author", "")
-    cause = event.cause or event.data.get("text", "")
-    parts = {
-        "via": f" by {event.transport}" if event.transport else "",
-        "by": f" ({author})" if author else "",
-        "cause": f": {cause}" if cause else "",
-    }
-    return KIND_TEXTS[event.kind].format_map(parts)
+    text = _BY_A_PERSON.get((event.kind, event.cause), KIND_TEXTS[event.kind])
+    return text.format_map(_parts(event))
 
 
 def kind_sentence(kind: EventKind) -> str:
     """Return the sentence of a kind without the members of one event, for documents."""
-    return KIND_TEXTS[kind].format_map({"via": "", "by": "", "cause": ""})
+    return KIND_TEXTS[kind].format_map(_parts(None))
+
+
+def _parts(event: NewEvent | None) -> Mapping[str, str]:
+    data = event.data if event is not None else {}
+    transport = event.transport if event is not None else ""
+    cause = event.cause or data.get("text", "") if event is not None else ""
+    return {
+        "via": f" by {transport}" if transport else "",
+        "by": f" ({data['author']})" if data.get("author") else "",
+        "cause": f": {cause}" if cause else "",
+        "note": f": {data['note']}" if data.get("note") else "",
+        "address": data.get("address", "An address"),
+    }
