@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postroom.cli import acting, captured, events, holds, keys, sending, suppressions, transports, webhooks
+from postroom.cli import (
+    acting,
+    captured,
+    events,
+    explaining,
+    holds,
+    keys,
+    sending,
+    suppressions,
+    transports,
+    webhooks,
+)
 from postroom.cli.exits import CliError, Exit
 from postroom.cli.options import (
     Capture,
@@ -44,6 +55,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Look at the settings.", no_args_is_help=True, rich_markup_mode=None)
 app.command("send")(sending.send)
+app.command("explain")(explaining.explain)
 for verb in (acting.retry, acting.cancel, acting.resolve, acting.release, events.events):
     app.command(verb.__name__)(verb)
 app.add_typer(keys.app, name="keys")
@@ -148,7 +160,8 @@ def status(
     json: Json = False,
 ) -> None:
     """Show the queue, or one message with its recipients, causes and remedies."""
-    from postroom.cli.show import say_json, show_message, show_status
+    from postroom.cli.show import say_json, show_message
+    from postroom.cli.standing import show_status
 
     with server_of(flags_of(data, config, env_file)) as server:
         if message_id is None:

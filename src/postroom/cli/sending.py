@@ -73,11 +73,6 @@ def send(  # noqa: PLR0913 - each is a flag
     """Send one mail."""
     from postroom.cli.show import say_json
 
-    if text == html == "-" or (message is not None and text is not None):
-        cause = (
-            "the text is given twice" if message is not None else "--text and --html are both standard input"
-        )
-        raise CliError(Exit.USAGE, cause, fix="Give each of text and HTML once.")
     fields = {
         "from": from_,
         "to": to,
@@ -85,16 +80,14 @@ def send(  # noqa: PLR0913 - each is a flag
         "bcc": bcc,
         "reply_to": reply_to,
         "subject": subject,
-        "text": message if message is not None else _content("--text", text),
-        "html": _content("--html", html),
-        "headers": [_header(line) for line in header or ()],
         "tags": tag,
         "class": mail_class,
         "send_at": send_at,
         "idempotency_key": idempotency_key,
     }
-    files = _files(attach or ())
-    body = {name: value for name, value in fields.items() if value} | _attachments(files)
+    body, files = composed(
+        fields, message=message, text=text, html=html, headers=header or (), attach=attach or ()
+    )
     flags = flags_of(data, config, env_file)
     if direct:
         answer = _send_directly(flags, body, files, wait_s=wait or MAX_WAIT_S)
@@ -105,6 +98,34 @@ def send(  # noqa: PLR0913 - each is a flag
     else:
         _show(answer)
     raise typer.Exit(exit_of(answer) if wait or direct else Exit.OK)
+
+
+def composed(
+    fields: Mapping[str, Any],
+    *,
+    message: str | None,
+    text: str | None,
+    html: str | None,
+    headers: Sequence[str],
+    attach: Sequence[Path],
+) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Return the body in the form of ``POST /v1/messages``, and the file of each part it names.
+
+    Reads the files of the texts. Raises CliError.
+    """
+    if text == html == "-" or (message is not None and text is not None):
+        cause = (
+            "the text is given twice" if message is not None else "--text and --html are both standard input"
+        )
+        raise CliError(Exit.USAGE, cause, fix="Give each of text and HTML once.")
+    texts = {
+        "text": message if message is not None else _content("--text", text),
+        "html": _content("--html", html),
+        "headers": [_header(line) for line in headers],
+    }
+    files = _files(attach)
+    body = {name: value for name, value in (fields | texts).items() if value}
+    return body | _attachments(files), files
 
 
 def exit_of(message: Mapping[str, Any]) -> Exit:
@@ -183,8 +204,6 @@ def _post(
     flags: "Flags", body: Mapping[str, Any], files: Mapping[str, Path], *, wait: int
 ) -> Mapping[str, Any]:
     """Hand the mail to the server. Always under an idempotency key: a lost answer can be asked for again."""
-    import json
-
     from postroom.clock import SystemDice
 
     key = body.get("idempotency_key") or SystemDice().token(16).hex()
@@ -192,14 +211,7 @@ def _post(
     headers = {"Prefer": f"wait={wait}"} if wait else {}
     with ExitStack() as stack:
         server = stack.enter_context(server_of(flags))
-        options: dict[str, Any] = {"json": body}
-        if files:
-            parts: list[tuple[str, Any]] = [
-                ("message", ("message.json", json.dumps(body), "application/json"))
-            ]
-            for upload, path in files.items():
-                parts.append((upload, (path.name, stack.enter_context(path.open("rb")))))
-            options = {"files": parts}
+        options = carried(body, files, stack)
         try:
             return server.ask("POST", "/v1/messages", headers=headers, **options)
         except CliError as error:
@@ -207,3 +219,18 @@ def _post(
                 raise
             fix = f"Run it again with --idempotency-key {key}: it is then sent once, whatever happened."
             raise CliError(Exit.UNFINISHED, error.cause, fix=fix) from None
+
+
+def carried(body: Mapping[str, Any], files: Mapping[str, Path], stack: ExitStack) -> dict[str, Any]:
+    """Return the request's options that carry a mail: JSON, or a form when there are files.
+
+    The files stay open until ``stack`` ends.
+    """
+    import json
+
+    if not files:
+        return {"json": body}
+    parts: list[tuple[str, Any]] = [("message", ("message.json", json.dumps(body), "application/json"))]
+    for upload, path in files.items():
+        parts.append((upload, (path.name, stack.enter_context(path.open("rb")))))
+    return {"files": parts}
