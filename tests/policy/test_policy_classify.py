@@ -84,7 +84,7 @@ def test_a_5xx_after_auth_fails_pauses_or_passes_three_times(
 ) -> None:
     """Guard two: what a rule calls passing ends after three more attempts; pauses and splits do not."""
     plant(monkeypatch, action, 77)
-    verdicts = [classify(replied(step, 550), tries=tries, is_later_recipient=True) for tries in range(5)]
+    verdicts = [classify(replied(step, 550), refusals=count, is_later_recipient=True) for count in range(5)]
     outcomes = [verdict.outcome for verdict in verdicts]
     if action in {A.FAIL_MESSAGE, A.FAIL_RECIPIENT}:
         assert [K.REFUSED] * 5 == outcomes
@@ -100,7 +100,7 @@ def test_a_5xx_after_auth_fails_pauses_or_passes_three_times(
 def test_a_throttled_account_at_mail_is_never_final(monkeypatch: pytest.MonkeyPatch) -> None:
     """A 5xx throttle at MAIL concerns the account: no message's attempts are counted for it."""
     plant(monkeypatch, A.THROTTLE, 77)
-    verdict = classify(replied(Step.MAIL, 550), tries=99)
+    verdict = classify(replied(Step.MAIL, 550), refusals=99)
     assert (K.DEFERRED, A.THROTTLE, 77) == (verdict.outcome, verdict.action, verdict.min_delay_s)
 
 
@@ -112,7 +112,7 @@ def test_what_fails_up_to_auth_pauses_the_transport(
 ) -> None:
     """No reply up to and including AUTH refuses a message."""
     plant(monkeypatch, action, 77)
-    verdict = classify(replied(step, code), tries=99)
+    verdict = classify(replied(step, code), refusals=99)
     expected = A.PAUSE_UNTIL_QUOTA if action is A.PAUSE_UNTIL_QUOTA and code >= 400 else A.PAUSE_TRANSPORT
     assert (K.DEFERRED, expected) == (verdict.outcome, verdict.action)
 
@@ -141,7 +141,7 @@ def test_a_pause_without_a_delay_takes_a_quarter_of_an_hour(
 @pytest.mark.parametrize("kind", FaultKind)
 def test_a_fault_is_uncertain_after_the_dot_and_safe_before_it(step: Step, kind: FaultKind) -> None:
     """Every cell of step and kind of fault."""
-    verdict = classify(failed(step, kind), tries=99)
+    verdict = classify(failed(step, kind), refusals=99)
     if step is Step.BODY_END:
         assert (K.UNCERTAIN, A.UNCERTAIN) == (verdict.outcome, verdict.action)
     elif step in TRANSPORT_STEPS:
@@ -274,12 +274,12 @@ def test_the_capture_inbox_accepts_without_a_reply() -> None:
     assert ACCEPTED is classify(replied(Step.BODY_END, 250), is_capture=True)
 
 
-@given(evidence=EVIDENCE, tries=st.integers(0, 50), is_later=st.booleans(), is_capture=st.booleans())
+@given(evidence=EVIDENCE, refusals=st.integers(0, 50), is_later=st.booleans(), is_capture=st.booleans())
 def test_whatever_happens_has_a_meaning(
-    evidence: Evidence, tries: int, is_later: bool, is_capture: bool
+    evidence: Evidence, refusals: int, is_later: bool, is_capture: bool
 ) -> None:
     """Nothing raises; uncertain only after the dot without a reply; accepted only by 2xx to the dot."""
-    verdict = classify(evidence, tries=tries, is_later_recipient=is_later, is_capture=is_capture)
+    verdict = classify(evidence, refusals=refusals, is_later_recipient=is_later, is_capture=is_capture)
     reply = evidence.reply
     at_end = evidence.step is Step.BODY_END
     assert (verdict.outcome is K.ACCEPTED) == (at_end and reply is not None and reply.is_positive)

@@ -9,9 +9,6 @@ from hypothesis import strategies as st
 
 from postroom.model.message import MailClass, UncertainPolicy
 from postroom.model.outcome import Action, OutcomeKind, Verdict
-from postroom.model.step import Step
-from postroom.model.view import TransportPause
-from postroom.policy.pausing import longer, pause_s
 from postroom.policy.retry import CLASS_RULES, ClassRules, delay_after, expiry, next_delay
 
 CODE = CLASS_RULES[MailClass.CODE]
@@ -110,38 +107,3 @@ def test_expiry_is_age() -> None:
     """A message ends its class's time after it was first due."""
     due_at = datetime(2026, 1, 1, tzinfo=UTC)
     assert datetime(2026, 1, 1, 0, 15, tzinfo=UTC) == expiry(CODE, due_at)
-
-
-@pytest.mark.parametrize(
-    ("step", "floor_s", "pauses"),
-    [
-        (Step.CONNECT, 0, [15, 30, 60, 120, 240, 480, 900, 900]),
-        (Step.TLS, 60, [60, 60, 60, 120, 240, 480, 900, 900]),
-        (Step.GREETING, 3600, [3600] * 8),
-        (Step.AUTH, 0, [900, 1800, 3600, 3600]),
-        (Step.AUTH, 7200, [7200, 7200]),
-        (Step.MAIL, 900, [900, 900]),
-        (Step.RCPT, 0, [15, 15]),
-    ],
-)
-def test_pauses_grow_with_failures_in_a_row(step: Step, floor_s: float, pauses: list[float]) -> None:
-    """Logins wait from 15 minutes, connections from 15 seconds; a rule's delay is a floor."""
-    assert pauses == [pause_s(step, deferred(floor_s), failures=count) for count in range(len(pauses))]
-
-
-@given(step=st.sampled_from(Step), failures=st.integers(-5, 10**9), floor_s=st.floats(0, 10**6))
-def test_every_pause_is_finite(step: Step, failures: int, floor_s: float) -> None:
-    """Any number of failures gives a pause between 15 seconds and the larger of an hour and the floor."""
-    assert 15 <= pause_s(step, deferred(floor_s), failures=failures) <= max(3600, floor_s)
-
-
-def test_a_short_pause_never_cuts_a_long_one() -> None:
-    """Of two pauses the one that ends later holds."""
-    until = datetime(2026, 1, 1, tzinfo=UTC)
-    short = TransportPause(
-        transport="t", since=until, until=until, cause="", step="rcpt", text="", host="", failures=1
-    )
-    long = replace(short, until=until + timedelta(minutes=15))
-    assert long is longer(None, long)
-    assert long is longer(short, long)
-    assert long is longer(long, short)

@@ -1,5 +1,6 @@
 """What becomes of the recipients of an attempt."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,8 +16,9 @@ from postroom.model.lifecycle import MOVES, RecipientState
 from postroom.model.message import Content, Door, Envelope, MailClass, Message, UncertainPolicy
 from postroom.model.outcome import Evidence, FaultKind
 from postroom.model.step import TRANSPORT_STEPS, Step
+from postroom.model.view import PauseKind
 from postroom.policy.retry import CLASS_RULES
-from postroom.policy.settling import Decision, decide
+from postroom.policy.settling import NO_REFUSALS, Decision, Trouble, Via, decide, lost
 from postroom.ports import ReportLine
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -48,7 +50,11 @@ OK = replied(Step.BODY_END, 250)
 
 
 def settled(
-    *evidence: Evidence, claimed: Claimed = CLAIMED, failures: int = 0, is_capture: bool = False
+    *evidence: Evidence,
+    claimed: Claimed = CLAIMED,
+    failures: int = 0,
+    is_capture: bool = False,
+    refusals: Mapping[int, int] = NO_REFUSALS,
 ) -> Decision:
     lines = [
         ReportLine(recipient=number, evidence=item, at=NOW, duration_ms=5)
@@ -57,12 +63,11 @@ def settled(
     return decide(
         claimed,
         lines,
-        transport="t",
+        via=Via(transport="t", failures=dict.fromkeys(PauseKind, failures), is_capture=is_capture),
         rules=RULES,
         now=NOW,
         roll=0.0,
-        failures=failures,
-        is_capture=is_capture,
+        refusals=refusals,
     )
 
 
@@ -243,3 +248,77 @@ def test_every_settlement_is_legal(  # noqa: PLR0917 - drawn by name
     assert decision.pause is not None or without_move == 0
     if decision.pause is not None:
         assert NOW < decision.pause.until
+
+
+def test_an_address_that_does_not_exist_is_named() -> None:
+    """5.1.1, 5.1.6 and 5.1.10 at RCPT when they refuse the recipient; nothing else."""
+    unknown = [replied(Step.RCPT, 550, f"5.1.{detail} user unknown") for detail in (1, 6, 10)]
+    assert settled(*unknown).suppress == (0, 1, 2)
+    others = [
+        replied(Step.RCPT, 550, "5.7.1 rejected by policy"),
+        replied(Step.RCPT, 450, "4.1.1 user unknown"),
+        replied(Step.BODY_END, 550, "5.1.1 user unknown"),
+    ]
+    assert settled(*others).suppress == ()
+
+
+def test_a_passing_5xx_has_three_tries_of_its_own() -> None:
+    """Greylisting before it takes none of them away."""
+    passing = replied(Step.RCPT, 552, "5.2.2 Mailbox full")
+    claimed = replace(CLAIMED, tries=9, recipients=(0,))
+    states = [
+        moves_of(settled(passing, claimed=claimed, refusals={0: count}))[0][0] for count in (0, 1, 2, 3)
+    ]
+    assert states == [S.DEFERRED, S.DEFERRED, S.DEFERRED, S.REFUSED]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "is_success", "has_trouble"),
+    [
+        (OK, True, False),
+        (replied(Step.RCPT, 550, "5.1.1 user unknown"), True, False),
+        (replied(Step.RCPT, 450, "4.2.0 greylisted"), False, False),
+        (replied(Step.RCPT, 421, "closing"), False, True),
+        (replied(Step.MAIL, 451, "busy"), False, True),
+        (replied(Step.BODY_END, 451, "busy"), False, True),
+        (failed(Step.DATA, FaultKind.CLOSED, "reset"), False, True),
+        (LOST, False, True),
+        (failed(Step.CONNECT, FaultKind.REFUSED, "refused"), False, True),
+        (failed(Step.BODY, FaultKind.LOCAL, "a bug"), False, False),
+    ],
+)
+def test_what_an_attempt_says_about_the_server(
+    evidence: Evidence, *, is_success: bool, has_trouble: bool
+) -> None:
+    """Served, failed, or neither: one mailbox's deferral and our own faults say nothing."""
+    decision = settled(evidence, claimed=replace(CLAIMED, recipients=(0,)))
+    assert (is_success, has_trouble) == (decision.is_success, decision.trouble is not None)
+
+
+def test_a_message_that_one_recipient_met_trouble_with_is_no_success() -> None:
+    """Accepted for one, and the connection lost for another."""
+    decision = settled(OK, LOST)
+    assert not decision.is_success
+    assert decision.trouble == Trouble(evidence=LOST, verdict=decision.settlement.results[1].verdict)
+
+
+def test_a_server_that_serves_nobody_is_an_outage_at_once() -> None:
+    """The pause is of the kind connect, open from the first one, and grows with the failures."""
+    trouble = settled(replied(Step.MAIL, 451, "busy")).trouble
+    assert trouble is not None
+    first = lost(trouble, via=Via(transport="t"), now=NOW, roll=0.0)
+    assert (first.kind, first.is_open, first.until) == (
+        PauseKind.CONNECT,
+        True,
+        NOW + timedelta(seconds=30),
+    )
+    again = Via(transport="t", failures={PauseKind.CONNECT: first.failures})
+    assert lost(trouble, via=again, now=NOW, roll=0.0).until == NOW + timedelta(seconds=60)
+
+
+def test_the_ends_of_pauses_are_spread() -> None:
+    """Up to a tenth later, never earlier."""
+    trouble = settled(replied(Step.MAIL, 451, "busy")).trouble
+    assert trouble is not None
+    ends = [lost(trouble, via=Via(transport="t"), now=NOW, roll=roll).until for roll in (0.0, 0.5, 1.0)]
+    assert [30.0, 31.5, 33.0] == [(end - NOW).total_seconds() for end in ends]
