@@ -136,11 +136,11 @@ class Caller:
 
 
 @contextlib.contextmanager
-def load(ledger: Ledger, port: int, *, senders: int = 4, goes_on: bool = False) -> Iterator[None]:
+def load(ledger: Ledger, port: int, *, senders: int = 4, pause_s: float = 0.0) -> Iterator[None]:
     """Hand in as fast as ``senders`` connections can, until the end of the block.
 
-    A sender ends when its server does not answer; with ``goes_on`` it tries again after a moment, as after a
-    refusal.
+    A sender ends when its server does not answer. With a pause between its calls it never does: it tries again,
+    as after a refusal.
     """
     stop = threading.Event()
 
@@ -148,10 +148,10 @@ def load(ledger: Ledger, port: int, *, senders: int = 4, goes_on: bool = False) 
         caller = Caller(port)
         while not stop.is_set():
             status = caller.hand_in(ledger, ledger.next())
-            if status is None and not goes_on:
+            if status is None and not pause_s:
                 break
-            if status not in {200, 202}:
-                stop.wait(0.02)
+            if pause_s or status not in {200, 202}:
+                stop.wait(pause_s or 0.02)
         caller.close()
 
     threads = [threading.Thread(target=run, name="sender") for _ in range(senders)]

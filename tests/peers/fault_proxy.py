@@ -19,6 +19,7 @@ from typing import Any, Self
 from peers.ledger_sink import LINGER_RESET
 
 CHUNK = 65536
+GO_AHEAD = re.compile(rb"(?m)^354 [^\r\n]*\r\n")
 LAST_LINE = re.compile(rb"(?m)^\d{3}(?: [^\r\n]*)?\r\n")
 
 
@@ -51,6 +52,20 @@ class Plan:
 NOTHING = Plan()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """What a connection carried before its end."""
+
+    plan: Plan
+    up: bytes
+    down: bytes
+
+    @property
+    def bodies(self) -> int:
+        """Count the bodies that the server asked for."""
+        return len(GO_AHEAD.findall(self.down))
+
+
 @dataclass(eq=False)
 class _Wire:
     """One connection: both sockets, and what passed each way."""
@@ -58,8 +73,8 @@ class _Wire:
     plan: Plan
     client: socket.socket
     server: socket.socket
-    up: int = 0
-    down: int = 0
+    up: bytearray = field(default_factory=bytearray)
+    down: bytearray = field(default_factory=bytearray)
     replies: int = 0
 
     def end(self) -> None:
@@ -93,8 +108,8 @@ class FaultProxy:
     plan: Callable[[int], Plan] = lambda _number: NOTHING
     port: int = 0
     connections: int = 0
-    passed: list[tuple[int, int]] = field(default_factory=list)
-    """Of each connection that has ended: bytes from the client, bytes from the server."""
+    ended: list["Passed"] = field(default_factory=list)
+    """Of each connection that has ended: what passed."""
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -192,7 +207,7 @@ class FaultProxy:
             return
         finally:
             wire.end()
-            self.passed.append((wire.up, wire.down))
+            self.ended.append(Passed(plan=plan, up=bytes(wire.up), down=bytes(wire.down)))
 
     async def _pump(self, wire: _Wire, *, is_up: bool) -> None:
         """Carry one direction to its end or its cut."""
@@ -208,10 +223,7 @@ class FaultProxy:
                 await self._thawed.wait()
                 data = (data if is_up else wire.kept(data))[:left]
                 left -= len(data)
-                if is_up:
-                    wire.up += len(data)
-                else:
-                    wire.down += len(data)
+                (wire.up if is_up else wire.down).extend(data)
                 for start in range(0, len(data), plan.split):
                     await asyncio.sleep(plan.delay_s)
                     await self._loop.sock_sendall(target, data[start : start + plan.split])

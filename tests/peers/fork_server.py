@@ -108,15 +108,15 @@ class ForkServer:
         return int(self._process.stdout.readline())
 
     def spawn(
-        self, args: list[str], environ: Mapping[str, str], *, home: Path, log: Path, is_stopped: bool
+        self, args: list[str], environ: Mapping[str, str], *, home: Path, log: Path, is_waiting: bool
     ) -> Forked:
-        """Start ``postroom`` with these arguments; stopped, it waits for SIGCONT."""
+        """Start ``postroom`` with these arguments; a waiting one begins at SIGCONT."""
         request = {
             "args": args,
             "environ": dict(environ),
             "cwd": str(home),
             "log": str(log),
-            "is_stopped": is_stopped,
+            "is_waiting": is_waiting,
         }
         return Forked(self.ask(request)).of(self)
 
@@ -138,6 +138,7 @@ def _main(parent: int, bends: dict[str, Any]) -> None:
 
     _load()
     bend(**bends)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCONT})  # kept for a child that is not there yet
     children: set[int] = set()
     for line in sys.stdin:
         request = json.loads(line)
@@ -182,8 +183,9 @@ def _live(app: Any, request: dict[str, Any]) -> None:
         os.environ.update(request["environ"])
         if shift := os.environ.get("FAULTS_SHIFT"):
             _shift_wall_clock(Path(shift))
-        if request["is_stopped"]:
-            os.kill(os.getpid(), signal.SIGSTOP)
+        if request["is_waiting"]:
+            signal.sigwait({signal.SIGCONT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCONT})
         code = app.run(request["args"])
     except BaseException:  # noqa: BLE001 - a forked child must never go on as its parent
         import traceback  # noqa: PLC0415

@@ -82,16 +82,16 @@ class PostroomProcess:
             time.sleep(0.01)
 
     def let_go(self) -> None:
-        """Let a server that was started stopped begin."""
+        """Let a server that waits for it begin."""
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
-    def spawn(self, *, is_stopped: bool = False) -> None:
-        """Start it and do not wait; a forked one may be left standing at its first instruction."""
+    def spawn(self, *, is_waiting: bool = False) -> None:
+        """Start it and do not wait; a forked one may wait before its first step."""
         args = ["serve", "--data", str(self.data), "--http", f"127.0.0.1:{self.port}", *self._args]
         if self._forks is not None:
             self.process = self._forks.spawn(
-                args, self._environ, home=self._home, log=self.log, is_stopped=is_stopped
+                args, self._environ, home=self._home, log=self.log, is_waiting=is_waiting
             )
             return
         with self.log.open("ab") as log:

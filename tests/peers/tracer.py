@@ -1,6 +1,6 @@
 """Fault injection by strace into a running server: kill it, or fail or delay a call, at the n-th one.
 
-strace counts for each thread by itself. The server is started stopped, traced, and let go, so that the calls of its
+strace counts for each thread by itself. The server waits until it is traced, so that the calls of its
 start are counted too.
 """
 
@@ -39,7 +39,7 @@ def traced_start(
         injection: what happens, say ``signal=SIGKILL:when=3`` or ``error=EIO:when=3``.
         output: file for what is seen.
     """
-    server.spawn(is_stopped=True)
+    server.spawn(is_waiting=True)
     assert server.process is not None
     command = ["strace", "-f", "-y", "-ttt", "-o", str(output), "-p", str(server.process.pid)]
     command += ["-e", f"trace={calls}", "-e", f"inject={calls}:{injection}", "-e", "signal=none"]
