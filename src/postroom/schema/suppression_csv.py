@@ -82,7 +82,7 @@ class RowReader:
         cells = _cells(line)
         if len(cells) != len(self.columns):
             cause = f"{len(cells)} cells, the header has {len(self.columns)}"
-            raise _refused("csv-syntax", "row", cause, _ROW_FIX)
+            raise _refuse("row", "csv-syntax", cause, _ROW_FIX)
         return self._suppression(dict(zip(self.columns, map(_passive, cells), strict=True)))
 
     def _header(self, cells: Sequence[str]) -> Sequence[str]:
@@ -132,10 +132,10 @@ class RowReader:
 def _cells(line: bytes) -> list[str]:
     try:
         if len(line) > MAX_LINE:
-            raise _refused("too-long", "row", f"a row of more than {MAX_LINE} octets", _ROW_FIX)
+            raise _refuse("row", "too-long", f"a row of more than {MAX_LINE} octets", _ROW_FIX)
         return next(csv.reader([line.decode().rstrip("\r\n")], strict=True), [])
     except (csv.Error, UnicodeDecodeError):
-        raise _refused("csv-syntax", "row", "not CSV in UTF-8", _ROW_FIX) from None
+        raise _refuse("row", "csv-syntax", "not CSV in UTF-8", _ROW_FIX) from None
 
 
 def _passive(cell: str) -> str:
@@ -143,7 +143,7 @@ def _passive(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and cell[1:2] in _ACTIVE and len(cell) > 1 else cell
 
 
-def _refused(code: str, name: str, cause: str, fix: str) -> InputError:
+def _refuse(name: str, code: str, cause: str, fix: str) -> InputError:
     problems = Problems()
     problems.add(code, name, cause, fix)
     return InputError(problems.found)
