@@ -419,7 +419,7 @@ def test_old_tls_is_refused(tmp_path: Path) -> None:
     async def main() -> None:
         context = server_context(authority)
         context.set_ciphers("ALL:@SECLEVEL=0")
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="deprecated"):
             context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
         async with (
             listening(Server(plain(200)), tls=context) as port,

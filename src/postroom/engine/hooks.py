@@ -104,8 +104,8 @@ class Teller:
         A try that was cut is made again at the next start.
         """
         self._is_stopping = True
-        self._bell.set()
         if self._feeder is not None:
+            self._feeder.cancel()
             await asyncio.gather(self._feeder, return_exceptions=True)
         for line in self._lines.values():
             line.bell.set()
@@ -134,7 +134,7 @@ class Teller:
                 log.exception("webhooks put off")
                 await self._pause(self._bell, BUSY_S)
             await self._pause(self._bell, POLL_S if self._lines else IDLE_S)
-            if self._lines and not self._is_stopping:
+            if self._lines:
                 await self._clock.sleep(COLLECT_S)
 
     async def _spread(self) -> None:
