@@ -25,7 +25,7 @@ from postroom.model.address import parse_mailbox
 from postroom.model.ids import DEFAULT_TENANT
 from postroom.model.message import MailClass, Submission, UncertainPolicy
 from postroom.model.outcome import Evidence
-from postroom.model.view import MessageView
+from postroom.model.view import MessageView, PauseKind
 from postroom.ports import Work
 
 TO = tuple(parse_mailbox(f"r{i}@example.net") for i in range(3))
@@ -147,18 +147,20 @@ def test_after_the_pause_one_message_probes_and_its_success_resumes_the_rest(tmp
 
 
 def test_a_short_pause_never_cuts_a_long_one(tmp_path: Path) -> None:
-    """A straggler that met a throttle leaves the pause of a refused login as it is."""
+    """A straggler that met a throttle has a pause of its own beside that of a refused login; the longest rules."""
     evidence = [BAD_LOGIN, SLOW_DOWN]
 
     async def story(room: EngineRoom) -> None:
         room.transport.gate = asyncio.Event()
         for _ in range(2):
-            await room.service.submit(_mail())
+            receipt = await room.service.submit(_mail())
         await room.attempts(2)
         room.transport.gate.set()
         await asyncio.gather(*room.dispatcher._tasks)
-        (pause,) = await room.spool.pauses()
-        assert (pause.cause, pause.until - pause.since >= timedelta(minutes=15)) == ("auth-wrong", True)
+        kinds = {pause.kind: pause for pause in await room.spool.pauses()}
+        assert set(kinds) == {PauseKind.LOGIN, PauseKind.THROTTLE}
+        view = await room.service.view(receipt.message_id, tenant=DEFAULT_TENANT)
+        assert view.next_attempt_at == max(pause.until for pause in kinds.values())
 
     _run(tmp_path, lambda _work, _number: evidence.pop(0), story)
 
