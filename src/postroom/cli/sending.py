@@ -124,7 +124,7 @@ def composed(
         "headers": [_header(line) for line in headers],
     }
     files = _files(attach)
-    body = {name: value for name, value in (fields | texts).items() if value}
+    body = {name: value for name, value in {**fields, **texts}.items() if value}
     return body | _attachments(files), files
 
 

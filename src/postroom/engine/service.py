@@ -119,6 +119,9 @@ class Service:
             view = await self.view(message_id, tenant=tenant)
             if not self._is_waiting(view):
                 return view
+            if view.transport != self._ways.default.name and not waiter.done():
+                self._signals.unwatch(message_id, waiter)
+                waiter = self._signals.watch(message_id, view.transport)
             try:
                 async with asyncio.timeout(wait_s):
                     await waiter
