@@ -86,22 +86,52 @@ def test_recovery_makes_what_was_committing_uncertain(
 
 
 @every_store
-def test_a_group_that_was_in_work_at_three_deaths_waits_for_a_person(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_committing", [False, True])
+def test_a_group_that_was_in_work_at_three_deaths_waits_for_a_person(
+    kind: str, tmp_path: Path, *, is_committing: bool
+) -> None:
     """Poison is held with its cause, or stays uncertain for a person; the queue goes on without it."""
 
     async def scenario(room: Room) -> None:
-        poison, doubtful = a_message(), a_message(policy=UncertainPolicy.RETRY)
+        poison = a_message(policy=UncertainPolicy.RETRY)
         await room.accept(poison)
-        await room.accept(doubtful)
         for _ in range(3):
-            leases = {claimed.message.id: claimed.lease for claimed in await room.claim()}
-            assert {poison.id, doubtful.id} == set(leases)
-            await room.commit(leases[doubtful.id])
+            lease = (await room.claim_one()).lease
+            if is_committing:
+                await room.commit(lease)
             await room.spool.recover(now=NOW, wait=WAIT)
         assert [] == list(await room.claim(NOW + HOUR))
-        assert ["held"] == await room.states(poison.id)
-        assert "crash-loop" == (await room.view(poison.id)).recipients[0].cause
-        assert ["uncertain"] == await room.states(doubtful.id)
+        (recipient,) = (await room.view(poison.id)).recipients
+        expected = ("uncertain", "conn-lost-body") if is_committing else ("held", "crash-loop")
+        assert expected == (recipient.state, recipient.cause)
+
+    play(kind, tmp_path / "data", scenario)
+
+
+@every_store
+def test_suspects_are_claimed_one_at_a_time_and_cleared_by_any_orderly_end(kind: str, tmp_path: Path) -> None:
+    """What was in work at a death goes alone, on whichever transport, until it was settled or released."""
+
+    async def scenario(room: Room) -> None:
+        first, second, third = a_message(), a_message(), a_message()
+        for message in (first, second):
+            await room.accept(message)
+        await room.accept(third, transport="spare")
+        await room.claim()
+        await room.claim(transport="spare")
+        await room.spool.recover(now=NOW, wait=WAIT)
+        fresh = a_message()
+        await room.accept(fresh)
+        claimed = await room.claim()
+        assert [first.id, fresh.id] == [one.message.id for one in claimed]
+        assert [True, False] == [one.is_suspect for one in claimed]
+        assert [] == list(await room.claim())
+        assert [] == list(await room.claim(transport="spare"))
+        await room.spool.release([claimed[0].lease])
+        (cleared, suspect) = sorted(await room.claim(), key=lambda one: one.message.id != first.id)
+        assert [first.id, second.id] == [cleared.message.id, suspect.message.id]
+        assert await room.settle(suspect.lease, deferred())
+        assert [third.id] == [one.message.id for one in await room.claim(transport="spare")]
 
     play(kind, tmp_path / "data", scenario)
 
@@ -272,7 +302,7 @@ def test_purging_follows_the_last_change(kind: str, tmp_path: Path) -> None:
         assert await room.spool.message(done.id, tenant=DEFAULT_TENANT) is None
         assert ["accepted"] == await room.states(done.id)
         assert cancelled == await room.spool.message(cancelled.id, tenant=DEFAULT_TENANT)
-        assert [1, 0, 1, 0, 1, 0] == [await purge(days * DAY) for days in (33, 33, 367, 367, 368, 368)]
+        assert [1, 0, 3, 0, 1, 0] == [await purge(days * DAY) for days in (33, 33, 367, 367, 368, 368)]
         assert await room.spool.view(done.id, tenant=DEFAULT_TENANT) is None
         assert waiting == await room.spool.message(waiting.id, tenant=DEFAULT_TENANT)
         assert {RecipientState.QUEUED: 1} == dict((await room.spool.counts()).by_state)

@@ -158,10 +158,11 @@ def test_claims_walk_the_index(tmp_path: Path) -> None:
     """A claim is one index walk per priority, without a sort, however much is due later."""
     filled(tmp_path)
     with database(tmp_path) as db:
-        plan = db.execute("EXPLAIN QUERY PLAN " + statement("claimable"), ("main", 3, 0, 0, 10)).fetchall()
-    assert ["SEARCH queue USING INDEX queue_due (transport=? AND priority=? AND due_at<?)"] == [
-        row[3] for row in plan
-    ]
+        plan = db.execute(
+            "EXPLAIN QUERY PLAN " + statement("claimable"), ("main", "", "default", 3, 0, 0, 0, 10)
+        ).fetchall()
+    columns = "transport=? AND route=? AND tenant=? AND priority=? AND standing=? AND due_at<?"
+    assert [f"SEARCH queue USING INDEX queue_lane ({columns})"] == [row[3] for row in plan]
 
 
 def test_no_statement_reads_a_whole_history(tmp_path: Path) -> None:
@@ -173,12 +174,15 @@ def test_no_statement_reads_a_whole_history(tmp_path: Path) -> None:
         # From the oldest or the newest on, up to their limit.
         "delete_captures": ["SCAN capture"],
         "listed": ["SCAN message"],
+        "event_page": ["SCAN event"],
+        "newest_event": ["SCAN event"],
+        "delete_events_past": ["SCAN event"],
     }
-    histories = ("message", "recipient", "attempt", "outcome", "content", "queue", "capture", "blob_ref")
+    histories = ("message", "recipient", "attempt", "outcome", "content", "queue", "capture", "event", "sent")
     filled(tmp_path)
     with database(tmp_path) as db:
         for name, text in statements().items():
-            bound = re.sub(r"\?\d*|:\w+|\{conditions\}", lambda hole: "" if "{" in hole[0] else "1", text)
+            bound = re.sub(r"\?\d*|:\w+|\{\w+\}", lambda hole: "" if "{" in hole[0] else "1", text)
             plan = [str(row[3]) for row in db.execute("EXPLAIN QUERY PLAN " + bound)]
             scans = [step for step in plan if step.startswith("SCAN") and step.split()[1] in histories]
             assert walks.get(name, []) == scans, name

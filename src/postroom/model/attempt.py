@@ -47,6 +47,9 @@ class Claimed:
     """SHA-256 of the variant that earlier reached ``committing``: the bytes must not change."""
     maybe_duplicate: bool = False
     """An earlier attempt ended uncertain and is being repeated."""
+    is_suspect: bool = False
+    """It was in work when a process died: the store hands out no other suspect until this one is settled, so
+    whoever settles it lets every line look again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

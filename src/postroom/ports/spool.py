@@ -209,11 +209,14 @@ class Spool(Protocol):
         """Return the written routes of what waits for ``transport``, each once, ``""`` left out."""
         ...
 
-    async def fail_over(self, transport: str, *, route: str, to: str, now: datetime) -> int:
-        """Give what waits for ``transport`` by ``route`` to another leg, due now; return how many recipients.
+    async def fail_over(
+        self, transport: str, *, route: str, to: str, now: datetime, even_uncertain: bool = False
+    ) -> int:
+        """Give what waits for ``transport`` by ``route`` to another leg; return how many recipients.
 
-        Groups under a lease stay, and so do uncertain ones and those whose bytes were handed over once
-        (a digest is stored), unless the message's policy allows it: never a silent second copy.
+        It is due now, scheduled mail at its time. Groups under a lease and held ones stay, and so do
+        uncertain ones and those whose bytes were handed over once (a digest is stored), unless
+        ``even_uncertain``: never a silent second copy.
         """
         ...
 

@@ -6,10 +6,12 @@ thousand recipients is one short row.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import IntEnum
 
 from postroom.errors import InvariantError
 from postroom.model.attempt import Move
+from postroom.model.event import EventKind
 from postroom.model.ids import MessageId
 from postroom.model.lifecycle import FINAL_STATES, MOVES, RecipientState
 from postroom.model.message import MailClass
@@ -31,6 +33,9 @@ CRASH_LOOP = "crash-loop"
 CONNECTION_LOST_AFTER_BODY = "conn-lost-body"
 """Cause of an uncertain outcome after a kill, the same as after a cut."""
 
+FAILOVER = "failover"
+"""Cause of an event: given to another leg of its route."""
+
 PROCESS_ENDED = "the process ended between the final dot and the reply"
 LEASE_ENDED = "the lease ended between the final dot and the reply"
 """Evidence of outcomes that became uncertain without a report."""
@@ -38,8 +43,49 @@ LEASE_ENDED = "the lease ended between the final dot and the reply"
 CANCELLABLE = frozenset({RecipientState.QUEUED, RecipientState.DEFERRED, RecipientState.HELD})
 """States that may be cancelled and that expire; uncertain recipients do neither by themselves."""
 
+EVENT_OF: dict[RecipientState, EventKind] = {
+    state: EventKind(f"recipient.{state.value}")
+    for state in RecipientState
+    if state is not RecipientState.SENDING
+}
+"""What is told when a recipient comes into a state."""
+
 _AFTER_SENDING = MOVES[RecipientState.SENDING]
 _ENDS = _AFTER_SENDING & FINAL_STATES
+
+
+class Standing(IntEnum):
+    """Which of its lanes a group waits in."""
+
+    FRESH = 0
+    RETRY = 1
+    """Deferred, or uncertain and sent again."""
+    SUSPECT = 2
+    """In work when a process died: claimed alone, so that the guilty one shows (reliability rule G3)."""
+
+
+def standing_of(state: str, *, crashes: int) -> Standing:
+    """Return the standing of a group."""
+    if crashes:
+        return Standing.SUSPECT
+    return Standing.RETRY if state in _AGAIN else Standing.FRESH
+
+
+_AGAIN = frozenset({RecipientState.DEFERRED, RecipientState.UNCERTAIN})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered:
+    """What a standing order makes of some recipients at acceptance."""
+
+    state: RecipientState
+    """``HELD`` or ``SUPPRESSED``."""
+    cause: str
+    members: tuple[int, ...]
+    data: Mapping[str, str] = field(default_factory=dict)
+    """For the event."""
+    hold: str | None = None
+    """Id of the hold that keeps them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

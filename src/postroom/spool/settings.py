@@ -1,7 +1,11 @@
 """What can be set about the store, with the reason of each default."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+
+from postroom.model.message import MailClass
+from postroom.policy.retry import CLASS_RULES
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -23,11 +27,17 @@ class SpoolSettings:
     """Stored messages kept in memory until their first claim, so that it need not read and decode them."""
     uncertain_wait: timedelta = timedelta(minutes=15)
     """Policy ``wait``: from the final dot to the next try, for leases that run out."""
-    max_crashes: int | None = None
-    """A group that was in work at this many deaths of the process waits for a person; ``None``: never.
-
-    Off until the guilty one can be told from those that were only claimed beside it."""
+    max_crashes: int | None = 3
+    """A group that was in work at this many deaths of the process waits for a person; ``None``: never."""
     blob_grace: timedelta = timedelta(days=1)
     """A blob file that no row names is kept this long."""
     force_file_system: bool = False
     """Use network and FUSE file systems, whose locks and syncs cannot be trusted."""
+    lifetimes: Mapping[MailClass, timedelta] = field(
+        default_factory=lambda: {mail_class: rules.expires for mail_class, rules in CLASS_RULES.items()}
+    )
+    """What a message gets that was over and that a person sends again."""
+
+    def lifetime_us(self, mail_class: MailClass) -> int:
+        """Return the lifetime of a class in microseconds."""
+        return self.lifetimes[mail_class] // timedelta(microseconds=1)

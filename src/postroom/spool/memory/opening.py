@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from postroom.spool.memory.events import MemoryEvents
 from postroom.spool.memory.inbox import MemoryBlobs, MemoryCaptures, MemoryKeys
+from postroom.spool.memory.ledger import MemoryLedger
 from postroom.spool.memory.spool import MemorySpool
 from postroom.spool.settings import SpoolSettings
 
@@ -17,6 +19,7 @@ class MemoryStore:
     blobs: MemoryBlobs
     captures: MemoryCaptures
     keys: MemoryKeys
+    events: MemoryEvents
     durability: str
 
     async def close(self) -> None:
@@ -26,10 +29,12 @@ class MemoryStore:
 def open_memory(*, settings: SpoolSettings | None = None) -> MemoryStore:
     """Return an empty store."""
     blobs, captures = MemoryBlobs(), MemoryCaptures()
+    ledger = MemoryLedger(settings=settings or SpoolSettings())
     return MemoryStore(
-        spool=MemorySpool(settings or SpoolSettings(), blobs, captures.purge),
+        spool=MemorySpool(ledger, blobs, captures.purge),
         blobs=blobs,
         captures=captures,
         keys=MemoryKeys(),
+        events=MemoryEvents(ledger),
         durability=DURABILITY,
     )

@@ -10,6 +10,7 @@ from postroom.model.message import Message
 from postroom.model.outcome import RecipientResult
 from postroom.model.view import AttemptView, MessageFilter, MessageSummary, MessageView, RecipientView
 from postroom.spool.codec import instant, instant_or_none, micros
+from postroom.spool.groups import Standing, standing_of
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,6 +26,13 @@ class Group:
     crashes: int = 0
     digest: str | None = None
     maybe_duplicate: bool = False
+    route: str = ""
+    hold: str | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """Which of its lanes it waits in."""
+        return standing_of(self.state, crashes=self.crashes)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,12 +56,15 @@ class Record:
     seq: int
     message: Message
     transport: str
+    route: str
     states: list[RecipientState]
     causes: list[str]
     changed_at: int
     groups: dict[int, Group] = field(default_factory=dict)
     attempts: dict[int, Attempt] = field(default_factory=dict)
     has_content: bool = True
+    send_at: int = 0
+    """Not before this instant."""
 
     @property
     def expires_at(self) -> int:
@@ -103,6 +114,7 @@ def view_of(record: Record) -> MessageView:
         door=message.door,
         mail_class=message.mail_class,
         transport=record.transport,
+        route=record.route,
         created_at=message.created_at,
         expires_at=message.expires_at,
         next_attempt_at=instant_or_none(min(due.values(), default=None)),
@@ -178,6 +190,7 @@ def summary_of(record: Record) -> MessageSummary:
         id=message.id,
         mail_class=message.mail_class,
         transport=record.transport,
+        route=record.route,
         created_at=message.created_at,
         next_attempt_at=instant_or_none(min(_due(record).values(), default=None)),
         sender=message.content.from_.address.spec,

@@ -1,25 +1,20 @@
-"""What keeps the queue true beside delivery, in the writer thread: recovery, cancelling, expiry, routes."""
+"""What keeps the queue true beside delivery, in the writer thread: recovery, cancelling, expiry."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
-from postroom.model.view import TransportPause
 from postroom.ports import Recovery
-from postroom.spool.codec import micros
 from postroom.spool.groups import CANCELLABLE, members_of
-from postroom.spool.sqlite import delivery
+from postroom.spool.sqlite import rows
+from postroom.spool.sqlite.ending import free
 from postroom.spool.sqlite.ledger import Group, Ledger
 from postroom.spool.sqlite.statement import statement
 
 _SEQ_OF_MESSAGE = statement("seq_of_message")
 _RECIPIENT_STATES = statement("recipient_states")
-_MOVE_ONLY = statement("move_only")
-_DELETE_GROUP = statement("delete_group")
-_TOUCH_MESSAGE = statement("touch_message")
 _ID_OF_MESSAGE = statement("id_of_message")
 
 
@@ -48,25 +43,16 @@ class Expiry:
     groups: Sequence[tuple[int, int]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reroute:
-    """Give the groups of unknown transports to a known one."""
-
-    known: tuple[str, ...]
-    to: str
-
-
 def recover(ledger: Ledger, starts: Sequence[Start]) -> Sequence[Recovery]:
     """Void every lease."""
     answers = []
     for start in starts:
         freed = uncertain = 0
         for row in list(ledger.groups("leased_groups", ())):
-            one_freed, some_uncertain = delivery.free(
-                ledger, row, now=start.now, crashed=True, wait=start.wait
-            )
+            one_freed, some_uncertain = free(ledger, row, now=start.now, crashed=True, wait=start.wait)
             freed += one_freed
             uncertain += some_uncertain
+        ledger.turns.clear()
         answers.append(Recovery(freed=freed, uncertain=uncertain))
     return answers
 
@@ -86,20 +72,11 @@ def _cancel(ledger: Ledger, wish: Cancellation) -> Mapping[int, RecipientState]:
         if row.lease is not None:
             sending.update(members_of(row.members))
         elif row.state in CANCELLABLE:
-            finish(ledger, row, RecipientState.CANCELLED, now=wish.now)
+            rows.finish(ledger, row, RecipientState.CANCELLED, now=wish.now)
     return {
         int(str(number)): RecipientState.SENDING if number in sending else RecipientState(str(state))
         for number, state in ledger.run(_RECIPIENT_STATES, (seq,))
     }
-
-
-def finish(ledger: Ledger, row: Group, state: RecipientState, *, now: int) -> None:
-    """End the wait of an unleased group; the cause of its last trouble stays."""
-    members = members_of(row.members)
-    ledger.run_many(_MOVE_ONLY, [(state.value, row.seq, member) for member in members])
-    ledger.recount(row.state, state.value, len(members))
-    ledger.run(_DELETE_GROUP, (row.seq, row.grp))
-    ledger.run(_TOUCH_MESSAGE, (now, row.seq))
 
 
 def expire(ledger: Ledger, expiries: Sequence[Expiry]) -> Sequence[Sequence[MessageId]]:
@@ -116,14 +93,14 @@ def _expire(ledger: Ledger, expiry: Expiry) -> Sequence[MessageId]:
         if row.lease is not None:
             if row.due_at is None or row.due_at > expiry.now:
                 continue
-            delivery.free(ledger, row, now=expiry.now, crashed=False)
+            free(ledger, row, now=expiry.now, crashed=False)
             row = _group(ledger, key)
         if row is not None and row.state in CANCELLABLE:
-            finish(ledger, row, RecipientState.EXPIRED, now=expiry.now)
+            rows.finish(ledger, row, RecipientState.EXPIRED, now=expiry.now)
             touched[row.seq] = None
         elif row is not None:
             # Never expired by itself, and not sent after its end: a person decides.
-            delivery.replace(ledger, row._replace(due_at=None))
+            rows.replace(ledger, row._replace(due_at=None))
     return [_id(ledger, seq) for seq in touched]
 
 
@@ -134,41 +111,3 @@ def _group(ledger: Ledger, key: tuple[int, int]) -> Group | None:
 def _id(ledger: Ledger, seq: int) -> MessageId:
     row = ledger.run(_ID_OF_MESSAGE, (seq,)).fetchone()
     return MessageId("" if row is None else str(row[0]))
-
-
-def reroute(ledger: Ledger, wishes: Sequence[Reroute]) -> Sequence[int]:
-    """Move unleased groups of unknown transports."""
-    answers = []
-    for wish in wishes:
-        strangers = ledger.run(statement("strangers"), (json.dumps(wish.known),)).fetchall()
-        ledger.run_many(statement("reroute_group"), [(wish.to, seq, grp) for seq, grp in strangers])
-        ledger.run_many(statement("reroute_message"), [(wish.to, seq) for seq, _ in strangers])
-        answers.append(len(strangers))
-    return answers
-
-
-def pause(ledger: Ledger, pauses: Sequence[TransportPause]) -> Sequence[None]:
-    """Store pauses."""
-    ledger.run_many(
-        statement("store_pause"),
-        [
-            (
-                one.transport,
-                micros(one.since),
-                micros(one.until),
-                one.cause,
-                one.step,
-                one.text,
-                one.host,
-                one.failures,
-            )
-            for one in pauses
-        ],
-    )
-    return [None] * len(pauses)
-
-
-def resume(ledger: Ledger, transports: Sequence[str]) -> Sequence[None]:
-    """Forget pauses."""
-    ledger.run_many(statement("delete_pause"), [(transport,) for transport in transports])
-    return [None] * len(transports)

@@ -9,11 +9,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from postroom.errors import InvariantError
+from postroom.model.event import EventKind
 from postroom.model.ids import MessageId, TenantId
+from postroom.model.lifecycle import RecipientState
 from postroom.model.message import BlobRef, Message
 from postroom.ports import IdempotencyClaim, KeyReused, Replayed, Stored
 from postroom.spool.codec import micros
-from postroom.spool.groups import PRIORITIES, members_text, replay_or_reuse
+from postroom.spool.groups import (
+    EVENT_OF,
+    PRIORITIES,
+    Ordered,
+    Standing,
+    members_text,
+    replay_or_reuse,
+)
+from postroom.spool.sqlite.lanes import Lane
 from postroom.spool.sqlite.ledger import Ledger
 from postroom.spool.sqlite.statement import statement
 
@@ -23,6 +33,7 @@ _INSERT_MESSAGE = statement("insert_message")
 _INSERT_CONTENT = statement("insert_content")
 _INSERT_RECIPIENT = statement("insert_recipient")
 _INSERT_REFERENCE = statement("insert_reference")
+_MOVE_RECIPIENT = statement("move_recipient")
 INSERT_GROUP = statement("insert_group")
 
 
@@ -34,6 +45,7 @@ class Intake:
     body: bytes
     sha256: bytes
     transport: str
+    route: str
     idempotency: IdempotencyClaim | None
 
 
@@ -62,59 +74,119 @@ def accept(ledger: Ledger, intakes: Sequence[Intake], *, has_blob: HasBlob) -> S
 class _Rows:
     """Rows of a batch, by table, so that each statement runs over all of them."""
 
-    __slots__ = ("contents", "groups", "messages", "recipients", "references")
+    __slots__ = ("contents", "groups", "messages", "moved", "recipients", "references")
 
     def __init__(self) -> None:
         self.messages: list[tuple[int | str | None, ...]] = []
         self.contents: list[tuple[int, bytes, bytes]] = []
         self.recipients: list[tuple[int, int, str]] = []
+        self.moved: list[tuple[str, str, int, int]] = []
         self.references: list[tuple[str, str, int]] = []
         self.groups: list[tuple[int | str | None, ...]] = []
 
     def add(self, ledger: Ledger, intake: Intake) -> None:
         message = intake.message
+        tenant, transport = message.tenant, intake.transport
         seq = ledger.next_seq()
+        created_at = micros(message.created_at)
+        send_at = created_at if message.send_at is message.created_at else micros(message.send_at)
         expires_at = micros(message.expires_at)
         recipients = message.envelope.recipients
-        self.messages.append(_message_row(seq, intake, expires_at))
+        self.messages.append(_message_row(seq, intake, (created_at, send_at, expires_at)))
         self.contents.append((seq, intake.sha256, intake.body))
         for number, address in enumerate(recipients):
             self.recipients.append((seq, number, address.spec))
         for attachment in message.content.attachments:
-            self.references.append((attachment.blob.sha256, message.tenant, seq))
+            self.references.append((attachment.blob.sha256, tenant, seq))
+        if intake.idempotency is not None:
+            # At once, not with the rest: a second use of the key may stand in the same batch.
+            _remember(ledger, message, intake.idempotency)
+        ledger.note(EventKind.MESSAGE_QUEUED, at=created_at, tenant=tenant, seq=seq, transport=transport)
+        members = "0" if len(recipients) == 1 else members_text(range(len(recipients)))
+        count = len(recipients)
+        if ledger.orders is not None and (orders := ledger.orders.of(message, transport=transport)):
+            members, count = self._obey(ledger, intake, seq, orders)
+        if count:
+            self._wait(intake, seq, RecipientState.QUEUED, waiting=(0, send_at, members, expires_at))
+            ledger.lanes.add(
+                transport, Lane(intake.route, tenant, PRIORITIES[message.mail_class], Standing.FRESH)
+            )
+            ledger.count(RecipientState.QUEUED, count)
+        ledger.recent.put(seq, message, len(intake.body))
+
+    def _wait(
+        self,
+        intake: Intake,
+        seq: int,
+        state: RecipientState,
+        *,
+        waiting: tuple[int, int | None, str, int],
+        hold: str | None = None,
+    ) -> None:
+        number, due_at, members, expires_at = waiting
+        message = intake.message
         self.groups.append(
             (
                 seq,
-                0,
+                number,
                 intake.transport,
                 PRIORITIES[message.mail_class],
-                "queued",
-                micros(message.send_at),
-                "0" if len(recipients) == 1 else members_text(range(len(recipients))),
+                state,
+                due_at,
+                members,
                 0,
                 0,
                 None,
                 0,
                 expires_at,
+                message.tenant,
+                intake.route,
+                Standing.FRESH,
+                hold,
             )
         )
-        if intake.idempotency is not None:
-            # At once, not with the rest: a second use of the key may stand in the same batch.
-            _remember(ledger, message, intake.idempotency)
-        ledger.count("queued", len(recipients))
-        ledger.recent.put(seq, message, len(intake.body))
+
+    def _obey(self, ledger: Ledger, intake: Intake, seq: int, orders: Sequence[Ordered]) -> tuple[str, int]:
+        """Store what standing orders name as they say; return the members that are left, and how many."""
+        message = intake.message
+        left = set(range(len(message.envelope.recipients)))
+        at, expires_at = micros(message.created_at), micros(message.expires_at)
+        for number, order in enumerate(orders, 1):
+            left.difference_update(order.members)
+            text = members_text(order.members)
+            self.moved.extend((order.state, order.cause, seq, member) for member in order.members)
+            if order.state is RecipientState.HELD:
+                self._wait(
+                    intake, seq, order.state, waiting=(number, None, text, expires_at), hold=order.hold
+                )
+            ledger.count(order.state, len(order.members))
+            ledger.note(
+                EVENT_OF[order.state],
+                at=at,
+                tenant=message.tenant,
+                seq=seq,
+                members=text,
+                transport=intake.transport,
+                cause=order.cause,
+                data=order.data,
+            )
+        return members_text(sorted(left)) if left else "", len(left)
 
     def write(self, ledger: Ledger) -> None:
         ledger.run_many(_INSERT_MESSAGE, self.messages)
         ledger.run_many(_INSERT_CONTENT, self.contents)
         ledger.run_many(_INSERT_RECIPIENT, self.recipients)
-        ledger.run_many(INSERT_GROUP, self.groups)
+        if self.groups:
+            ledger.run_many(INSERT_GROUP, self.groups)
+        if self.moved:
+            ledger.run_many(_MOVE_RECIPIENT, self.moved)
         if self.references:
             ledger.run_many(_INSERT_REFERENCE, self.references)
 
 
-def _message_row(seq: int, intake: Intake, expires_at: int) -> tuple[int | str | None, ...]:
+def _message_row(seq: int, intake: Intake, times: tuple[int, int, int]) -> tuple[int | str | None, ...]:
     message = intake.message
+    created_at, send_at, expires_at = times
     return (
         seq,
         message.id,
@@ -123,12 +195,14 @@ def _message_row(seq: int, intake: Intake, expires_at: int) -> tuple[int | str |
         message.mail_class,
         intake.transport,
         message.uncertain_policy,
-        micros(message.created_at),
+        created_at,
         expires_at,
         message.content.from_.address.spec,
         message.content.subject,
         json.dumps(message.tags) if message.tags else None,
         json.dumps(dict(message.metadata)) if message.metadata else None,
+        intake.route,
+        send_at if send_at > created_at else None,
     )
 
 

@@ -1,30 +1,41 @@
 """What the operations of the writer thread work on: the connection, the numbers and the tally.
 
-Belongs to the writer thread. Sequence and attempt numbers are never given twice, also when a transaction
-is rolled back (gaps are harmless) or old rows are purged (the marks are stored). Changes of the tally are
-collected and written once per transaction.
+Belongs to whoever has the connection. Numbers of messages, attempts and events are never given twice, also
+when a transaction is rolled back (gaps are harmless) or old rows are purged (the marks are stored). Changes
+of the tally, events and what was begun by minute are collected and written once per transaction.
 """
 
+import json
 from collections import OrderedDict
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import apsw
 
 from postroom.errors import StoreError
+from postroom.model.event import EventKind
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import Message
+from postroom.policy.fairness import Turns
+from postroom.spool.groups import Ordered
 from postroom.spool.settings import SpoolSettings
+from postroom.spool.sqlite.lanes import Lanes
 from postroom.spool.sqlite.statement import statement
 
 _ADD_TO_TALLY = statement("add_to_tally")
 _RAISE_TALLY = statement("raise_tally")
 _TALLY_VALUE = statement("tally_value")
+_INSERT_EVENT = statement("insert_event")
+_ADD_SENT = statement("add_sent")
 
 LAST_SEQ = "last_seq"
 LAST_ATTEMPT = "last_attempt"
+LAST_EVENT = "last_event"
 REAL_MAIL = "real_mail"
 """Marks in the tally beside the states."""
+
+MINUTE = 60_000_000
+"""Microseconds."""
 
 
 class Group(NamedTuple):
@@ -43,6 +54,25 @@ class Group(NamedTuple):
     digest: str | None
     maybe_duplicate: int
     expires_at: int
+    tenant: str
+    route: str
+    standing: int
+    hold: str | None
+    """The standing hold that keeps it."""
+
+
+class Orders(Protocol):
+    """The standing orders, as acceptance asks for them."""
+
+    def of(self, message: Message, *, transport: str) -> Sequence[Ordered]:
+        """Return what is held and suppressed of a message; no recipient twice, empty for nothing."""
+        ...
+
+
+class _Snapshot(NamedTuple):
+    tally: dict[str, int]
+    sent: dict[tuple[str, int], int]
+    events: int
 
 
 class Recent:
@@ -87,8 +117,16 @@ class Ledger:
         self.recent = Recent(settings.recent_bytes)
         self.last_seq = self._mark(LAST_SEQ)
         self.last_attempt = self._mark(LAST_ATTEMPT)
+        self.last_event = self._mark(LAST_EVENT)
         self.has_sent_real_mail = bool(self._mark(REAL_MAIL))
+        self.lanes = Lanes(db)
+        self.turns: dict[str, Turns] = {}
+        """Of each transport: how far its lanes are from their turn."""
+        self.orders: Orders | None = None
+        """Asked at every acceptance, in its transaction."""
         self._tally: dict[str, int] = {}
+        self._sent: dict[tuple[str, int], int] = {}
+        self._events: list[tuple[int | str | None, ...]] = []
         self._marks: set[str] = set()
         self._check_marks()
 
@@ -115,6 +153,39 @@ class Ledger:
         self._marks.add(LAST_ATTEMPT)
         return self.last_attempt
 
+    def note(
+        self,
+        kind: EventKind,
+        *,
+        at: int,
+        tenant: str,
+        seq: int | None = None,
+        members: str = "",
+        transport: str = "",
+        cause: str = "",
+        data: Mapping[str, str] | None = None,
+    ) -> None:
+        """Append an event in the running transaction; it is written with the others at its end."""
+        self.last_event += 1
+        self._events.append(
+            (
+                self.last_event,
+                at,
+                kind,
+                tenant,
+                seq,
+                members,
+                transport,
+                cause,
+                json.dumps(dict(data), ensure_ascii=False) if data else None,
+            )
+        )
+
+    def note_sent(self, transport: str, at: int, change: int) -> None:
+        """Count attempts as begun in the minute of ``at``, or give them back."""
+        key = (transport, at // MINUTE)
+        self._sent[key] = self._sent.get(key, 0) + change
+
     def note_real_mail(self) -> None:
         """Remember for ever that an attempt over a real transport was recorded."""
         self.has_sent_real_mail = True
@@ -138,31 +209,42 @@ class Ledger:
     def begin(self) -> None:
         """Forget what was collected; marks of a failed transaction stay, they only grow."""
         self._tally.clear()
+        self._sent.clear()
+        self._events.clear()
+        self.lanes.begin()
 
-    def snapshot(self) -> dict[str, int]:
+    def snapshot(self) -> _Snapshot:
         """Return what was collected, to put back when one operation fails."""
-        return dict(self._tally)
+        return _Snapshot(dict(self._tally), dict(self._sent), len(self._events))
 
-    def restore(self, snapshot: dict[str, int]) -> None:
+    def restore(self, snapshot: _Snapshot) -> None:
         """Put back what was collected."""
-        self._tally = snapshot
+        self._tally, self._sent = snapshot.tally, snapshot.sent
+        del self._events[snapshot.events :]
 
-    def write_tally(self) -> None:
+    def write_collected(self) -> None:
         """Write what was collected."""
         if changes := [item for item in self._tally.items() if item[1]]:
             self.run_many(_ADD_TO_TALLY, changes)
+        if self._sent:
+            self.run_many(_ADD_SENT, [(*key, change) for key, change in self._sent.items() if change])
+        if self._events:
+            self.run_many(_INSERT_EVENT, self._events)
+            self._marks.add(LAST_EVENT)
         if self._marks:
             values = {
                 LAST_SEQ: self.last_seq,
                 LAST_ATTEMPT: self.last_attempt,
+                LAST_EVENT: self.last_event,
                 REAL_MAIL: int(self.has_sent_real_mail),
             }
             self.run_many(_RAISE_TALLY, [(name, values[name]) for name in self._marks])
 
     def committed(self) -> None:
         """Forget what is now stored."""
-        self._tally.clear()
+        self.lanes.committed()
         self._marks.clear()
+        self.begin()
 
     def groups(self, name: str, bindings: tuple[int | str, ...]) -> Iterable[Group]:
         """Run a statement that selects rows of ``queue``."""

@@ -19,6 +19,8 @@ from postroom.spool.codec import micros
 from postroom.spool.disk import DiskWatch, refuse_unsafe_file_system
 from postroom.spool.settings import SpoolSettings
 from postroom.spool.sqlite.connection import open_for_writing
+from postroom.spool.sqlite.events import SqliteEvents
+from postroom.spool.sqlite.gauge import SqliteGauge
 from postroom.spool.sqlite.inbox import SqliteCaptures, SqliteKeys
 from postroom.spool.sqlite.ledger import Ledger
 from postroom.spool.sqlite.migrations import migrate, migrations
@@ -43,6 +45,8 @@ class SqliteStore:
     blobs: FileBlobs
     captures: SqliteCaptures
     keys: SqliteKeys
+    events: SqliteEvents
+    gauge: SqliteGauge
     durability: str
     """What an acceptance means here, for people."""
     _writer: Writer
@@ -113,6 +117,8 @@ def open_sqlite(data: Path, *, settings: SpoolSettings, clock: Clock, vfs: str |
         blobs=blobs,
         captures=SqliteCaptures(writer, reader),
         keys=SqliteKeys(writer, reader),
+        events=SqliteEvents(writer, reader),
+        gauge=SqliteGauge(reader=reader, disk=disk, path=path, waiting=writer.waiting),
         durability=DURABILITY,
         _writer=writer,
         _reader=reader,

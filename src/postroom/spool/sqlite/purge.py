@@ -10,12 +10,15 @@ from typing import Any
 
 from postroom.spool.blobs import FileBlobs
 from postroom.spool.codec import instant
-from postroom.spool.sqlite.ledger import Ledger
+from postroom.spool.sqlite.ledger import MINUTE, Ledger
 from postroom.spool.sqlite.queries import unnamed_blobs
 from postroom.spool.sqlite.statement import statement
 
 VACUUM_PAGES = 2048
 """Free pages given back in one go: 8 MiB, some ten milliseconds."""
+
+SENT_KEPT = 2 * 24 * 60 * MINUTE
+"""What began is counted for two days: the longest window of a quota is one."""
 
 ROWS_A_SECOND = 20_000
 """More messages than a second brings: ids of one second stand in no order."""
@@ -42,7 +45,7 @@ class Sweep:
 
 
 def purge(ledger: Ledger, wishes: Sequence[Purge]) -> Sequence[int]:
-    """Delete; answer with how many contents, messages, captured mails and idempotency keys went."""
+    """Delete; answer with how many contents, messages, events, captured mails and idempotency keys went."""
     return [_purge(ledger, wish) for wish in wishes]
 
 
@@ -59,15 +62,19 @@ def _purge(ledger: Ledger, wish: Purge) -> int:
         "delete_content",
         "delete_references",
         "delete_outcomes",
+        "delete_events",
         "delete_attempts",
         "delete_recipients",
         "delete_message",
     ):
         ledger.run_many(statement(name), messages)
+    run(statement("delete_events_past"), (wish.events_before, wish.limit))
+    events = ledger.db.changes()
+    run(statement("delete_sent_past"), ((wish.now - SENT_KEPT) // MINUTE,))
     run(statement("delete_captures"), (wish.captures_before, wish.limit))
     captures = ledger.db.changes()
     run(statement("delete_keys_past"), (wish.now, wish.limit))
-    return len(contents) + len(messages) + captures + ledger.db.changes()
+    return len(contents) + len(messages) + events + captures + ledger.db.changes()
 
 
 def _old(ledger: Ledger, name: str, before: int, limit: int) -> list[tuple[int]]:

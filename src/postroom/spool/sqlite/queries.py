@@ -5,7 +5,7 @@ A recipient is shown as sending while its group is under a lease; nothing stores
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -21,22 +21,20 @@ from postroom.model.view import (
     MessageView,
     QueueCounts,
     RecipientView,
-    TransportPause,
 )
 from postroom.spool.codec import decode_message, instant, instant_or_none, micros
-from postroom.spool.groups import PRIORITIES, members_of
+from postroom.spool.groups import members_of
+from postroom.spool.sqlite.lanes import Lane
 from postroom.spool.sqlite.statement import statement
 
 Waiting = Mapping[int, tuple[int | None, bool]]
 """Recipient number to (due time in microseconds, whether it is under a lease)."""
 
 
-def next_due(db: apsw.Connection, transport: str) -> int | None:
+def next_due(db: apsw.Connection, transport: str, lanes: Iterable[Lane]) -> int | None:
     """Return when the next unleased group of a transport is due, in microseconds."""
     found = [
-        int(str(row[0]))
-        for priority in PRIORITIES.values()
-        for row in db.execute(statement("next_due"), (transport, priority))
+        int(str(row[0])) for lane in lanes for row in db.execute(statement("next_due"), (transport, *lane))
     ]
     return min(found, default=None)
 
@@ -71,7 +69,9 @@ def view(db: apsw.Connection, message_id: MessageId, tenant: TenantId) -> Messag
     row: tuple[Any, ...] | None = db.execute(statement("message_row"), (message_id, tenant)).fetchone()
     if row is None:
         return None
-    seq, id_, door, mail_class, transport, created_at, expires_at, sender, subject, tags, metadata = row
+    seq, id_, door, mail_class, transport, created_at, expires_at, sender, subject, tags, metadata, route = (
+        row
+    )
     waiting = _waiting(db, seq)
     attempts = _attempts(db, seq)
     return MessageView(
@@ -80,6 +80,7 @@ def view(db: apsw.Connection, message_id: MessageId, tenant: TenantId) -> Messag
         door=Door(door),
         mail_class=MailClass(mail_class),
         transport=transport,
+        route=route,
         created_at=instant(created_at),
         expires_at=instant(expires_at),
         next_attempt_at=_next_attempt(waiting),
@@ -212,7 +213,7 @@ def list_messages(db: apsw.Connection, wanted: MessageFilter) -> Sequence[Messag
 
 
 def _summary(db: apsw.Connection, row: tuple[Any, ...]) -> MessageSummary:
-    seq, id_, mail_class, transport, created_at, sender, subject, tags = row
+    seq, id_, mail_class, transport, created_at, sender, subject, tags, route = row
     states: dict[RecipientState, int] = {
         RecipientState(str(state)): int(str(number))
         for state, number in db.execute(statement("listed_states"), (seq,))
@@ -230,6 +231,7 @@ def _summary(db: apsw.Connection, row: tuple[Any, ...]) -> MessageSummary:
         id=MessageId(id_),
         mail_class=MailClass(mail_class),
         transport=transport,
+        route=route,
         created_at=instant(created_at),
         next_attempt_at=instant_or_none(next_at),
         sender=sender,
@@ -237,24 +239,6 @@ def _summary(db: apsw.Connection, row: tuple[Any, ...]) -> MessageSummary:
         tags=_tags(tags),
         counts={state: number for state, number in states.items() if number},
     )
-
-
-def pauses(db: apsw.Connection) -> Sequence[TransportPause]:
-    """Return every stored pause."""
-    rows: Any = db.execute(statement("pauses"))
-    return [
-        TransportPause(
-            transport=transport,
-            since=instant(since),
-            until=instant(until),
-            cause=cause,
-            step=step,
-            text=text,
-            host=host,
-            failures=failures,
-        )
-        for transport, since, until, cause, step, text, host, failures in rows
-    ]
 
 
 def expired(db: apsw.Connection, now: int, limit: int) -> list[tuple[int, int]]:

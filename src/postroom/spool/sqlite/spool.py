@@ -15,12 +15,30 @@ from postroom.model.attempt import Claimed, Lease, Settlement
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import Message
-from postroom.model.view import MessageFilter, MessageSummary, MessageView, QueueCounts, TransportPause
+from postroom.model.view import (
+    LearntLimit,
+    MessageFilter,
+    MessageSummary,
+    MessageView,
+    PauseKind,
+    QueueCounts,
+    TransportPause,
+)
 from postroom.ports import IdempotencyClaim, KeyReused, Recovery, Replayed, Retention, Stored
 from postroom.spool.blobs import FileBlobs, sync_directory
 from postroom.spool.codec import encode_message, instant_or_none, micros
 from postroom.spool.disk import DiskWatch
-from postroom.spool.sqlite import delivery, duties, intake, purge, queries
+from postroom.spool.sqlite import (
+    claiming,
+    delivery,
+    duties,
+    ending,
+    intake,
+    pauses,
+    purge,
+    queries,
+    routes,
+)
 from postroom.spool.sqlite.connection import open_for_reading
 from postroom.spool.sqlite.ledger import Ledger
 from postroom.spool.sqlite.reader import Reader
@@ -29,16 +47,19 @@ from postroom.spool.sqlite.writer import Rank, Verb, Writer
 SWEEP_CHUNK = 500
 """Blob files looked at in one read."""
 
-_CLAIM = Verb(name="claim", rank=Rank.CLAIM, apply=delivery.claim)
+_CLAIM = Verb(name="claim", rank=Rank.CLAIM, apply=claiming.claim)
 _MARK = Verb(name="mark committing", rank=Rank.COMMITTING, apply=delivery.mark_committing)
 _SETTLE = Verb(name="settle", rank=Rank.SETTLE, apply=delivery.settle)
-_RELEASE = Verb(name="release", rank=Rank.RELEASE, apply=delivery.release)
+_RELEASE = Verb(name="release", rank=Rank.RELEASE, apply=ending.release)
 _RECOVER = Verb(name="recover", rank=Rank.DUTY, apply=duties.recover)
 _CANCEL = Verb(name="cancel", rank=Rank.DUTY, apply=duties.cancel)
 _EXPIRE = Verb(name="expire", rank=Rank.DUTY, apply=duties.expire)
-_REROUTE = Verb(name="reroute", rank=Rank.DUTY, apply=duties.reroute)
-_PAUSE = Verb(name="pause", rank=Rank.DUTY, apply=duties.pause)
-_RESUME = Verb(name="resume", rank=Rank.DUTY, apply=duties.resume)
+_REROUTE = Verb(name="reroute", rank=Rank.DUTY, apply=routes.reroute)
+_PAUSE = Verb(name="pause", rank=Rank.DUTY, apply=pauses.pause)
+_RESUME = Verb(name="resume", rank=Rank.DUTY, apply=pauses.resume)
+_FAIL_OVER = Verb(name="fail over", rank=Rank.DUTY, apply=routes.fail_over)
+_STORE_LIMIT = Verb(name="store limit", rank=Rank.DUTY, apply=pauses.store_limits)
+_FORGET_LIMIT = Verb(name="forget limit", rank=Rank.DUTY, apply=pauses.forget_limits)
 _PURGE = Verb(name="purge", rank=Rank.DUTY, apply=purge.purge)
 _SWEEP = Verb(name="sweep", rank=Rank.DUTY, apply=purge.sweep)
 _VACUUM = Verb(name="vacuum", rank=Rank.DUTY, apply=purge.vacuum)
@@ -64,7 +85,12 @@ class SqliteSpool:
     # ------------------------------------------------------------------ the way of a message
 
     async def accept(
-        self, message: Message, *, transport: str, idempotency: IdempotencyClaim | None = None
+        self,
+        message: Message,
+        *,
+        transport: str,
+        route: str = "",
+        idempotency: IdempotencyClaim | None = None,
     ) -> Stored | Replayed | KeyReused:
         """Store a message and queue its recipients; returns after the commit."""
         body = encode_message(message)
@@ -77,6 +103,7 @@ class SqliteSpool:
                     body=body,
                     sha256=hashlib.sha256(body).digest(),
                     transport=transport,
+                    route=route,
                     idempotency=idempotency,
                 ),
             )
@@ -85,15 +112,23 @@ class SqliteSpool:
         return verdict
 
     async def claim(
-        self, *, transport: str, limit: int, now: datetime, lease_until: datetime, max_recipients: int
+        self,
+        *,
+        transport: str,
+        limit: int,
+        now: datetime,
+        lease_until: datetime,
+        max_recipients: int,
+        reserved: int = 0,
     ) -> Sequence[Claimed]:
         """Lease due groups and write their attempts."""
-        wish = delivery.Claim(
+        wish = claiming.Claim(
             transport=transport,
             limit=limit,
             now=micros(now),
             lease_until=micros(lease_until),
             max_recipients=max_recipients,
+            reserved=reserved,
         )
         claimed: Sequence[Claimed] = await self._writer.submit(_CLAIM, wish)
         return claimed
@@ -144,16 +179,52 @@ class SqliteSpool:
 
     async def reroute(self, *, known: Sequence[str], to: str) -> int:
         """Give the groups of unknown transports to ``to``."""
-        moved: int = await self._writer.submit(_REROUTE, duties.Reroute(known=tuple(known), to=to))
+        moved: int = await self._writer.submit(_REROUTE, routes.Reroute(known=tuple(known), to=to))
         return moved
 
     async def pause(self, pause: TransportPause) -> None:
         """Store a pause."""
         await self._writer.submit(_PAUSE, pause)
 
-    async def resume(self, transport: str) -> None:
-        """Remove a pause."""
-        await self._writer.submit(_RESUME, transport)
+    async def resume(self, transport: str, *, kind: PauseKind | None = None) -> None:
+        """Remove pauses: of one kind, or of every kind but a person's."""
+        await self._writer.submit(_RESUME, (transport, kind))
+
+    async def routes_waiting(self, transport: str) -> Sequence[str]:
+        """Return the routes of what waits for a transport."""
+        return await self._reader.read(lambda db: routes.waiting_routes(db, transport))
+
+    async def fail_over(
+        self, transport: str, *, route: str, to: str, now: datetime, even_uncertain: bool = False
+    ) -> int:
+        """Give what waits to another leg, in chunks, so that other work goes on between them."""
+        wish = routes.FailOver(
+            transport=transport, route=route, to=to, now=micros(now), even_uncertain=even_uncertain
+        )
+        moved = 0
+        while True:
+            groups: int
+            recipients: int
+            groups, recipients = await self._writer.submit(_FAIL_OVER, wish)
+            moved += recipients
+            if groups < routes.CHUNK:
+                return moved
+
+    async def sent(self, transport: str, *, since: datetime) -> Sequence[tuple[datetime, int]]:
+        """Return how many attempts began in each minute."""
+        return await self._reader.read(lambda db: pauses.sent(db, transport, since))
+
+    async def store_limit(self, limit: LearntLimit) -> None:
+        """Store a learnt limit."""
+        await self._writer.submit(_STORE_LIMIT, limit)
+
+    async def forget_limit(self, transport: str, window_s: int) -> None:
+        """Remove a learnt limit."""
+        await self._writer.submit(_FORGET_LIMIT, (transport, window_s))
+
+    async def limits(self) -> Sequence[LearntLimit]:
+        """Return every learnt limit."""
+        return await self._reader.read(pauses.limits)
 
     async def purge(self, *, now: datetime, retention: Retention, limit: int) -> int:
         """Delete what is past its retention, sweep blobs, give free pages back."""
@@ -187,7 +258,8 @@ class SqliteSpool:
 
     async def next_due_at(self, transport: str) -> datetime | None:
         """Return when the next unleased group of a transport is due."""
-        return instant_or_none(await self._reader.read(lambda db: queries.next_due(db, transport)))
+        lanes = self._writer.lanes(transport)
+        return instant_or_none(await self._reader.read(lambda db: queries.next_due(db, transport, lanes)))
 
     async def view(self, message_id: MessageId, *, tenant: TenantId) -> MessageView | None:
         """Return one message with its recipients and attempts."""
@@ -211,7 +283,7 @@ class SqliteSpool:
 
     async def pauses(self) -> Sequence[TransportPause]:
         """Return every stored pause."""
-        return await self._reader.read(queries.pauses)
+        return await self._reader.read(pauses.pauses)
 
 
 def _back_up(source: Path, target: Path) -> None:

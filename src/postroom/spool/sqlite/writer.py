@@ -24,17 +24,20 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import apsw
 
 from postroom.errors import DiskFullError, InvariantError, OverloadError, StoreError, UnknownOutcomeError
+from postroom.spool.sqlite.lanes import Lane
 from postroom.spool.sqlite.ledger import Ledger
 from postroom.telemetry import logger
+from postroom.telemetry.catalogue import COMMIT_OPERATIONS, COMMIT_SECONDS, UNKNOWN_OUTCOMES
 
 log = logger("spool")
 
@@ -136,6 +139,14 @@ class Writer:
             loop.call_soon(self._turn)
         return future
 
+    def lanes(self, transport: str) -> Iterable[Lane]:
+        """Return the lanes of a transport in which something may wait."""
+        return self._ledger.lanes.of(transport)
+
+    def waiting(self) -> int:
+        """Return how many operations wait for the next commit."""
+        return len(self._backlog)
+
     @property
     def is_closed(self) -> bool:
         """Whether ``close`` was called."""
@@ -229,7 +240,7 @@ class Writer:
     def _finish(self, batch: list[_Operation], answers: Answers) -> Answers:
         """Commit what the event loop ran; a disk that is full is met as in a batch of the thread."""
         try:
-            self._commit()
+            self._commit(len(batch))
         except apsw.FullError:
             return self._flush(batch)
         except _CommitFailedError as error:
@@ -240,6 +251,7 @@ class Writer:
 
     def _unknown(self, batch: list[_Operation], error: _CommitFailedError) -> Answers:
         self._stop(f"a commit failed: {error.__cause__}")
+        UNKNOWN_OUTCOMES.count(by=len(batch))
         outcome = f"the commit failed and may have happened: {error.__cause__}"
         return [(operation.future, UnknownOutcomeError(outcome)) for operation in batch]
 
@@ -285,7 +297,7 @@ class Writer:
                 answers = self._apply(batch, self._apply_each)
         finally:
             self._ledger.db.set_busy_timeout(0)
-        self._commit()
+        self._commit(len(batch))
         return answers
 
     # ------------------------------------------------------------------ whoever has the connection
@@ -297,13 +309,14 @@ class Writer:
         ledger.begin()
         try:
             answers = apply(batch)
-            ledger.write_tally()
+            ledger.write_collected()
         except BaseException:
             self._roll_back()
             raise
         return answers
 
-    def _commit(self) -> None:
+    def _commit(self, operations: int) -> None:
+        begun_at = perf_counter()
         try:
             self._ledger.run("COMMIT")
         except apsw.FullError:
@@ -312,6 +325,8 @@ class Writer:
             raise
         except apsw.Error as error:
             raise _CommitFailedError from error
+        COMMIT_SECONDS.observe(perf_counter() - begun_at)
+        COMMIT_OPERATIONS.observe(operations)
         self._ledger.committed()
 
     def _roll_back(self) -> None:
@@ -336,13 +351,13 @@ class Writer:
         ledger = self._ledger
         answers: Answers = []
         for operation in batch:
-            tally = ledger.snapshot()
+            collected = ledger.snapshot()
             ledger.run("SAVEPOINT one")
             try:
                 (answer,) = operation.verb.apply(ledger, [operation.payload])
             except (apsw.ConstraintError, InvariantError) as error:
                 ledger.run("ROLLBACK TO one")
-                ledger.restore(tally)
+                ledger.restore(collected)
                 answer = InvariantError(f"{operation.verb.name} failed: {error}")
             ledger.run("RELEASE one")
             answers.append((operation.future, answer))

@@ -1,8 +1,20 @@
--- claimable: Groups of a transport and priority that are due, or whose lease has run out, the longest due first.
-SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at
-FROM queue INDEXED BY queue_due
-WHERE transport = ? AND priority = ? AND due_at <= ? AND expires_at > ?
+-- claimable: Groups of a lane that are due, or whose lease has run out, the longest due first.
+SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at, tenant, route, standing, hold
+FROM queue INDEXED BY queue_lane
+WHERE transport = ? AND route = ? AND tenant = ? AND priority = ? AND standing = ? AND due_at <= ? AND expires_at > ?
 ORDER BY due_at LIMIT ?;
+
+-- lane_waits: Whether anything of a lane waits, due or not, leased or not.
+SELECT 1 FROM queue INDEXED BY queue_lane
+WHERE transport = ? AND route = ? AND tenant = ? AND priority = ? AND standing = ? AND due_at IS NOT NULL LIMIT 1;
+
+-- next_lane: The first lane behind a given one.
+SELECT transport, route, tenant, priority, standing FROM queue INDEXED BY queue_lane
+WHERE due_at IS NOT NULL AND (transport, route, tenant, priority, standing) > (?, ?, ?, ?, ?)
+ORDER BY transport, route, tenant, priority, standing LIMIT 1;
+
+-- leased_suspect: Whether a suspect is in work.
+SELECT 1 FROM queue INDEXED BY queue_suspect WHERE standing = 2 AND lease IS NOT NULL AND due_at > ? LIMIT 1;
 
 -- content: The stored bytes of a message and their hash.
 SELECT body, sha256 FROM content WHERE seq = ?;
@@ -25,7 +37,7 @@ WHERE seq = ? AND number = ? AND stage = 'open'
     );
 
 -- leased_group: The group that a lease holds; no row when the lease is over.
-SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at
+SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at, tenant, route, standing, hold
 FROM queue WHERE seq = ? AND grp = ? AND lease = ?;
 
 -- attempt_stage: How far an attempt came.
@@ -53,3 +65,10 @@ SELECT uncertain_policy FROM message WHERE seq = ?;
 
 -- touch_message: Note a change that no attempt tells.
 UPDATE message SET changed_at = max(coalesce(changed_at, 0), ?) WHERE seq = ?;
+
+-- add_sent: Attempts that began in a minute, or were given back.
+INSERT INTO sent (transport, minute, count) VALUES (?, ?, ?)
+ON CONFLICT (transport, minute) DO UPDATE SET count = max(count + excluded.count, 0);
+
+-- insert_event: Something happened.
+INSERT INTO event (number, at, kind, tenant, seq, members, transport, cause, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);

@@ -1,45 +1,67 @@
 -- leased_groups: Every group under a lease.
-SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at
+SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at, tenant, route, standing, hold
 FROM queue WHERE lease IS NOT NULL;
 
 -- seq_of_message: The row of a tenant's message.
 SELECT seq FROM message WHERE id = ? AND tenant = ?;
 
 -- groups_of_message: What waits of a message.
-SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at
+SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at, tenant, route, standing, hold
 FROM queue WHERE seq = ? ORDER BY grp;
 
 -- recipient_states: The stored states of a message's recipients.
 SELECT number, state FROM recipient WHERE seq = ? ORDER BY number;
 
 -- expired_groups: Groups past their message's end that no running lease holds; uncertain ones only while they are due.
-SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at
+SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at, tenant, route, standing, hold
 FROM queue
 WHERE expires_at <= ?1 AND (state <> 'uncertain' OR due_at IS NOT NULL) AND (lease IS NULL OR due_at <= ?1)
 LIMIT ?2;
 
 -- group: One group.
-SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at
+SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at, tenant, route, standing, hold
 FROM queue WHERE seq = ? AND grp = ?;
 
 -- strangers: Groups that wait for a transport nobody knows; known ones come as a JSON array.
-SELECT seq, grp FROM queue WHERE lease IS NULL AND transport NOT IN (SELECT value FROM json_each(?));
-
--- reroute_group: Give a group to another transport.
-UPDATE queue SET transport = ? WHERE seq = ? AND grp = ?;
+SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at, tenant, route, standing, hold
+FROM queue WHERE lease IS NULL AND transport NOT IN (SELECT value FROM json_each(?));
 
 -- reroute_message: The transport that lists and views show.
 UPDATE message SET transport = ? WHERE seq = ?;
 
--- store_pause: A transport waits; an earlier pause is replaced.
-INSERT OR REPLACE INTO pause (transport, since, until, cause, step, text, host, failures)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+-- reroutable: Groups of one route that may go over another transport, in the order of their due times.
+SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at, tenant, route, standing, hold
+FROM queue INDEXED BY queue_lane
+WHERE transport = ?1 AND route = ?2 AND due_at IS NOT NULL AND lease IS NULL
+    AND (?3 OR (state <> 'uncertain' AND digest IS NULL))
+LIMIT ?4;
 
--- delete_pause: A transport works again.
-DELETE FROM pause WHERE transport = ?;
+-- next_route: The first route behind a given one of what waits for a transport.
+SELECT route FROM queue INDEXED BY queue_lane
+WHERE due_at IS NOT NULL AND transport = ? AND route > ? ORDER BY route LIMIT 1;
+
+-- send_at: The instant before which a message must not be sent.
+SELECT send_at FROM message WHERE seq = ?;
+
+-- store_pause: A transport waits; an earlier pause of the same kind is replaced.
+INSERT OR REPLACE INTO pause (transport, kind, is_open, author, since, until, cause, step, text, host, failures)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- delete_pause: A pause is over.
+DELETE FROM pause WHERE transport = ? AND kind = ?;
+
+-- delete_pauses: A transport works again, unless a person suspended it.
+DELETE FROM pause WHERE transport = ? AND kind <> 'suspended';
 
 -- pauses: Every stored pause.
-SELECT transport, since, until, cause, step, text, host, failures FROM pause ORDER BY transport;
+SELECT transport, kind, is_open, author, since, until, cause, step, text, host, failures
+FROM pause ORDER BY transport, kind;
+
+-- store_limit: A learnt limit; an earlier one of the same window is replaced.
+INSERT OR REPLACE INTO learnt_limit (transport, window_s, allowed, seen, learnt_at, text) VALUES (?, ?, ?, ?, ?, ?);
+
+-- delete_limit: A learnt limit is forgotten.
+DELETE FROM learnt_limit WHERE transport = ? AND window_s = ?;
 
 -- move_only: The new state of a recipient whose last cause stays.
 UPDATE recipient SET state = ? WHERE seq = ? AND number = ?;
@@ -87,6 +109,16 @@ DELETE FROM recipient WHERE seq = ?;
 
 -- delete_message: A message.
 DELETE FROM message WHERE seq = ?;
+
+-- delete_events: The events of a message.
+DELETE FROM event WHERE seq = ?;
+
+-- delete_events_past: Events past their retention, oldest first.
+DELETE FROM event
+WHERE number IN (SELECT number FROM (SELECT number, at FROM event ORDER BY number LIMIT ?2) WHERE at < ?1);
+
+-- delete_sent_past: Minutes that no quota looks at any more.
+DELETE FROM sent WHERE minute < ?;
 
 -- delete_captures: Captured mails past their retention.
 DELETE FROM capture WHERE number IN (SELECT number FROM capture WHERE captured_at < ? ORDER BY number LIMIT ?);

@@ -6,8 +6,9 @@ INSERT OR REPLACE INTO idempotency (tenant, key, message_id, fields, keep_until)
 
 -- insert_message: The facts of a message that lists and views show.
 INSERT INTO message (
-    seq, id, tenant, door, mail_class, transport, uncertain_policy, created_at, expires_at, sender, subject, tags, metadata
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    seq, id, tenant, door, mail_class, transport, uncertain_policy, created_at, expires_at, sender, subject, tags, metadata,
+    route, send_at
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- insert_content: The message itself.
 INSERT INTO content (seq, sha256, body) VALUES (?, ?, ?);
@@ -20,8 +21,9 @@ INSERT OR IGNORE INTO blob_ref (sha256, tenant, seq) VALUES (?, ?, ?);
 
 -- insert_group: A group that waits.
 INSERT INTO queue (
-    seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at
-) VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?);
+    seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at,
+    tenant, route, standing, hold
+) VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- add_to_tally: Add to a count, or set it for the first time.
 INSERT INTO tally (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value;

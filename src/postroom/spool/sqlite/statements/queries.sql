@@ -1,6 +1,6 @@
--- next_due: When the next unleased group of a transport is due.
-SELECT due_at FROM queue INDEXED BY queue_due
-WHERE transport = ? AND priority = ? AND due_at IS NOT NULL AND lease IS NULL
+-- next_due: When the next unleased group of a lane is due.
+SELECT due_at FROM queue INDEXED BY queue_lane
+WHERE transport = ? AND route = ? AND tenant = ? AND priority = ? AND standing = ? AND due_at IS NOT NULL AND lease IS NULL
 ORDER BY due_at LIMIT 1;
 
 -- tallies: Every count and mark.
@@ -10,7 +10,7 @@ SELECT name, value FROM tally;
 SELECT created_at FROM message WHERE seq = (SELECT min(seq) FROM queue);
 
 -- message_row: One message of a tenant.
-SELECT seq, id, door, mail_class, transport, created_at, expires_at, sender, subject, tags, metadata
+SELECT seq, id, door, mail_class, transport, created_at, expires_at, sender, subject, tags, metadata, route
 FROM message WHERE id = ? AND tenant = ?;
 
 -- stored_body: The stored form of a tenant's message and its hash.
@@ -32,7 +32,7 @@ SELECT members, opened_at, committing_at, transport, stage FROM attempt
 WHERE seq = ? AND stage <> 'settled' ORDER BY number;
 
 -- listed: Messages of a tenant, newest first; parts in braces are put in by the caller.
-SELECT seq, id, mail_class, transport, created_at, sender, subject, tags
+SELECT seq, id, mail_class, transport, created_at, sender, subject, tags, route
 FROM message WHERE tenant = :tenant {conditions}
 ORDER BY seq DESC LIMIT :limit;
 
@@ -60,3 +60,22 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- revoke_key: Revoke a key by id or name; one revoked before keeps its time.
 UPDATE api_key SET revoked_at = coalesce(revoked_at, ?1) WHERE id = ?2 OR name = ?2;
+
+-- event_page: Events with the id of their message; conditions and order are put in by the caller.
+SELECT event.number, event.at, event.kind, event.tenant, event.seq, message.id, event.members, event.transport,
+    event.cause, event.data
+FROM event LEFT JOIN message ON message.seq = event.seq
+WHERE TRUE {conditions}
+ORDER BY event.number {order} LIMIT :limit;
+
+-- newest_event: The number of the newest event.
+SELECT number FROM event ORDER BY number DESC LIMIT 1;
+
+-- addresses: The addresses of a message's recipients.
+SELECT number, address FROM recipient WHERE seq = ?;
+
+-- sent_since: What began in each minute.
+SELECT minute, count FROM sent WHERE transport = ? AND minute >= ? AND count > 0 ORDER BY minute;
+
+-- limits: Every learnt limit.
+SELECT transport, window_s, allowed, seen, learnt_at, text FROM learnt_limit ORDER BY transport, window_s;
