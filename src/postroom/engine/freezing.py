@@ -12,9 +12,9 @@ from functools import lru_cache
 
 from postroom.engine.limits import MessageLimits
 from postroom.errors import Problem
-from postroom.model.address import Address, Mailbox
+from postroom.model.address import NULL_PATH, Address, Mailbox
 from postroom.model.ids import ENTROPY_BYTES, letters, new_message_id
-from postroom.model.message import Content, Envelope, Message, Submission
+from postroom.model.message import Content, Door, Envelope, Message, Submission
 from postroom.policy.retry import ClassRules
 from postroom.ports import IdempotencyClaim
 
@@ -170,7 +170,7 @@ def freeze(
         expires_at=submission.expires_at or due_at + rules.expires,
         uncertain_policy=submission.uncertain_policy or rules.uncertain,
         envelope=Envelope(
-            reverse_path=sender.address if sender else sending.account or from_.address,
+            reverse_path=sender.address if sender else sending.account or _own_path(submission, from_),
             recipients=tuple(recipients),
         ),
         content=Content(
@@ -199,6 +199,11 @@ def freeze(
 def _digested_fields() -> tuple[str, ...]:
     left_out = {"idempotency_key", "tenant", "door"}
     return tuple(field.name for field in fields(Submission) if field.name not in left_out)
+
+
+def _own_path(submission: Submission, from_: Mailbox) -> Address:
+    """A notice of ours asks for no report (reliability rule D10); providers with a login want its address."""
+    return NULL_PATH if submission.door is Door.POSTROOM else from_.address
 
 
 def field_digests(submission: Submission) -> Mapping[str, str]:

@@ -19,6 +19,7 @@ from postroom.mime import parseback
 from postroom.mime.writer import render
 from postroom.model.ids import MessageId
 from postroom.model.message import MailClass, Message, Submission
+from postroom.model.route import Route
 from postroom.policy.retry import ClassRules
 from postroom.ports import KeyReused, Replayed, Spool
 
@@ -55,19 +56,26 @@ class Intake:
         self._dice = dice
         self._id_domain = id_domain
 
-    async def submit(self, submission: Submission, *, senders: Sequence[str]) -> tuple[MessageId, Way, bool]:
+    async def submit(
+        self, submission: Submission, *, senders: Sequence[str], route: Route | None = None
+    ) -> tuple[MessageId, Way, bool]:
         """Store one submission; return its id, its way out and whether it is a replay.
+
+        ``route`` is taken instead of what the rules would choose; its first leg is one of the ways.
 
         Raises InputError, TooLargeError, and whatever ``Spool.accept`` raises.
         """
         now, entropy = self._clock.now(), self._dice.token(freezing.FREEZE_BYTES)
-        chosen = self._routes.choose(submission, now=now, entropy=entropy)
+        if route is None:
+            chosen = self._routes.choose(submission, now=now, entropy=entropy)
+        else:
+            chosen = self._routes.given(route)
         way = chosen.way
         message = self._frozen(submission, chosen.sending, senders, now=now, entropy=entropy)
         self._prove(message, way)
         claim = freezing.idempotency_claim(submission, message)
-        route = {"route": chosen.written} if chosen.written else {}
-        stored = await self._spool.accept(message, transport=way.name, idempotency=claim, **route)
+        written = {"route": chosen.written} if chosen.written else {}
+        stored = await self._spool.accept(message, transport=way.name, idempotency=claim, **written)
         if isinstance(stored, KeyReused):
             raise InputError(
                 [

@@ -57,6 +57,12 @@ class Routes:
         routed = _turned(routed, now, entropy)
         return _chosen(routed, self._ways.leg(routed.route, now))
 
+    def given(self, route: Route) -> Chosen:
+        """Return a route that was decided elsewhere; its first leg, one of the ways, takes the message."""
+        return _chosen(
+            Routed(rule="given", route=route), self._ways.named(route.legs[0]) or self._ways.default
+        )
+
     def foreseen(self, submission: Submission, *, now: datetime, entropy: bytes) -> Chosen:
         """Return what ``choose`` would, and give no probe."""
         routed = _turned(self._table.choose(submission), now, entropy)

@@ -73,8 +73,8 @@ class Address:
 
     @property
     def spec(self) -> str:
-        """Return ``local@domain``."""
-        return f"{self.local}@{self.domain}"
+        """Return ``local@domain``, empty for the null reverse path."""
+        return f"{self.local}@{self.domain}" if self.domain else ""
 
     @property
     def is_ascii(self) -> bool:
@@ -84,6 +84,10 @@ class Address:
     def __str__(self) -> str:
         """Return ``local@domain``."""
         return f"{self.local}@{self.domain}"
+
+
+NULL_PATH = Address("", "")
+"""``<>`` as MAIL FROM: no report of a failure is wanted (RFC 5321 section 4.5.5)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ class Door(StrEnum):
     HTTP = "http"
     NEXUS = "nexus"
     CLI = "cli"
+    POSTROOM = "postroom"
+    """Postroom itself: a notice to its operator. What becomes of it is never noticed in turn."""
 
 
 class Disposition(StrEnum):

@@ -36,7 +36,7 @@ def helo(name: str) -> bytes:
 
 def mail(path: Address, *, size: int | None, eight_bit: bool, smtputf8: bool) -> bytes:
     """Begin a transaction; ``size`` in bytes when SIZE is announced. Raises InvariantError."""
-    command = b"MAIL FROM:<%b>" % _path(path, smtputf8=smtputf8)
+    command = b"MAIL FROM:<%b>" % (_path(path, smtputf8=smtputf8) if path.domain else b"")
     if size is not None:
         command += b" SIZE=%d" % size
     if eight_bit:
