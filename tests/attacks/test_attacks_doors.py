@@ -229,8 +229,9 @@ def slow_heads(room: AttackRoom) -> None:
 def what_a_browser_would_try(room: AttackRoom) -> None:
     room.refused(post(room, MESSAGE, "text/plain"), 415)
     request = b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n"
-    for path in (b"/queue/flush?id=1", b"/proxy?url=http://169.254.169.254/", b"/debug/vars", b"/metrics"):
+    for path in (b"/queue/flush?id=1", b"/proxy?url=http://169.254.169.254/", b"/debug/vars"):
         assert 404 == room.raw(request % (path, b""))[0]
+    assert 401 == room.raw(request % (b"/metrics", b""))[0]
     assert 405 == room.raw(request % (b"/email/send", b""))[0]
     for path in (b"/", b"/v1/messages", b"/messages/1/x.css"):
         answer = room.raw(request % (path, b"Origin: null\r\n"))[1].lower()

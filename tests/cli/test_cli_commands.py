@@ -21,7 +21,7 @@ from postroom.config.cli_key import CliKey, write_cli_key
 from postroom.config.settings import Settings
 from postroom.errors import InputError, Problem, StoreError
 from postroom.model.secret import Secret
-from postroom.schema import answers
+from postroom.schema import answers, status_answers
 
 KEY = "test-key-s3cret-0123456789"
 ID = "20300131080000.22aaaaaaaaaaaaaaaaaaaa"
@@ -55,6 +55,7 @@ def message(state: str, **changes: Any) -> dict[str, Any]:
         "class": "transactional",
         "counts": {state: 1},
         "transport": "main",
+        "route": "main",
         "created_at": "2030-01-31T08:00:00Z",
         "next_attempt_at": None,
         "expires_at": "2030-02-03T08:00:00Z",
@@ -70,22 +71,53 @@ def message(state: str, **changes: Any) -> dict[str, Any]:
 
 
 CAPTURED_MESSAGE = message("captured", mode="capture")
-STATUS = {
+STATUS: dict[str, Any] = {
+    "status": "degraded",
     "mode": "live",
     "ready": True,
+    "version": "1.2.3",
+    "started_at": "2030-01-31T07:00:00Z",
+    "uptime_s": 4000,
     "problems": [],
+    "next": [{"text": "2 recipients are held", "command": "postroom release --state held"}],
     "durability": "fsync",
     "counts": {"queued": 2, "accepted": 5},
     "oldest_open_at": "2030-01-31T08:00:00Z",
+    "oldest_due_at": {"code": "2030-01-31T08:00:30Z"},
+    "uncertain": {"recipients": 3, "oldest_accepted_at": "2030-01-30T08:00:00Z"},
+    "store": {
+        "disk_free": 5 << 30,
+        "disk_reserve": 1 << 30,
+        "intake_stopped": False,
+        "wal": 4096,
+        "waiting_operations": 0,
+    },
     "transports": [
         {
             "name": "main",
             "target": "smtps://app@example.com:*****@mx.example.com:465",
-            "paused_until": "2030-01-31T08:15:00Z",
-            "cause": "login-refused",
-            "meaning": "The server refused the login.",
-            "remedy": "Use an application password.",
-            "evidence": "535 5.7.8 no",
+            "default": True,
+            "state": "down",
+            "level": 2,
+            "pauses": [
+                {
+                    "kind": "login",
+                    "open": True,
+                    "over": False,
+                    "since": "2030-01-31T08:00:00Z",
+                    "until": "2030-01-31T08:15:00Z",
+                    "cause": "login-refused",
+                    "meaning": "The server refused the login.",
+                    "remedy": "Use an application password.",
+                    "evidence": "535 5.7.8 no",
+                    "step": "auth",
+                    "host": "mx.example.com",
+                    "author": "",
+                    "failures": 1,
+                }
+            ],
+            "pace": [],
+            "quota_ends_at": None,
         }
     ],
 }
@@ -235,18 +267,27 @@ def test_a_message_for_people(postroom: Run, server: ScriptedServer) -> None:
 
 def test_status_for_people(postroom: Run, server: ScriptedServer) -> None:
     """Readiness, queue and the pause of a transport with its remedy."""
-    answers.StatusAnswer.model_validate(STATUS)
+    status_answers.StatusAnswer.model_validate(STATUS)
     server.script["GET /v1/status"] = (200, STATUS)
     code, out, _ = postroom("status", url=server.url)
     assert code == 0
     for words in (
-        "ready, mode live",
+        "degraded",
+        "postroom 1.2.3, mode live, up 1 h 6 min",
         "2 queued, 5 accepted",
-        "paused until 2030",
+        "code: the first is due 2030-01-31T08:00:30Z",
+        "uncertain: 3, the oldest accepted 2030-01-30",
+        "5.0 GiB free, 1.0 GiB kept in reserve",
+        "login: until 2030",
         "Use an application password.",
+        "next: 2 recipients are held",
+        "postroom release --state held",
     ):
         assert words in out
-    server.script["GET /v1/status"] = (200, STATUS | {"ready": False, "problems": ["disk is nearly full"]})
+    server.script["GET /v1/status"] = (
+        200,
+        STATUS | {"status": "not-ready", "ready": False, "problems": ["disk is nearly full"]},
+    )
     code, out, _ = postroom("status", url=server.url)
     assert code == 1
     assert "problem: disk is nearly full" in out

@@ -14,7 +14,7 @@ from postroom.ingress.http.app import build_app
 from postroom.ingress.http.codes import ANSWERS, FIELDS
 from postroom.ingress.http.replies import JsonReply
 from postroom.ingress.http.settings import HttpSettings
-from postroom.schema import answers
+from postroom.schema import answers, status_answers
 from postroom.web.gate import Gate, Operation
 from postroom.web.keyless import KeylessRule, parse_networks
 
@@ -76,7 +76,7 @@ def test_the_head_is_judged_before_the_body(headers: dict[str, str], status: int
 def test_unknown_paths_and_methods() -> None:
     """Nothing there is 404, another method is 405 naming those there are; HEAD is GET."""
     _, app = room()
-    for path in ("/v2", "/v1/messages/", "/v1/messages/a/b", "/proxy", "/debug/vars", "/metrics", "//"):
+    for path in ("/v2", "/v1/messages/", "/v1/messages/a/b", "/proxy", "/debug/vars", "//"):
         assert (404, "no-such-path") == (call(app, "GET", path).status, call(app, "GET", path).json()["code"])
     wrong = call(app, "PUT", "/v1/messages")
     assert (405, "GET, POST") == (wrong.status, wrong.headers["allow"])
@@ -119,7 +119,7 @@ def test_health() -> None:
     service, app = room(mode="capture")
     assert {"status": "alive"} == call(app, "GET", "/healthz", key=None).json()
     ready = call(app, "GET", "/readyz", key=None)
-    answers.ReadyAnswer.model_validate(ready.json())
+    status_answers.ReadyAnswer.model_validate(ready.json())
     assert (200, "capture", "fsync before every answer") == (
         ready.status,
         ready.json()["mode"],
@@ -135,7 +135,7 @@ def test_status() -> None:
     """The status shows every state's count and the transports."""
     _, app = room()
     shown = call(app, "GET", "/v1/status").json()
-    answers.StatusAnswer.model_validate(shown)
+    status_answers.StatusAnswer.model_validate(shown)
     assert (3, 0) == (shown["counts"]["queued"], shown["counts"]["refused"])
 
 

@@ -11,6 +11,7 @@ import trustme
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from structlog.testing import capture_logs
 
 from peers.fake_service import NOW
 from postroom.clock import SystemClock
@@ -394,7 +395,7 @@ def test_address_in_use_is_an_error() -> None:
     asyncio.run(run())
 
 
-def test_a_broken_answer_is_logged_and_cut(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_answer_is_logged_and_cut() -> None:
     """An application that fails after its answer began is logged once, and the connection ends."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -408,10 +409,10 @@ def test_a_broken_answer_is_logged_and_cut(capsys: pytest.CaptureFixture[str]) -
         assert b"200" in await client.reader.readuntil(b"\r\n\r\n")
         assert await client.is_closed()
 
-    on_the_wire(app, talk)
-    said = "".join(capsys.readouterr())
-    assert "answer broken off" in said
-    assert "disk-canary" in said
+    with capture_logs() as said:
+        on_the_wire(app, talk)
+    assert ["answer broken off"] == [record["event"] for record in said]
+    assert "disk-canary" == said[0]["cause"]
 
 
 def test_http_date_is_imf_fixdate() -> None:

@@ -152,23 +152,3 @@ def _show_recipient(recipient: Mapping[str, Any]) -> None:
         what = f"{attempt.get('outcome')} at {attempt.get('step')} by {attempt.get('transport')}"
         line = f"    {attempt.get('at')}: {what}, {attempt.get('duration_ms')} ms"
         say(f"{line}: {said}" if said else line)
-
-
-def show_status(status: Mapping[str, Any]) -> None:
-    """Print the state of queue and transports."""
-    state = "ready" if status.get("ready") else "not ready"
-    say(f"{state}, mode {status.get('mode')}")
-    say("store:", status.get("durability"))
-    for problem in status.get("problems", ()):
-        say("  problem:", problem, style="yellow")
-    counts = status.get("counts") or {}
-    say("queue:", ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "empty")
-    if status.get("oldest_open_at"):
-        say("  oldest open:", status["oldest_open_at"])
-    for transport in status.get("transports", ()):
-        say(f"transport {transport['name']}:", transport.get("target", ""))
-        if transport.get("paused_until"):
-            say("  paused until", transport["paused_until"], style="yellow")
-            for name in ("cause", "meaning", "remedy", "evidence"):
-                if transport.get(name):
-                    say(f"    {name}:", transport[name])

@@ -28,7 +28,7 @@ def list_transports(
         say_json(answer)
         return
     for one in answer["transports"]:
-        _show(one)
+        show_transport(one)
 
 
 @app.command()
@@ -72,10 +72,11 @@ def _ask(
 
     with server_of(flags_of(*where)) as server:
         answer = server.ask(method, path, **({} if body is None else {"json": body}))
-    (say_json if json else _show)(answer)
+    (say_json if json else show_transport)(answer)
 
 
-def _show(one: Mapping[str, Any]) -> None:
+def show_transport(one: Mapping[str, Any]) -> None:
+    """Print one transport: how it is, why, and its pace."""
     from postroom.cli.show import say, say_wrapped
 
     is_default = ", the default" if one["default"] else ""

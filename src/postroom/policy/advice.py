@@ -43,8 +43,8 @@ def advice(
 _WAITING = (
     (
         RecipientState.UNCERTAIN,
-        "uncertain: look whether the mail arrived, then say so",
-        "postroom resolve --state uncertain",
+        "uncertain: find out whether the mail arrived, then say so (arrived, send-again or drop)",
+        "postroom resolve --state uncertain --as arrived --note 'HOW YOU KNOW'",
     ),
     (RecipientState.HELD, "held and wait for a person", "postroom release --state held"),
 )

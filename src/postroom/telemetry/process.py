@@ -92,7 +92,7 @@ class LoopWatch:
         catalogue.LOOP_LAG_SECONDS.observe(lag_s)
         if lag_s <= ALARM_S:
             return
-        catalogue.LOOP_ALARMS.add()
+        catalogue.LOOP_ALARMS.count()
         now = self._clock.monotonic()
         if now >= self._quiet_until:
             self._quiet_until = now + QUIET_S

@@ -44,7 +44,7 @@ class Sink:
         with self._has_records:
             if len(self._records) >= self._max_records:
                 self._dropped += 1
-                LOG_DROPPED.add()
+                LOG_DROPPED.count()
                 return
             self._records.append(record)
             if self._thread is None:
@@ -85,6 +85,6 @@ class StandardError(Sink):
         try:
             descriptor = sys.stderr.fileno()
         except (AttributeError, OSError, ValueError):
-            descriptor = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            descriptor = -1
         super().__init__(descriptor)
         atexit.register(self.flush)

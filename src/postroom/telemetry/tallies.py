@@ -58,12 +58,12 @@ class Counter(Metric):
         super().__init__(name, text, unit=unit, labels=labels)
         self._series: dict[Labels, float] = {} if labels else {(): 0}
 
-    def add(self, labels: Labels = (), count: float = 1) -> None:
-        """Add ``count``."""
+    def count(self, labels: Labels = (), by: float = 1) -> None:
+        """Add one, or ``by``."""
         series = self._series
         if labels not in series:
             labels = _bounded(labels, len(series))
-        series[labels] = series.get(labels, 0) + count
+        series[labels] = series.get(labels, 0) + by
 
     def reach(self, count: float) -> None:
         """Show what somebody else has counted so far, the operating system for one."""
@@ -134,7 +134,7 @@ class Histogram(Metric):
         series[bisect_left(self.bounds, value)] += 1
         series[-1] += value
 
-    def count(self, labels: Labels = ()) -> float:
+    def observed(self, labels: Labels = ()) -> float:
         """Return how many values were observed."""
         return sum(self._series.get(labels, [0, 0])[:-1])
 

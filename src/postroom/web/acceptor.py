@@ -119,7 +119,7 @@ class Acceptor:
             )
             is_connected = True
         except OSError:  # the caller is gone, speaks no TLS, or took too long for it
-            catalogue.CONNECTIONS_REFUSED.add(("handshake",))
+            catalogue.CONNECTIONS_REFUSED.count(("handshake",))
         finally:
             if not is_connected:
                 self._household.leave(seat)
@@ -129,7 +129,7 @@ class Acceptor:
         if self._is_paused or self._is_closed:
             return
         self._is_paused = True
-        catalogue.CONNECTIONS_REFUSED.add(("descriptors",))
+        catalogue.CONNECTIONS_REFUSED.count(("descriptors",))
         _log.error("no descriptors left: nothing is accepted for a moment", door=self._door)
         self._loop.remove_reader(self._listener.fileno())
         self._loop.call_later(PAUSE_S, self._resume)

@@ -115,7 +115,7 @@ class Connection(asyncio.Protocol):
         if self._linger_until is not None:
             self._linger_left -= len(data)
             if self._linger_left < 0:
-                CONNECTIONS_CUT.add(("flood",))
+                CONNECTIONS_CUT.count(("flood",))
                 self.transport.abort()
             return
         if self._is_deaf:
@@ -301,7 +301,7 @@ class Connection(asyncio.Protocol):
         if status >= 400:
             self._errors += 1
             if self._errors >= limits.max_errors:
-                CONNECTIONS_CUT.add(("errors",))
+                CONNECTIONS_CUT.count(("errors",))
                 return False
         return limits.keep_alive_s > 0
 
@@ -376,14 +376,14 @@ class Connection(asyncio.Protocol):
         if self._head_since is not None and now - self._head_since > limits.head_s:
             cause = f"the head was not complete after {limits.head_s:.0f} seconds"
             self._refuse(408, "head-too-slow", cause)
-            CONNECTIONS_CUT.add(("slow-head",))
+            CONNECTIONS_CUT.count(("slow-head",))
             self._answer_refusal()
             return
         if self._idle_since is not None and now - self._idle_since > limits.keep_alive_s:
             self.transport.close()
             return
         if self._incoming is not None and self._is_body_slow(now):
-            CONNECTIONS_CUT.add(("slow-body",))
+            CONNECTIONS_CUT.count(("slow-body",))
             self.transport.abort()
             return
         if self.drained is None:
@@ -391,7 +391,7 @@ class Connection(asyncio.Protocol):
         elif self._stalled_since is None:
             self._stalled_since = now
         elif now - self._stalled_since > limits.stalled_s:
-            CONNECTIONS_CUT.add(("stalled",))
+            CONNECTIONS_CUT.count(("stalled",))
             self.transport.abort()
 
     def _is_body_slow(self, now: float) -> bool:
@@ -409,7 +409,7 @@ _ABSOLUTE = re.compile(rb"(?i)https?://([^/?#@\s]+)(?=[/?#]|\Z)")
 
 def refusal_of(error: HttpError, date_line: bytes) -> bytes:
     """Write a whole answer of a connection that has no exchange, and ends with it."""
-    ANSWERS.add((str(error.status),))
+    ANSWERS.count((str(error.status),))
     response = problem_of(error).as_response()
     headers = [*response.raw_headers, (b"connection", b"close")]
     lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])

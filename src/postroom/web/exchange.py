@@ -120,7 +120,7 @@ class Exchange:
         finally:
             self._line.forget(self)
             if self.status:
-                ANSWERS.add((str(self.status),))
+                ANSWERS.count((str(self.status),))
             if access.is_on:
                 self._note(asyncio.get_running_loop().time() - begun_at)
 

@@ -108,10 +108,10 @@ class Household:
         """Count a new connection; ``None`` when a bound is reached."""
         counts = not (is_loopback(peer) or is_within(peer, self._exempt))
         if self._taken >= self.limits.max_connections:
-            catalogue.CONNECTIONS_REFUSED.add(("full",))
+            catalogue.CONNECTIONS_REFUSED.count(("full",))
             return None
         if counts and self._per_address[peer] >= self.limits.max_per_address:
-            catalogue.CONNECTIONS_REFUSED.add(("address",))
+            catalogue.CONNECTIONS_REFUSED.count(("address",))
             return None
         self._taken += 1
         self._per_door[door] += 1

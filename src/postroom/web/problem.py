@@ -93,7 +93,7 @@ class ProblemDocument:
 def problem_of(error: Exception) -> ProblemDocument:
     """Say what an exception means to an HTTP caller; it is counted, and logged when the fault is ours."""
     document = _problem_of(error)
-    REFUSED.add((document.code,))
+    REFUSED.count((document.code,))
     return document
 
 
