@@ -146,7 +146,7 @@ def build_submission(  # noqa: PLR0913 - the fields of a submission
         uncertain_policy=_policy(uncertain_policy, problems),
         send_at=None if send_at is None else read_instant(send_at, "send_at", problems),
         expires_at=None if expires_at is None else read_instant(expires_at, "expires_at", problems),
-        idempotency_key=None if idempotency_key is None else _key(idempotency_key, problems),
+        idempotency_key=None if idempotency_key is None else read_key(idempotency_key, problems),
         message_id_domain=message_id_domain,
     )
     _check_recipients(submission, problems)
@@ -345,7 +345,8 @@ def _metadata(values: Mapping[str, str], problems: Problems) -> Mapping[str, str
     return dict(values)
 
 
-def _key(value: str, problems: Problems) -> str:
+def read_key(value: str, problems: Problems) -> str:
+    """Check an idempotency key."""
     if not (0 < len(value) <= MAX_IDEMPOTENCY_KEY and value.isascii() and value.isprintable()):
         problems.add(
             "idempotency-key-syntax",

@@ -8,6 +8,7 @@ import asyncio
 import binascii
 from binascii import a2b_base64
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from starlette.requests import Request
@@ -23,7 +24,7 @@ from postroom.schema import answers
 from postroom.schema.bodies import AttachmentBody, BatchBody, read_as, read_submission
 from postroom.schema.filters import read_message_filter
 from postroom.schema.json_text import read_json
-from postroom.schema.submission import FileFacts, with_files
+from postroom.schema.submission import FileFacts, Problems, read_key, with_files
 from postroom.web.auth import Caller
 from postroom.web.budget import MIB, ByteBudget, Hold
 from postroom.web.gate import caller_of, media_type_of
@@ -90,9 +91,16 @@ class MessageDoors:
         return await _complete(submission, files, sources, stage) if files else submission
 
     async def submit_batch(self, request: Request) -> Response:
-        """Take many messages; each is accepted or refused by itself."""
+        """Take many messages; each is accepted or refused by itself.
+
+        With a key for the batch each item has it with its number, unless it has one of its own.
+        """
         caller = caller_of(request)
         key = idempotency_header(request)
+        if key is not None:
+            problems = Problems()
+            read_key(key, problems)
+            problems.raise_any()
         limit = self._service.limits.max_batch
         with self._budget.hold() as hold:
             value = await parsed(await read_body(request, max_body=self._max_body, hold=hold))
@@ -105,9 +113,11 @@ class MessageDoors:
                     fix="Send several batches.",
                 )
                 raise InputError([problem])
-            keys = [None if key is None else f"{key}/{number}" for number in range(len(items))]
             results = await asyncio.gather(
-                *(self._item(item, caller, item_key) for item, item_key in zip(items, keys, strict=True))
+                *(
+                    self._item(item, caller, None if key is None else f"{key}/{number}")
+                    for number, item in enumerate(items)
+                )
             )
         accepted = sum("id" in result for result in results)
         answer = {
@@ -121,7 +131,9 @@ class MessageDoors:
     async def _item(self, value: object, caller: Caller, key: str | None) -> answers.Json:
         try:
             stage = partial(self._service.stage, caller.tenant)
-            submission = await _complete(*self._read(value, caller, key), stage)
+            submission = await _complete(*self._read(value, caller, None), stage)
+            if submission.idempotency_key is None:
+                submission = replace(submission, idempotency_key=key)
             receipt = await self._service.submit(submission, senders=caller.senders)
         except Exception as error:  # noqa: BLE001 - supervision point: one item never decides about another
             document = problem_of(error)

@@ -74,7 +74,7 @@ def _submit_operations(messages: MessageDoors, settings: HttpSettings) -> list[O
             needs="send",
             summary="Send up to 500 mails",
             description="Each item is accepted or refused by itself. With an Idempotency-Key each item's key "
-            "is `KEY/NUMBER`, counted from 0.",
+            "is `KEY/NUMBER`, counted from 0, unless the item has one of its own.",
             media_types=_JSON,
             max_body=settings.max_body,
             body=BatchBody,
