@@ -4,6 +4,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
+from structlog.testing import capture_logs
 
 from web.http_wire import Wire, on_the_wire
 from web.test_web_server import echo
@@ -83,7 +84,7 @@ def test_answers_of_unknown_length_are_chunked() -> None:
 
 
 @pytest.mark.parametrize("value", ["a\r\nset-cookie: b", "a\nb", "a\rb", "a\0b"])
-def test_a_header_never_becomes_two(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_header_never_becomes_two(value: str) -> None:
     """A line end or NUL in a header of ours is a fault: the caller gets 500, the log says why."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,11 +95,12 @@ def test_a_header_never_becomes_two(value: str, capsys: pytest.CaptureFixture[st
         assert 500 == (await client.answer())[0]
         assert await client.is_closed()
 
-    on_the_wire(app, talk)
-    assert "in a header" in "".join(capsys.readouterr())
+    with capture_logs() as said:
+        on_the_wire(app, talk)
+    assert "in a header" in said[0]["cause"]
 
 
-def test_an_application_without_an_answer_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_application_without_an_answer_is_a_fault() -> None:
     """Ending without an answer, or with less than was announced, never leaves the caller waiting."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,8 +118,8 @@ def test_an_application_without_an_answer_is_a_fault(capsys: pytest.CaptureFixtu
         client.send(GET.replace(b"/ ", b"/short "))
         assert b"short" not in await client.reader.read()
 
-    on_the_wire(app, silent)
-    on_the_wire(app, short)
-    said = "".join(capsys.readouterr())
-    assert "ended without a whole answer" in said
-    assert "another length than announced" in said
+    with capture_logs() as said:
+        on_the_wire(app, silent)
+        on_the_wire(app, short)
+    assert "ended without a whole answer" in said[0]["cause"]
+    assert "another length than announced" in said[1]["cause"]
