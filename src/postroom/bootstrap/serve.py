@@ -78,7 +78,7 @@ async def _serve(settings: Settings, announce: Callable[[Started], None]) -> int
         await refuse_silent_capture(settings, store)
         stopping = Stopping()
         room = await stack.enter_async_context(
-            running_engine(settings, store, clock=clock, dice=dice, hurry=stopping.hurry)
+            running_engine(settings, store, clock=clock, dice=dice, hurry=stopping.hurry, is_server=True)
         )
         stopping.listen()
         server, warnings = await stack.enter_async_context(_open_doors(settings, room, stopping.hurry, clock))

@@ -56,6 +56,8 @@ class Said(enum.Enum):
     """The final dot is next."""
     GONE = enum.auto()
     """The sender process is no more."""
+    LOST = enum.auto()
+    """It was no more before it could be given leave: no final dot was sent."""
 
 
 Answer = asyncio.Future[Report | Said]
@@ -139,13 +141,13 @@ class SenderProcess:
         return number, answer
 
     def go(self, channel: Channel, number: int, *, may_send: bool) -> Answer:
-        """Answer ``MAY_I``; the next answer is the report."""
+        """Answer ``MAY_I``; the next answer is the report, or ``LOST`` when the leave reached nobody."""
         answer: Answer = channel.future()
         if channel is self._channel:
             self._answers[number] = answer
             channel.send(packed(GO, number, may_send))
         else:
-            answer.set_result(Said.GONE)
+            answer.set_result(Said.LOST)
         return answer
 
     def forget(self, channel: Channel, number: int) -> None:
@@ -254,11 +256,11 @@ class RemoteTransport:
                 said = await answer
         finally:
             sender.forget(channel, number)
-        if said is Said.GONE:
-            return self._died(work, had_leave=had_leave)
+        if isinstance(said, Report):
+            return said
         if said is Said.MAY_I:
             raise InvariantError("a sender process asked twice for leave to send a final dot")
-        return said
+        return self._died(work, had_leave=had_leave and said is Said.GONE)
 
     async def stop(self, *, grace_s: float) -> None:
         """Take no new attempt; before the dot abort (not begun), after the dot wait up to ``grace_s``."""
