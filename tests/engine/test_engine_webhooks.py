@@ -41,6 +41,7 @@ class Story:
                     kind=new.kind,
                     tenant=new.tenant,
                     transport=new.transport,
+                    cause=new.cause,
                     data=new.data,
                 )
             )
@@ -281,8 +282,8 @@ def test_410_disables_the_endpoint() -> None:
             disabled = {hook.id: hook.disabled_why for hook in await room.hooks.all()}
             assert {"gone": "the endpoint answered 410 Gone", "other": ""} == disabled
             events = [event for event in room.story.events if event.kind is EventKind.HOOK_DISABLED]
-            assert [{"webhook": "gone", "reason": "the endpoint answered 410 Gone"}] == [
-                event.data for event in events
+            assert [("the endpoint answered 410 Gone", {"webhook": "gone"})] == [
+                (event.cause, event.data) for event in events
             ]
 
     asyncio.run(main())
@@ -337,7 +338,8 @@ def test_an_endpoint_that_takes_nothing_for_five_days_is_disabled() -> None:
             await room.until(lambda: room.clock.now() > begun + timedelta(days=5), step_s=1800)
             assert not any(event.kind is EventKind.HOOK_DISABLED for event in room.story.events)
             await room.happens()
-            await room.until(lambda: any(one.kind is EventKind.HOOK_DISABLED for one in room.story.events))
+            over = EventKind.HOOK_DISABLED
+            await room.until(lambda: any(one.kind is over for one in room.story.events), step_s=10)
             (hook,) = await room.hooks.all()
 
             assert "it took nothing for 5 days" == hook.disabled_why

@@ -87,7 +87,7 @@ def test_a_body_says_what_happened_and_nothing_of_the_mail() -> None:
     closed = json.loads(
         hooking.body(Event(number=8, at=AT, kind=EventKind.TRANSPORT_CLOSED, transport="main"))
     )
-    assert {"event": 8, "transport": "main"} == closed["data"]
+    assert {"event": 8, "transport": "main", "text": "Mail is sent by main again."} == closed["data"]
 
 
 def test_a_body_is_small_whatever_the_event() -> None:
@@ -188,6 +188,21 @@ def test_short_hints_do_not_shorten_the_three_days() -> None:
 
     assert DeliveryState.FAILED == delivery.state
     assert timedelta(days=3) <= now - AT < timedelta(days=3, hours=1)
+
+
+@pytest.mark.parametrize(("hours", "tries"), [(0.001, 2), (1, 5), (24, 8), (72, 10), (240, 18)])
+def test_another_time_may_be_set(hours: float, tries: int) -> None:
+    """A delivery is given up at its first try after the time that the settings give it."""
+    delivery, now = PENDING, AT
+    while delivery.due_at is not None:
+        now = delivery.due_at
+        after = hooking.after_try(
+            delivery, status=500, retry_after=None, now=now, roll=0.0, keep_trying=timedelta(hours=hours)
+        )
+        delivery = after.delivery
+
+    assert tries == delivery.tries
+    assert now >= AT + timedelta(hours=hours)
 
 
 def test_a_replay_of_an_old_event_has_every_try_again() -> None:

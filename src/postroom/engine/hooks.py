@@ -12,6 +12,7 @@ What an answer means and when to try again is ``policy.hooking``. Failures of th
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from postroom.clock import Clock, Dice
 from postroom.errors import DiskFullError, OverloadError, StoreError, UnknownOutcomeError
@@ -69,8 +70,15 @@ class Teller:
         clock: Clock,
         dice: Dice,
         fatal: Callable[[BaseException], None],
+        timeout_s: float = TIMEOUT_S,
+        keep_trying: timedelta = hooking.GIVE_UP_AFTER,
     ) -> None:
-        """Take the parts; ``fatal`` is called when the store fails and the process must end."""
+        """Take the parts; ``fatal`` is called when the store fails and the process must end.
+
+        ``timeout_s`` bounds one POST with its answer, ``keep_trying`` the tries of one delivery.
+        """
+        self._timeout_s = timeout_s
+        self._keep_trying = keep_trying
         self._hooks = hooks
         self._events = events
         self._poster = poster
@@ -224,13 +232,14 @@ class Teller:
         headers = hooking.headers(
             hook.signing_secrets(now), webhook_id=hooking.webhook_id(hook, event), body=body, now=now
         )
-        answer = await self._poster.post(hook.url, headers=headers, body=body, timeout_s=TIMEOUT_S)
+        answer = await self._poster.post(hook.url, headers=headers, body=body, timeout_s=self._timeout_s)
         after = hooking.after_try(
             delivery,
             status=answer.status,
             retry_after=answer.retry_after_s,
             now=self._clock.now(),
             roll=self._dice.roll(),
+            keep_trying=self._keep_trying,
         )
         await self._hooks.record(replace(after.delivery, text=answer.text, duration_ms=answer.duration_ms))
         is_taken = after.delivery.state is DeliveryState.DELIVERED
@@ -245,10 +254,14 @@ class Teller:
         """Disable an endpoint; its event comes first, so that a crash in between tells it again."""
         line.is_ended = True
         now = self._clock.now()
-        data = {"webhook": hook.id, "reason": why}
-        await self._events.append(
-            [NewEvent(at=now, kind=EventKind.HOOK_DISABLED, tenant=hook.tenant, data=data)]
+        event = NewEvent(
+            at=now,
+            kind=EventKind.HOOK_DISABLED,
+            tenant=hook.tenant,
+            cause=why,
+            data={"webhook": hook.id},
         )
+        await self._events.append([event])
         stored = {one.id: one for one in await self._hooks.all()}
         if (current := stored.get(hook.id)) is not None and current.disabled_at is None:
             await self._hooks.change(replace(current, disabled_at=now, disabled_why=why))

@@ -5,8 +5,9 @@ signature is HMAC-SHA256 over ``id.timestamp.body``, one for each secret of the 
 has no gap. The body is small: what happened to which message and recipients, never the content of a mail.
 
 Only a 2xx is success. 410 disables the endpoint. A Retry-After up to an hour replaces the schedule of
-``WAITS_S``; a delivery has failed when it had every try of the schedule and three days have gone by. An
-endpoint that takes nothing at all is asked more and more slowly, and after five days not any more.
+``WAITS_S``; a delivery has failed when three days have gone by and it had the schedule's tries for them (a
+replay of an old event has them all again). An endpoint that takes nothing at all is asked more and more
+slowly, and after five days not any more.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from postroom.model.event import Event
 from postroom.model.hook import Delivery, DeliveryState, Hook
 from postroom.model.secret import Secret
+from postroom.policy import wording
 from postroom.providers import replies
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, not a secret
@@ -112,6 +114,7 @@ def body(event: Event) -> bytes:
         ],
         "recipient_count": len(event.recipients) or None,
         "transport": event.transport,
+        "text": wording.sentence(event),
         "cause": event.cause,
         "meaning": meaning,
         "remedy": remedy,
@@ -144,6 +147,7 @@ def after_try(
     retry_after: float | None,
     now: datetime,
     roll: float,
+    keep_trying: timedelta = GIVE_UP_AFTER,
 ) -> AfterTry:
     """Decide what follows from a try that ended now.
 
@@ -153,6 +157,7 @@ def after_try(
         retry_after: Seconds the endpoint asked for.
         now: The end of the try.
         roll: A dice roll in ``[0, 1)``.
+        keep_trying: A delivery that fails for so long is given up.
     """
     tried = replace(delivery, tries=delivery.tries + 1, last_at=now, status=status, due_at=None)
     if status is not None and 200 <= status < 300:
@@ -160,13 +165,23 @@ def after_try(
     failed = replace(tried, state=DeliveryState.FAILED)
     if status == 410:
         return AfterTry(delivery=failed, is_gone=True)
-    if tried.tries > len(WAITS_S) and now >= delivery.created_at + GIVE_UP_AFTER:
+    if tried.tries >= _tries_within(keep_trying) and now >= delivery.created_at + keep_trying:
         return AfterTry(delivery=failed)
     wait_s = WAITS_S[min(tried.tries, len(WAITS_S)) - 1]
     if retry_after is not None:
         wait_s = min(max(retry_after, MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S)
     due_at = now + timedelta(seconds=wait_s * (1 + JITTER * roll))
     return AfterTry(delivery=replace(tried, state=DeliveryState.PENDING, due_at=due_at))
+
+
+def _tries_within(span: timedelta) -> int:
+    """Return how many tries the schedule has up to the first one past ``span``."""
+    passed_s = 0.0
+    for tries, wait_s in enumerate(WAITS_S, start=2):
+        passed_s += wait_s
+        if passed_s >= span.total_seconds():
+            return tries
+    return len(WAITS_S) + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
