@@ -190,7 +190,7 @@ def _state_condition(state: RecipientState) -> str:
             return _ANY_RECIPIENT.format(condition="state = :state")
         case _:
             # Written out, so that the planner sees that the partial index holds these states.
-            unusual = "state NOT IN ('queued', 'accepted', 'captured')"
+            unusual = "state <> 'queued' AND state <> 'accepted' AND state <> 'captured'"
             return f"seq IN (SELECT seq FROM recipient WHERE state = :state AND {unusual})"  # noqa: S608 - constants
 
 
