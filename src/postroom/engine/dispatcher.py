@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from postroom.clock import Clock, Dice
+from postroom.engine import measuring
 from postroom.engine.attempts import FATAL, Attempts
 from postroom.engine.health import Health
 from postroom.engine.lines import Line, Room
@@ -167,6 +168,7 @@ class Dispatcher:
         if batch:
             way.pace.take(len(batch), self._clock.monotonic())
             line.outstanding += len(batch)
+            measuring.claimed(batch, now)
         for claimed in batch:
             task = asyncio.create_task(self._attempt(line, claimed))
             self._tasks.add(task)
@@ -211,6 +213,7 @@ class Dispatcher:
     # ------------------------------------------------------------------ an attempt
 
     async def _attempt(self, line: Line, claimed: Claimed) -> None:
+        measuring.begun(claimed)
         try:
             await self._settle(line, claimed, await self._attempts.make(line.way, claimed))
         except FATAL as error:
@@ -241,6 +244,7 @@ class Dispatcher:
         if decision.trouble is not None:
             await self._meet(line, decision, via)
         await self._spool.settle(decision.settlement)
+        measuring.settled(way.name, decision.settlement)
         for move in decision.settlement.moves:
             if move.due_at is not None:
                 line.expect(move.due_at)

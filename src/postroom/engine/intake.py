@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from postroom.clock import Clock, Dice
-from postroom.engine import freezing
+from postroom.engine import freezing, measuring
 from postroom.engine.dispatcher import Dispatcher
 from postroom.engine.limits import MessageLimits
 from postroom.engine.rendering import RenderedMessages, size_problem
@@ -65,6 +65,7 @@ class Intake:
 
         Raises InputError, TooLargeError, and whatever ``Spool.accept`` raises.
         """
+        begun_at = self._clock.monotonic()
         now, entropy = self._clock.now(), self._dice.token(freezing.FREEZE_BYTES)
         if route is None:
             chosen = self._routes.choose(submission, now=now, entropy=entropy)
@@ -74,8 +75,9 @@ class Intake:
         message = self._frozen(submission, chosen.sending, senders, now=now, entropy=entropy)
         self._prove(message, way)
         claim = freezing.idempotency_claim(submission, message)
-        written = {"route": chosen.written} if chosen.written else {}
-        stored = await self._spool.accept(message, transport=way.name, idempotency=claim, **written)
+        stored = await self._spool.accept(
+            message, transport=way.name, route=chosen.written, idempotency=claim
+        )
         if isinstance(stored, KeyReused):
             raise InputError(
                 [
@@ -89,7 +91,9 @@ class Intake:
                 ]
             )
         if isinstance(stored, Replayed):
+            measuring.replayed(submission, stored.message_id)
             return stored.message_id, way, True
+        measuring.accepted(message, self._clock.monotonic() - begun_at)
         self._dispatcher.wake(way.name, due_at=submission.send_at)
         return message.id, way, False
 

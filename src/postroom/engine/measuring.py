@@ -1,0 +1,46 @@
+"""What the engine counts about mail, and the ids its log records carry: some microseconds for each."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from postroom.model.attempt import Claimed, Settlement
+from postroom.model.ids import MessageId
+from postroom.model.message import Message, Submission
+from postroom.telemetry import catalogue, context
+
+
+def accepted(message: Message, seconds: float) -> None:
+    """Count a message that was stored ``seconds`` after it was handed in."""
+    catalogue.ACCEPTED.count((message.door.value, message.mail_class.value))
+    catalogue.ACCEPT_SECONDS.observe(seconds)
+    context.MESSAGE.set(message.id)
+
+
+def replayed(submission: Submission, message_id: MessageId) -> None:
+    """Count a submission whose answer is an earlier message."""
+    catalogue.REPLAYED.count((submission.door.value,))
+    context.MESSAGE.set(message_id)
+
+
+def claimed(batch: Iterable[Claimed], now: datetime) -> None:
+    """Note how long messages waited for their first attempt since they were due."""
+    for one in batch:
+        if not one.tries and not one.maybe_duplicate:
+            message = one.message
+            due_at = max(message.send_at, message.created_at)
+            catalogue.QUEUE_WAIT_SECONDS.observe((now - due_at).total_seconds(), (message.mail_class.value,))
+
+
+def begun(one: Claimed) -> None:
+    """Let every record of this task name the message and the attempt."""
+    context.MESSAGE.set(one.message.id)
+    context.ATTEMPT.set(one.lease.attempt)
+
+
+def settled(transport: str, settlement: Settlement) -> None:
+    """Count what an attempt brought to each recipient tried."""
+    longest = 0
+    for result in settlement.results:
+        catalogue.RESULTS.count((transport, result.verdict.outcome.value))
+        longest = max(longest, result.duration_ms)
+    catalogue.ATTEMPT_SECONDS.observe(longest / 1000, (transport,))
