@@ -18,8 +18,13 @@ from postroom.model.selection import Changed, Resolution, Selection
 class Operations(Protocol):
     """Verbs on selections of recipients. Bulk verbs work in chunks, so that intake goes on meanwhile."""
 
-    async def count(self, wanted: Selection, *, verb: str) -> Changed:
-        """Say what a verb (``retry cancel resolve release``) would change now; change nothing."""
+    async def count(
+        self, wanted: Selection, *, verb: str, confirm_duplicate: bool = False, now: datetime | None = None
+    ) -> Changed:
+        """Say what a verb (``retry cancel resolve release``) would change now; change nothing.
+
+        ``confirm_duplicate`` as the retry will have it; without ``now`` every suppression counts as standing.
+        """
         ...
 
     async def retry(
@@ -60,7 +65,10 @@ class Operations(Protocol):
         ...
 
     async def add_hold(self, hold: Hold) -> Changed:
-        """Store a standing hold and hold what waits and matches, in the same transaction."""
+        """Store a standing hold, then hold what waits and matches, in chunks.
+
+        What is under a lease meanwhile is left, and is not held when it waits again.
+        """
         ...
 
     async def end_hold(self, hold_id: str, *, tenant: TenantId, now: datetime, author: str) -> Changed | None:
@@ -76,7 +84,11 @@ class Operations(Protocol):
         ...
 
     async def suppress(self, suppressions: Sequence[Suppression], *, now: datetime) -> int:
-        """Store suppressions (one of the same address and scope is replaced) and apply them to what waits."""
+        """Store suppressions (one of the same address and scope is replaced) and apply them to what waits.
+
+        Returns how many were stored. Those with a message that caused them (automatic ones) are applied to
+        what waits by the next claim of it, all others at once.
+        """
         ...
 
     async def unsuppress(

@@ -11,6 +11,7 @@ from postroom.policy.fairness import CODE
 from postroom.spool.groups import PRIORITIES, Standing
 from postroom.spool.memory.ending import free
 from postroom.spool.memory.ledger import MemoryLedger
+from postroom.spool.memory.operations import without_suppressed
 from postroom.spool.memory.records import Attempt, Group, Record
 
 Due = tuple[Record, int, Group]
@@ -35,6 +36,7 @@ def claim(ledger: MemoryLedger, want: Claim) -> Sequence[Claimed]:
         for record, number in lapsed:
             free(ledger, record, number, now=want.now, crashed=False)
         due = _due(ledger, want)
+    due = [one for one in due if without_suppressed(ledger, one[0], one[1], now=want.now)]
     if due:
         ledger.note_sent(want.transport, want.now, len(due))
     return [_lease(ledger, record, number, want) for record, number, _ in due]

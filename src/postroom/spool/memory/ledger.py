@@ -6,26 +6,16 @@ The same names as the ledger of the store on SQLite, without transactions: every
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from postroom.model.event import EventKind
 from postroom.model.ids import MessageId, TenantId
-from postroom.model.message import Message
 from postroom.policy.fairness import Turns
-from postroom.spool.groups import Ordered
+from postroom.spool.memory.orders import MemoryOrders
 from postroom.spool.memory.records import Group, Record
 from postroom.spool.settings import SpoolSettings
 
 MINUTE = 60_000_000
 """Microseconds."""
-
-
-class Orders(Protocol):
-    """The standing orders, as acceptance asks for them."""
-
-    def of(self, message: Message, *, transport: str) -> Sequence[Ordered]:
-        """Return what is held and suppressed of a message; no recipient twice, empty for nothing."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +45,7 @@ class MemoryLedger:
     sent: Counter[tuple[str, int]] = field(default_factory=Counter)
     """Attempts begun, by transport and minute."""
     turns: dict[str, Turns] = field(default_factory=dict)
-    orders: Orders | None = None
+    orders: MemoryOrders = field(default_factory=MemoryOrders)
     last_seq: int = 0
     last_attempt: int = 0
     last_event: int = 0

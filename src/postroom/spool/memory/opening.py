@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from postroom.spool.memory.events import MemoryEvents
+from postroom.spool.memory.hooks import MemoryHooks
 from postroom.spool.memory.inbox import MemoryBlobs, MemoryCaptures, MemoryKeys
 from postroom.spool.memory.ledger import MemoryLedger
+from postroom.spool.memory.operations import MemoryOperations
 from postroom.spool.memory.spool import MemorySpool
 from postroom.spool.settings import SpoolSettings
 
@@ -20,6 +22,9 @@ class MemoryStore:
     captures: MemoryCaptures
     keys: MemoryKeys
     events: MemoryEvents
+    operations: MemoryOperations
+    hooks: MemoryHooks
+    marks: MemoryHooks
     durability: str
 
     async def close(self) -> None:
@@ -30,11 +35,16 @@ def open_memory(*, settings: SpoolSettings | None = None) -> MemoryStore:
     """Return an empty store."""
     blobs, captures = MemoryBlobs(), MemoryCaptures()
     ledger = MemoryLedger(settings=settings or SpoolSettings())
+    events = MemoryEvents(ledger)
+    hooks = MemoryHooks(events.all)
     return MemoryStore(
         spool=MemorySpool(ledger, blobs, captures.purge),
         blobs=blobs,
         captures=captures,
         keys=MemoryKeys(),
-        events=MemoryEvents(ledger),
+        events=events,
+        operations=MemoryOperations(ledger, ledger.orders),
+        hooks=hooks,
+        marks=hooks,
         durability=DURABILITY,
     )

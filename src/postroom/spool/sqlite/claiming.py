@@ -20,6 +20,7 @@ from postroom.spool.sqlite import rows
 from postroom.spool.sqlite.ending import free
 from postroom.spool.sqlite.lanes import Lane
 from postroom.spool.sqlite.ledger import Group, Ledger
+from postroom.spool.sqlite.operations_changes import without_suppressed
 from postroom.spool.sqlite.statement import statement
 
 _CLAIMABLE = statement("claimable")
@@ -61,6 +62,11 @@ def _claim(ledger: Ledger, want: Claim) -> Sequence[Claimed]:
         if message is None:
             rows.hold(ledger, row, CONTENT_DAMAGED, now=want.now)
             continue
+        if ledger.orders.has_suppressions:
+            allowed = without_suppressed(ledger, row, message, now=want.now)
+            if allowed is None:
+                continue
+            row = allowed  # noqa: PLW2901 - the same row, with fewer members
         members = members_of(row.members)
         text = row.members
         if len(members) > want.max_recipients:

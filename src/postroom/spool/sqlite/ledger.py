@@ -7,8 +7,8 @@ of the tally, events and what was begun by minute are collected and written once
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import apsw
 
@@ -17,9 +17,9 @@ from postroom.model.event import EventKind
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import Message
 from postroom.policy.fairness import Turns
-from postroom.spool.groups import Ordered
 from postroom.spool.settings import SpoolSettings
 from postroom.spool.sqlite.lanes import Lanes
+from postroom.spool.sqlite.orders import StandingOrders
 from postroom.spool.sqlite.statement import statement
 
 _ADD_TO_TALLY = statement("add_to_tally")
@@ -59,14 +59,6 @@ class Group(NamedTuple):
     standing: int
     hold: str | None
     """The standing hold that keeps it."""
-
-
-class Orders(Protocol):
-    """The standing orders, as acceptance asks for them."""
-
-    def of(self, message: Message, *, transport: str) -> Sequence[Ordered]:
-        """Return what is held and suppressed of a message; no recipient twice, empty for nothing."""
-        ...
 
 
 class _Snapshot(NamedTuple):
@@ -122,8 +114,8 @@ class Ledger:
         self.lanes = Lanes(db)
         self.turns: dict[str, Turns] = {}
         """Of each transport: how far its lanes are from their turn."""
-        self.orders: Orders | None = None
-        """Asked at every acceptance, in its transaction."""
+        self.orders = StandingOrders(db)
+        """Asked at every acceptance and claim, in their transactions."""
         self._tally: dict[str, int] = {}
         self._sent: dict[tuple[str, int], int] = {}
         self._events: list[tuple[int | str | None, ...]] = []

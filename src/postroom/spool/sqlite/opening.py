@@ -21,9 +21,11 @@ from postroom.spool.settings import SpoolSettings
 from postroom.spool.sqlite.connection import open_for_writing
 from postroom.spool.sqlite.events import SqliteEvents
 from postroom.spool.sqlite.gauge import SqliteGauge
+from postroom.spool.sqlite.hooks import SqliteHooks
 from postroom.spool.sqlite.inbox import SqliteCaptures, SqliteKeys
 from postroom.spool.sqlite.ledger import Ledger
 from postroom.spool.sqlite.migrations import migrate, migrations
+from postroom.spool.sqlite.operations import SqliteOperations
 from postroom.spool.sqlite.reader import Reader
 from postroom.spool.sqlite.spool import SqliteSpool
 from postroom.spool.sqlite.writer import Writer
@@ -46,6 +48,9 @@ class SqliteStore:
     captures: SqliteCaptures
     keys: SqliteKeys
     events: SqliteEvents
+    operations: SqliteOperations
+    hooks: SqliteHooks
+    marks: SqliteHooks
     gauge: SqliteGauge
     durability: str
     """What an acceptance means here, for people."""
@@ -118,6 +123,9 @@ def open_sqlite(data: Path, *, settings: SpoolSettings, clock: Clock, vfs: str |
         captures=SqliteCaptures(writer, reader),
         keys=SqliteKeys(writer, reader),
         events=SqliteEvents(writer, reader),
+        operations=SqliteOperations(writer, reader),
+        hooks=(hooks := SqliteHooks(writer, reader)),
+        marks=hooks,
         gauge=SqliteGauge(reader=reader, disk=disk, path=path, waiting=writer.waiting),
         durability=DURABILITY,
         _writer=writer,

@@ -1,0 +1,208 @@
+"""The standing orders as the writer asks them: at acceptance, and suppressions once more at a claim.
+
+Holds are few and kept in memory; they are read again after any transaction that touched them. What is kept is
+what is committed, because acceptance stands before the duties in every batch; a duty reads the table itself.
+
+Suppressions may be a million. Asking the table costs some six microseconds an address on pages of the table
+that would drive those of the queue out of the cache; keeping them all in memory costs a few hundred MiB. So
+a table of bits (4 MiB, no more whatever their number) knows which addresses surely have none, and SQL is
+asked for the others. A bit too much, of a removed address or a rolled back transaction, costs one question.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import apsw
+
+from postroom.model.address import Address
+from postroom.model.hold import Hold, HoldEnd, HoldFilter, Suppression, SuppressionReason
+from postroom.model.ids import MessageId, TenantId
+from postroom.model.lifecycle import RecipientState
+from postroom.model.message import MailClass, Message
+from postroom.policy.matching import Traits, domain_pattern, first_hold, folded, suppression_cause
+from postroom.spool import choosing
+from postroom.spool.codec import instant, instant_or_none, micros
+from postroom.spool.groups import Ordered
+from postroom.spool.sqlite.statement import statement
+
+_SUPPRESSIONS_OF = statement("suppressions_of")
+
+_BITS = 25
+"""Of the table: a million addresses set three bits in a hundred."""
+_MASK = (1 << _BITS) - 1
+
+
+class StandingOrders:
+    """Holds and suppressions, on the writer's connection."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        """Read what stands."""
+        self._db = db
+        self._holds: tuple[Hold, ...] | None = None
+        self._bits = bytearray()
+        for (address,) in db.execute(statement("suppression_addresses")):
+            self.note_address(str(address))
+
+    @property
+    def holds(self) -> tuple[Hold, ...]:
+        """Every hold that stands, oldest first; not for duties."""
+        if self._holds is None:
+            self._holds = open_holds(self._db)
+        return self._holds
+
+    @property
+    def has_suppressions(self) -> bool:
+        """Whether there may be any."""
+        return bool(self._bits)
+
+    def forget_holds(self) -> None:
+        """Read the holds again before they are asked next."""
+        self._holds = None
+
+    def note_address(self, address: str) -> None:
+        """Remember that a suppression may name an address or ``@domain``, in folded form."""
+        if not self._bits:
+            self._bits = bytearray(1 << (_BITS - 3))
+        place = hash(address) & _MASK
+        self._bits[place >> 3] |= 1 << (place & 7)
+
+    def _may_name(self, address: str) -> bool:
+        place = hash(address) & _MASK
+        return bool(self._bits[place >> 3] & (1 << (place & 7)))
+
+    def of(self, message: Message, *, transport: str) -> Sequence[Ordered]:
+        """Return what is held and suppressed of a message; suppression goes first."""
+        holds = self.holds
+        if not holds and not self._bits:
+            return ()
+        stopped = self.stopped(message, range(len(message.envelope.recipients)), now=message.created_at)
+        if not holds:
+            return stopped
+        gone = {member for order in stopped for member in order.members}
+        kept: dict[str, tuple[Hold, list[int]]] = {}
+        traits = traits_of(message, transport)
+        for number, address in enumerate(message.envelope.recipients):
+            if number in gone:
+                continue
+            hold = first_hold(holds, traits, address.spec, now=message.created_at)
+            if hold is not None:
+                kept.setdefault(hold.id, (hold, []))[1].append(number)
+        return [*stopped, *(_kept(hold, members) for hold, members in kept.values())]
+
+    def stopped(self, message: Message, members: Sequence[int], *, now: datetime) -> list[Ordered]:
+        """Return which of these recipients are suppressed, by cause."""
+        if not self._bits:
+            return []
+        found: dict[str, list[int]] = {}
+        for number in members:
+            stop = self.suppression(
+                message.tenant, message.mail_class, message.envelope.recipients[number], now=now
+            )
+            if stop is not None:
+                found.setdefault(suppression_cause(stop.reason), []).append(number)
+        return [
+            Ordered(state=RecipientState.SUPPRESSED, cause=cause, members=tuple(numbers))
+            for cause, numbers in found.items()
+        ]
+
+    def suppression(
+        self, tenant: TenantId, mail_class: MailClass, address: Address, *, now: datetime
+    ) -> Suppression | None:
+        """Return why an address is not sent to."""
+        spec, domain = folded(address.spec), "@" + address.domain
+        if not self._bits or not (self._may_name(spec) or self._may_name(domain)):
+            return None
+        return suppression_of(self._db, tenant, mail_class, spec, now=micros(now))
+
+
+def suppression_of(
+    db: apsw.Connection, tenant: TenantId, mail_class: MailClass, address: str, *, now: int
+) -> Suppression | None:
+    """Return why mail of a class is not sent to an address: its own row before its domain's."""
+    rows = db.execute(
+        _SUPPRESSIONS_OF, (tenant, folded(address), domain_pattern(address), mail_class, now)
+    ).fetchall()
+    found = [suppression_from(row) for row in rows]
+    return min(found, key=lambda one: (one.address.startswith("@"), one.mail_class or ""), default=None)
+
+
+def traits_of(message: Message, transport: str) -> Traits:
+    """Return what filters look at."""
+    return Traits(
+        tenant=message.tenant,
+        mail_class=message.mail_class,
+        sender=message.content.from_.address.spec,
+        tags=message.tags,
+        transport=transport,
+        created_at=message.created_at,
+    )
+
+
+def _kept(hold: Hold, members: Sequence[int]) -> Ordered:
+    fate = choosing.held(hold)
+    return Ordered(
+        state=RecipientState.HELD, cause=hold.reason, members=tuple(members), data=fate.data, hold=hold.id
+    )
+
+
+# --------------------------------------------------------------------------- rows
+
+
+def open_holds(db: apsw.Connection) -> tuple[Hold, ...]:
+    """Return every hold that stands, oldest first."""
+    return tuple(map(hold_of, db.execute(statement("open_holds"))))
+
+
+def hold_of(row: Any) -> Hold:
+    """Read a row of ``hold``."""
+    (
+        id_,
+        tenant,
+        mail_class,
+        tag,
+        sender,
+        recipient,
+        transport,
+        reason,
+        author,
+        created_at,
+        until,
+        fate,
+        ended_at,
+        ended_by,
+    ) = row
+    return Hold(
+        id=id_,
+        tenant=TenantId(tenant),
+        filter=HoldFilter(
+            mail_class=MailClass(mail_class) if mail_class else None,
+            tag=tag,
+            sender=sender,
+            recipient=recipient,
+            transport=transport,
+        ),
+        reason=reason,
+        author=author,
+        created_at=instant(created_at),
+        until=instant_or_none(until),
+        then=HoldEnd(fate),
+        ended_at=instant_or_none(ended_at),
+        ended_by=ended_by,
+    )
+
+
+def suppression_from(row: Any) -> Suppression:
+    """Read a row of ``suppression``."""
+    tenant, address, mail_class, reason, note, author, created_at, until, message_id = row
+    return Suppression(
+        tenant=TenantId(tenant),
+        address=address,
+        mail_class=MailClass(mail_class) if mail_class else None,
+        reason=SuppressionReason(reason),
+        note=note,
+        author=author,
+        created_at=instant(created_at),
+        until=instant_or_none(until),
+        message_id=None if message_id is None else MessageId(message_id),
+    )
