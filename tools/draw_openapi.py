@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from postroom.engine.explain import Explainer
 from postroom.engine.limits import MessageLimits
 from postroom.engine.service import Service
 from postroom.ingress.http.app import build_app
@@ -42,7 +43,8 @@ def drawn() -> str:
     nexus = NexusDoors(service=service, budget=ByteBudget(), setup=NexusSetup()).operations(NEVER_KEYLESS)
     parts = ("desk", "endpoints", "ways", "health", "clock")
     desk = cast("DeskRoom", SimpleNamespace(**dict.fromkeys(parts)))  # nor for anything of these
-    gate = build_app(service, HttpSettings(), desk=desk, more=nexus)
+    explainer = cast("Explainer", SimpleNamespace())
+    gate = build_app(service, HttpSettings(), desk=desk, explainer=explainer, more=nexus)
     return json.dumps(openapi_document(gate.operations), indent=1) + "\n"
 
 

@@ -90,6 +90,8 @@ class Made:
 class Explanation:
     """The whole answer."""
 
+    at: datetime
+    """The moment it is true for."""
     problems: tuple[Problem, ...]
     """Why it would be refused; empty when it would be accepted."""
     rule: str
@@ -154,6 +156,7 @@ class Explainer:
                 found.append(problem)
             made = await self._made(submission, message, rendered.size, chosen.way)
         return Explanation(
+            at=now,
             problems=tuple(found),
             rule=chosen.rule,
             route=str(chosen.route),

@@ -99,6 +99,12 @@ class Spool(Protocol):
         """
         ...
 
+    async def earlier_use(
+        self, claim: IdempotencyClaim, *, tenant: TenantId, now: datetime
+    ) -> Replayed | KeyReused | None:
+        """Say what ``accept`` would answer to this key, ``None`` when it is new; nothing is stored."""
+        ...
+
     async def claim(
         self,
         *,

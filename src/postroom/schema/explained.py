@@ -109,7 +109,7 @@ class ExplainAnswer(_Answer):
     idempotency: KeyUseAnswer | None
 
 
-def explanation(found: Explanation, mode: str, now: datetime, words: Callable[[str], Wording]) -> Json:
+def explanation(found: Explanation, mode: str, words: Callable[[str], Wording]) -> Json:
     """Write the answer."""
     made = found.made
     sender = None
@@ -125,7 +125,7 @@ def explanation(found: Explanation, mode: str, now: datetime, words: Callable[[s
         "rule": found.rule,
         "route": found.route,
         "transport": next(leg.name for leg in found.legs if leg.is_chosen),
-        "legs": [_leg(leg, now, words) for leg in found.legs],
+        "legs": [_leg(leg, found.at, words) for leg in found.legs],
         "from": sender,
         "reverse_path": None if made is None else str(made.reverse_path),
         "size": None if made is None else made.size,

@@ -11,8 +11,10 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
+from postroom.engine.explain import Explainer
 from postroom.engine.service import Service
 from postroom.ingress.http.desk_table import DeskRoom, desk_operations
+from postroom.ingress.http.explain import ExplainDoors
 from postroom.ingress.http.inbox import InboxDoors
 from postroom.ingress.http.messages import MessageDoors
 from postroom.ingress.http.operator import OperatorDoors
@@ -34,6 +36,7 @@ def build_app(
     *,
     budget: ByteBudget | None = None,
     desk: DeskRoom | None = None,
+    explainer: Explainer | None = None,
     more: Iterable[Operation] = (),
     scrape: Scrape | None = None,
     is_overloaded: Callable[[], bool] = lambda: False,
@@ -45,6 +48,7 @@ def build_app(
         settings: Settings of the doors.
         budget: The byte budget of the process, to be shared with doors in ``more``.
         desk: What the doors of a person at the desk stand before; without it there are none.
+        explainer: Says what would become of a mail; without it there is no such door.
         more: Operations of other doors, such as the Nexus ones.
         scrape: The sources of the metrics.
         is_overloaded: Whether the process is behind, so that no new mail is read.
@@ -57,12 +61,27 @@ def build_app(
     operations = [
         *v1_operations(messages, InboxDoors(service), operator, state, settings=settings),
         *(desk_operations(service, desk, budget) if desk is not None else ()),
+        *_explain_operations(service, explainer, messages=messages, budget=budget, settings=settings),
         *more,
         *pages.operations(),
     ]
     pages.describe = cache(lambda: described(operations))
     doorkeeper = Doorkeeper(service.key_for, trusted_proxies=settings.trusted_proxies)
     return Gate(operations, doorkeeper, is_overloaded=is_overloaded)
+
+
+def _explain_operations(
+    service: Service,
+    explainer: Explainer | None,
+    *,
+    messages: MessageDoors,
+    budget: ByteBudget,
+    settings: HttpSettings,
+) -> list[Operation]:
+    if explainer is None:
+        return []
+    doors = ExplainDoors(service, explainer, messages=messages, budget=budget)
+    return doors.operations(max_body=settings.max_body)
 
 
 def described(operations: Sequence[Operation]) -> dict[str, Any]:

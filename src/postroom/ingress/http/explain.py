@@ -9,7 +9,6 @@ import hashlib
 from starlette.requests import Request
 from starlette.responses import Response
 
-from postroom.clock import Clock
 from postroom.engine.explain import Explainer
 from postroom.engine.service import Service
 from postroom.ingress.http.messages import MessageDoors
@@ -46,20 +45,13 @@ class ExplainDoors:
     """``POST /v1/explain``."""
 
     def __init__(
-        self,
-        service: Service,
-        explainer: Explainer,
-        *,
-        messages: MessageDoors,
-        budget: ByteBudget,
-        clock: Clock,
+        self, service: Service, explainer: Explainer, *, messages: MessageDoors, budget: ByteBudget
     ) -> None:
         """Take the parts; ``messages`` reads the bodies."""
         self._service = service
         self._explainer = explainer
         self._messages = messages
         self._budget = budget
-        self._clock = clock
 
     async def explain(self, request: Request) -> Response:
         """Say what would become of one message."""
@@ -67,7 +59,7 @@ class ExplainDoors:
         with self._budget.hold() as hold:
             submission = await self._messages.read(request, caller, hold, stage=CountedFile)
             found = await self._explainer.explain(submission, senders=caller.senders)
-        return JsonReply(explanation(found, self._service.mode, self._clock.now(), self._service.words))
+        return JsonReply(explanation(found, self._service.mode, self._service.words))
 
     def operations(self, *, max_body: int) -> list[Operation]:
         """Return the table; ``max_body`` in bytes."""
