@@ -61,8 +61,10 @@ class MemorySpool:
         idempotency: IdempotencyClaim | None = None,
     ) -> Stored | Replayed | KeyReused:
         """Store a message and queue its recipients."""
-        if idempotency is not None and (earlier := self._earlier(message, idempotency)) is not None:
-            return earlier
+        if idempotency is not None:
+            earlier = self._earlier(idempotency, message.tenant, message.created_at)
+            if earlier is not None:
+                return earlier
         for attachment in message.content.attachments:
             if not self._blobs.has(message.tenant, attachment.blob):
                 raise InvariantError(f"attachment {attachment.blob.sha256} was not committed")
@@ -103,7 +105,7 @@ class MemorySpool:
     def _obey(self, record: Record) -> tuple[int, ...]:
         """Do with a new message as the standing orders say; return the members that are left."""
         message, ledger = record.message, self._ledger
-        orders = ledger.orders.of(message, transport=record.transport) if ledger.orders is not None else ()
+        orders = ledger.orders.of(message, transport=record.transport)
         left = set(range(len(record.states)))
         for number, order in enumerate(orders, 1):
             left.difference_update(order.members)
@@ -130,9 +132,17 @@ class MemorySpool:
             )
         return tuple(sorted(left))
 
-    def _earlier(self, message: Message, claim: IdempotencyClaim) -> Replayed | KeyReused | None:
-        use = self._uses.get((message.tenant, claim.key))
-        if use is None or use[2] <= micros(message.created_at):
+    async def earlier_use(
+        self, claim: IdempotencyClaim, *, tenant: TenantId, now: datetime
+    ) -> Replayed | KeyReused | None:
+        """Say what ``accept`` would answer to this key."""
+        return self._earlier(claim, tenant, now)
+
+    def _earlier(
+        self, claim: IdempotencyClaim, tenant: TenantId, now: datetime
+    ) -> Replayed | KeyReused | None:
+        use = self._uses.get((tenant, claim.key))
+        if use is None or use[2] <= micros(now):
             return None
         return groups.replay_or_reuse(use[0], use[1], claim)
 

@@ -7,6 +7,10 @@ names must be there in the same batch (A2).
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import apsw
 
 from postroom.errors import InvariantError
 from postroom.model.event import EventKind
@@ -60,7 +64,8 @@ def accept(ledger: Ledger, intakes: Sequence[Intake], *, has_blob: HasBlob) -> S
     for intake in intakes:
         verdict: Verdict | None = None
         if intake.idempotency is not None:
-            verdict = _earlier(ledger, intake.message, intake.idempotency)
+            row = ledger.run(_EARLIER_USE, (intake.message.tenant, intake.idempotency.key)).fetchone()
+            verdict = _earlier(row, intake.idempotency, micros(intake.message.created_at))
         if verdict is None and intake.message.content.attachments:
             verdict = _missing_blob(intake.message, has_blob)
         if verdict is None:
@@ -104,7 +109,7 @@ class _Rows:
         ledger.note(EventKind.MESSAGE_QUEUED, at=created_at, tenant=tenant, seq=seq, transport=transport)
         members = "0" if len(recipients) == 1 else members_text(range(len(recipients)))
         count = len(recipients)
-        if ledger.orders is not None and (orders := ledger.orders.of(message, transport=transport)):
+        if orders := ledger.orders.of(message, transport=transport):
             members, count = self._obey(ledger, intake, seq, orders)
         if count:
             self._wait(intake, seq, RecipientState.QUEUED, waiting=(0, send_at, members, expires_at))
@@ -206,9 +211,15 @@ def _message_row(seq: int, intake: Intake, times: tuple[int, int, int]) -> tuple
     )
 
 
-def _earlier(ledger: Ledger, message: Message, claim: IdempotencyClaim) -> Replayed | KeyReused | None:
-    row = ledger.run(_EARLIER_USE, (message.tenant, claim.key)).fetchone()
-    if row is None or int(str(row[2])) <= micros(message.created_at):
+def earlier_use(
+    db: apsw.Connection, claim: IdempotencyClaim, tenant: TenantId, now: datetime
+) -> Replayed | KeyReused | None:
+    """Say what a second use of a key would be answered, ``None`` when it is new."""
+    return _earlier(db.execute(_EARLIER_USE, (tenant, claim.key)).fetchone(), claim, micros(now))
+
+
+def _earlier(row: Sequence[Any] | None, claim: IdempotencyClaim, now: int) -> Replayed | KeyReused | None:
+    if row is None or int(str(row[2])) <= now:
         return None
     message_id, fields, _ = row
     before: dict[str, str] = json.loads(str(fields))

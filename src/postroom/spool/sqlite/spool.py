@@ -111,6 +111,12 @@ class SqliteSpool:
             self._disk.stored(len(body))
         return verdict
 
+    async def earlier_use(
+        self, claim: IdempotencyClaim, *, tenant: TenantId, now: datetime
+    ) -> Replayed | KeyReused | None:
+        """Say what ``accept`` would answer to this key."""
+        return await self._reader.read(lambda db: intake.earlier_use(db, claim, tenant, now))
+
     async def claim(
         self,
         *,
