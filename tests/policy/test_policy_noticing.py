@@ -13,6 +13,7 @@ from postroom.policy.noticing import LOST, NOTICED, Notice, Place, notice
 
 AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 EVERY = timedelta(minutes=15)
+CAUSES = [f"cause-{number}" for number in range(40)]
 
 
 def refused(number: int, cause: str = "recipient-unknown", *addresses: str) -> Event:
@@ -109,9 +110,7 @@ def test_recipients_are_counted_whole() -> None:
 
 @given(
     st.lists(
-        st.tuples(
-            st.sampled_from(LOST), st.sampled_from([f"cause-{n}" for n in range(40)]), st.integers(1, 300)
-        ),
+        st.tuples(st.sampled_from(LOST), st.sampled_from(CAUSES), st.integers(1, 300)),
         min_size=1,
         max_size=200,
     )

@@ -21,6 +21,7 @@ from postroom.errors import (
     CallerError,
     DiskFullError,
     InputError,
+    InvariantError,
     OverloadError,
     StoreError,
     UnknownOutcomeError,
@@ -242,7 +243,7 @@ class Notices:
                 return "handed in before"  # in other words, by another version of this program
             log.critical("the notice cannot be sent", error=str(error), subject=told.subject)
             return ""
-        except CallerError as error:
+        except (CallerError, InvariantError) as error:  # telling it again would fail again
             log.critical("the notice cannot be sent", error=str(error), subject=told.subject)
             return ""
         return message_id

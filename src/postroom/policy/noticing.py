@@ -188,7 +188,7 @@ def _section(
 ) -> _Section:
     meaning, remedy = replies.words(cause) if cause else ("", "")
     return _Section(
-        heading,
+        _plain(heading),
         tuple(sentence for sentence in (meaning, remedy) if sentence),
         tuple(lines[:MAX_LINES]),
         max(len(lines) - MAX_LINES, 0),
