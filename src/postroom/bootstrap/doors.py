@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from postroom.config.settings import NexusAnswer, Settings
+from postroom.engine.explain import Explainer
 from postroom.engine.service import Service
 from postroom.ingress.http.app import build_app
 from postroom.ingress.http.nexus import NexusDoors, NexusSetup
@@ -17,7 +18,12 @@ from postroom.web.uploads import FormLimits
 
 
 def doors(
-    settings: Settings, service: Service, *, scrape: Scrape, is_overloaded: Callable[[], bool]
+    settings: Settings,
+    service: Service,
+    *,
+    explainer: Explainer,
+    scrape: Scrape,
+    is_overloaded: Callable[[], bool],
 ) -> Sequence[Binding]:
     """Build the applications and say where each listens."""
     proxies = parse_networks(settings.trusted_proxies)
@@ -55,7 +61,13 @@ def doors(
     )
     nexus_doors = NexusDoors(service=service, budget=budget, setup=setup).operations(keyless)
     whole = build_app(
-        service, http, budget=budget, more=nexus_doors, scrape=scrape, is_overloaded=is_overloaded
+        service,
+        http,
+        budget=budget,
+        explainer=explainer,
+        more=nexus_doors,
+        scrape=scrape,
+        is_overloaded=is_overloaded,
     )
     only_nexus = {operation.path for operation in nexus_doors} | {"/healthz", "/readyz"}
     nexus_app = Gate(

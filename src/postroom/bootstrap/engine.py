@@ -5,29 +5,25 @@ reverse, and leaves the store open.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from postroom.bootstrap.stopping import stop_dispatcher
+from postroom.bootstrap.way_in import class_rules, way_in
 from postroom.bootstrap.ways import build_ways, sender_process
 from postroom.clock import Clock, Dice
 from postroom.config.settings import Settings
 from postroom.egress.remote import SenderProcess
 from postroom.engine.dispatcher import Dispatcher
-from postroom.engine.intake import Intake
+from postroom.engine.explain import Explainer
 from postroom.engine.janitor import Janitor
 from postroom.engine.keyring import KeyRing
 from postroom.engine.rendering import RenderedMessages
-from postroom.engine.routes import Routes
 from postroom.engine.service import Service
 from postroom.engine.signals import Signals
 from postroom.engine.ways import Ways
-from postroom.model.message import MailClass
-from postroom.model.route import Route
-from postroom.policy.retry import CLASS_RULES, ClassRules
-from postroom.policy.routing import RouteTable
 from postroom.spool.sqlite.opening import SqliteStore
 from postroom.telemetry import logger
 
@@ -36,33 +32,12 @@ WAIT_FOR_EVIDENCE = timedelta(minutes=15)
 log = logger("bootstrap")
 
 
-def _rules(settings: Settings) -> Mapping[MailClass, ClassRules]:
-    """Return the class table with what the settings change."""
-    rules = dict(CLASS_RULES)
-    for mail_class, changed in settings.classes.items():
-        rule = rules[mail_class]
-        rules[mail_class] = replace(
-            rule,
-            expires=changed.expires or rule.expires,
-            first_s=changed.first_retry.total_seconds() if changed.first_retry else rule.first_s,
-            cap_s=changed.max_retry.total_seconds() if changed.max_retry else rule.cap_s,
-            schedule=changed.retry or (),
-            uncertain=changed.uncertain or rule.uncertain,
-            uncertain_failover=bool(changed.uncertain_failover),
-        )
-    return rules
-
-
-def _routes(settings: Settings, ways: Ways) -> RouteTable:
-    """Return the rules with the default route: a group of URLs, else the first way."""
-    return RouteTable(settings.routes, settings.default_route or Route((ways.default.name,)))
-
-
 @dataclass(slots=True, kw_only=True, eq=False)
 class Room:
     """An engine on one store."""
 
     service: Service
+    explainer: Explainer
     ways: Ways
     keyring: KeyRing
     dispatcher: Dispatcher
@@ -121,7 +96,7 @@ def _room(
     store.on_failure(fatal)
 
     ways = build_ways(settings, store, sender=sender, clock=clock)
-    rules, rendered, signals = _rules(settings), RenderedMessages(), Signals()
+    rules, rendered, signals = class_rules(settings), RenderedMessages(), Signals()
     dispatcher = Dispatcher(
         spool=store.spool,
         ways=ways,
@@ -135,15 +110,13 @@ def _room(
     keyring = KeyRing(store.keys, clock=clock, dice=dice)
     if settings.bootstrap_key:
         keyring.add_bootstrap(settings.bootstrap_key.reveal())
-    routes = Routes(ways, _routes(settings, ways))
-    intake = Intake(
-        spool=store.spool,
+    entrance = way_in(
+        settings,
+        store,
         ways=ways,
-        routes=routes,
         dispatcher=dispatcher,
-        rendered=rendered,
         rules=rules,
-        limits=settings.message_limits,
+        rendered=rendered,
         clock=clock,
         dice=dice,
     )
@@ -152,7 +125,7 @@ def _room(
         blobs=store.blobs,
         captures=store.captures,
         ways=ways,
-        intake=intake,
+        intake=entrance.intake,
         signals=signals,
         keyring=keyring,
         limits=settings.message_limits,
@@ -165,6 +138,7 @@ def _room(
     )
     return Room(
         service=service,
+        explainer=entrance.explainer,
         ways=ways,
         keyring=keyring,
         dispatcher=dispatcher,

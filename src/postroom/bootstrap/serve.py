@@ -118,7 +118,13 @@ async def _open_doors(
     scrape.add(show_process)
     scrape.add(room.service.show)
     async with watched_loop(clock) as watch:
-        bindings = doors(settings, room.service, scrape=scrape, is_overloaded=lambda: watch.is_overloaded)
+        bindings = doors(
+            settings,
+            room.service,
+            explainer=room.explainer,
+            scrape=scrape,
+            is_overloaded=lambda: watch.is_overloaded,
+        )
         async with serve(
             bindings,
             clock=clock,
