@@ -23,7 +23,7 @@ from spool.spool_room import (
     accepted,
     an_attachment,
 )
-from spool.sqlite_room import SMALL, on, open_
+from spool.sqlite_room import SMALL, filled, on, open_
 
 
 def test_a_full_disk_refuses_intake_and_still_stores_results(tmp_path: Path) -> None:
@@ -67,7 +67,31 @@ def test_intake_stops_above_a_full_disk(tmp_path: Path) -> None:
             room.store.blobs.stage(DEFAULT_TENANT)
         assert [] == list(await room.claim())
 
-    on(open_(tmp_path, replace(SMALL, reserve=2 * free, reserve_share=1.0)), scenario)
+    settings = replace(SMALL, reserve=2 * free, reserve_share=1.0, sending_reserve=0)
+    on(open_(tmp_path, settings), scenario)
+
+
+def test_sending_stops_before_results_could_not_be_stored(tmp_path: Path) -> None:
+    """Below the second watermark nothing is claimed, and what is under way is settled; half of the first."""
+    free = shutil.disk_usage(tmp_path).free
+
+    async def low(room: Room) -> None:
+        with pytest.raises(DiskFullError, match="sending is stopped"):
+            await room.claim()
+
+    async def between(room: Room) -> None:
+        with pytest.raises(DiskFullError, match="intake is stopped"):
+            await room.accept()
+        (claimed,) = await room.claim()
+        disk = room.store.spool._disk  # type: ignore[attr-defined]  # white box
+        disk._sending_reserve = 4 * free
+        with pytest.raises(DiskFullError):
+            await room.claim()
+        assert await room.settle(claimed.lease, accepted())
+
+    filled(tmp_path, a_message())
+    on(open_(tmp_path, replace(SMALL, reserve=4 * free, reserve_share=1.0)), low)
+    on(open_(tmp_path, replace(SMALL, reserve=3 * free // 2, reserve_share=1.0)), between)
 
 
 def test_admitted_bytes_count_before_they_are_written(

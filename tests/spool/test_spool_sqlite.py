@@ -177,6 +177,7 @@ def test_no_statement_reads_a_whole_history(tmp_path: Path) -> None:
         "event_page": ["SCAN event"],
         "newest_event": ["SCAN event"],
         "delete_events_past": ["SCAN event"],
+        "delete_sent_past": ["SCAN sent"],
     }
     histories = ("message", "recipient", "attempt", "outcome", "content", "queue", "capture", "event", "sent")
     filled(tmp_path)

@@ -66,6 +66,7 @@ class DiskWatch:
         self._look_again_at = 0.0
         self._free = 0
         self._reserve = 0
+        self._sending_reserve = 0
         self._look()
 
     def admit(self, size: int) -> None:
@@ -78,6 +79,15 @@ class DiskWatch:
                 f"intake is stopped: {self._free} bytes are free and {self._reserve} stay reserved"
             )
         self._admitted += size
+
+    def admit_attempts(self) -> None:
+        """Raise DiskFullError when so little is free that the results of attempts could not be stored."""
+        if self._clock.monotonic() >= self._look_again_at:
+            self._look()
+        if self._free - self._since_look < self._sending_reserve:
+            raise DiskFullError(
+                f"sending is stopped: {self._free} bytes are free, results need {self._sending_reserve}"
+            )
 
     def stored(self, size: int) -> None:
         """Count admitted bytes as written, or as given up."""
@@ -103,6 +113,8 @@ class DiskWatch:
         size = volume.f_frsize * volume.f_blocks
         self._free = volume.f_frsize * volume.f_bavail
         self._reserve = min(self._settings.reserve, int(size * self._settings.reserve_share))
+        wished = self._settings.sending_reserve
+        self._sending_reserve = self._reserve // 2 if wished is None else min(wished, self._reserve)
         self._since_look = 0
         self._look_again_at = self._clock.monotonic() + LOOK_EVERY_S
         wanted = min(self._settings.ballast, int(size * self._settings.ballast_share))

@@ -18,6 +18,9 @@ class SpoolSettings:
     reserve: int = GIB
     """Intake stops when less than this is free, or than ``reserve_share`` of the volume if that is less."""
     reserve_share: float = 0.05
+    sending_reserve: int | None = None
+    """No attempt begins when less than this is free, because its result could not be stored; ``None`` is half
+    of what intake leaves free, and it is never more than that."""
     ballast: int = 64 * MIB
     """Given up so that results can be stored on a full disk; at most ``ballast_share`` of the volume."""
     ballast_share: float = 0.01

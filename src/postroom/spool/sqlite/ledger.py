@@ -7,7 +7,7 @@ of the tally, events and what was begun by minute are collected and written once
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import apsw
@@ -19,6 +19,7 @@ from postroom.model.message import Message
 from postroom.policy.fairness import Turns
 from postroom.spool.settings import SpoolSettings
 from postroom.spool.sqlite.lanes import Lanes
+from postroom.spool.sqlite.mark import Numbers
 from postroom.spool.sqlite.orders import StandingOrders
 from postroom.spool.sqlite.statement import statement
 
@@ -31,6 +32,7 @@ _ADD_SENT = statement("add_sent")
 LAST_SEQ = "last_seq"
 LAST_ATTEMPT = "last_attempt"
 LAST_EVENT = "last_event"
+COMMITS = "commits"
 REAL_MAIL = "real_mail"
 """Marks in the tally beside the states."""
 
@@ -100,8 +102,17 @@ class Recent:
 class Ledger:
     """The writer's state."""
 
-    def __init__(self, db: apsw.Connection, settings: SpoolSettings) -> None:
-        """Read the marks. Raises StoreError when rows are newer than the marks."""
+    def __init__(
+        self,
+        db: apsw.Connection,
+        settings: SpoolSettings,
+        *,
+        committed: Callable[[Numbers], None] | None = None,
+    ) -> None:
+        """Read the marks; ``committed`` is told them after every commit.
+
+        Raises StoreError when rows are newer than the marks.
+        """
         self.db = db
         self.settings = settings
         self.run = db.execute
@@ -110,6 +121,8 @@ class Ledger:
         self.last_seq = self._mark(LAST_SEQ)
         self.last_attempt = self._mark(LAST_ATTEMPT)
         self.last_event = self._mark(LAST_EVENT)
+        self.commits = self._mark(COMMITS)
+        self._tell_committed = committed
         self.has_sent_real_mail = bool(self._mark(REAL_MAIL))
         self.lanes = Lanes(db)
         self.turns: dict[str, Turns] = {}
@@ -132,6 +145,11 @@ class Ledger:
             raise StoreError(
                 f"the store is damaged: message {newest[0]} is newer than its mark {self.last_seq}"
             )
+
+    @property
+    def numbers(self) -> Numbers:
+        """The numbers that only grow."""
+        return Numbers(self.commits, self.last_seq, self.last_attempt, self.last_event)
 
     def next_seq(self) -> int:
         """Give the next message its row number."""
@@ -223,19 +241,23 @@ class Ledger:
         if self._events:
             self.run_many(_INSERT_EVENT, self._events)
             self._marks.add(LAST_EVENT)
-        if self._marks:
-            values = {
-                LAST_SEQ: self.last_seq,
-                LAST_ATTEMPT: self.last_attempt,
-                LAST_EVENT: self.last_event,
-                REAL_MAIL: int(self.has_sent_real_mail),
-            }
-            self.run_many(_RAISE_TALLY, [(name, values[name]) for name in self._marks])
+        self.commits += 1
+        values = {
+            COMMITS: self.commits,
+            LAST_SEQ: self.last_seq,
+            LAST_ATTEMPT: self.last_attempt,
+            LAST_EVENT: self.last_event,
+            REAL_MAIL: int(self.has_sent_real_mail),
+        }
+        self._marks.add(COMMITS)
+        self.run_many(_RAISE_TALLY, [(name, values[name]) for name in self._marks])
 
     def committed(self) -> None:
         """Forget what is now stored."""
         self.lanes.committed()
         self._marks.clear()
+        if self._tell_committed is not None:
+            self._tell_committed(self.numbers)
         self.begin()
 
     def groups(self, name: str, bindings: tuple[int | str, ...]) -> Iterable[Group]:

@@ -24,6 +24,7 @@ from postroom.spool.sqlite.gauge import SqliteGauge
 from postroom.spool.sqlite.hooks import SqliteHooks
 from postroom.spool.sqlite.inbox import SqliteCaptures, SqliteKeys
 from postroom.spool.sqlite.ledger import Ledger
+from postroom.spool.sqlite.mark import Mark
 from postroom.spool.sqlite.migrations import migrate, migrations
 from postroom.spool.sqlite.operations import SqliteOperations
 from postroom.spool.sqlite.reader import Reader
@@ -56,6 +57,7 @@ class SqliteStore:
     """What an acceptance means here, for people."""
     _writer: Writer
     _reader: Reader
+    _mark: Mark
     _lock: int
 
     def on_failure(self, tell: Callable[[StoreError], None]) -> None:
@@ -73,6 +75,7 @@ class SqliteStore:
             await self._writer.close()
         finally:
             self._reader.close()
+            self._mark.close()
             os.close(self._lock)
 
 
@@ -97,13 +100,18 @@ def open_sqlite(data: Path, *, settings: SpoolSettings, clock: Clock, vfs: str |
             # SQLite alone would leave the mode to the umask; its -wal and -shm take the database's.
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
+        mark = Mark(data)
+
         def open_ledger() -> Ledger:
             db = open_for_writing(path, vfs=vfs)
             try:
                 migrate(db, migrations(), now=micros(clock.now()))
-                return Ledger(db, settings)
+                ledger = Ledger(db, settings, committed=mark.write)
+                mark.begin(ledger.numbers)
+                return ledger
             except BaseException:
                 db.close()
+                mark.close()
                 raise
 
         disk = DiskWatch(data, settings, clock)
@@ -130,6 +138,7 @@ def open_sqlite(data: Path, *, settings: SpoolSettings, clock: Clock, vfs: str |
         durability=DURABILITY,
         _writer=writer,
         _reader=reader,
+        _mark=mark,
         _lock=lock,
     )
 
