@@ -308,8 +308,8 @@ def _numbers(view: MessageView, chosen: Sequence[str | int]) -> tuple[int, ...]:
 
 
 _FITS = {
-    Verb.RETRY: "refused, expired, suppressed, deferred or held (uncertain needs confirm_duplicate), "
-    "or the content is gone",
+    Verb.RETRY: "refused, expired, deferred or held with its content kept and its address not suppressed "
+    "(uncertain needs confirm_duplicate)",
     Verb.CANCEL: "queued, deferred or held",
     Verb.RESOLVE: "uncertain",
     Verb.RELEASE: "held",

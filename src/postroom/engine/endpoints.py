@@ -8,7 +8,7 @@ Not here: telling (``engine.hooks``). Source: Standard Webhooks 1.0.0 (secrets a
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -35,6 +35,8 @@ class Endpoints:
 
     def __init__(self, *, hooks: Hooks, events: Events, poster: HookPoster, clock: Clock, dice: Dice) -> None:
         """Take the parts."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called after an endpoint came, went, changed or is to be told again; whoever tells looks again."""
         self._hooks = hooks
         self._events = events
         self._poster = poster
@@ -73,6 +75,7 @@ class Endpoints:
             told_up_to=await self._events.newest(),
         )
         await self._hooks.add(hook)
+        self.changed()
         return hook, secret
 
     async def change(
@@ -102,6 +105,7 @@ class Endpoints:
         """Remove an endpoint with its log. Raises NotFoundError."""
         if not await self._hooks.remove(hook_id, tenant=tenant):
             raise NotFoundError(f"there is no webhook {hook_id[:100]!r}")
+        self.changed()
 
     async def rotate(self, hook_id: str, tenant: TenantId) -> tuple[Hook, Secret]:
         """Give an endpoint a new secret; the one before signs too for a day. Raises NotFoundError."""
@@ -149,11 +153,14 @@ class Endpoints:
             cause = "the endpoint is disabled"
             fix = "Enable it first."
             raise InputError([Problem(code="webhook-disabled", field="id", cause=cause, fix=fix)])
-        return await self._hooks.replay(hook.id, first=first, last=last, now=self._clock.now())
+        count = await self._hooks.replay(hook.id, first=first, last=last, now=self._clock.now())
+        self.changed()
+        return count
 
     async def _store(self, hook: Hook) -> Hook:
         if not await self._hooks.change(hook):
             raise NotFoundError(f"there is no webhook {hook.id!r}")
+        self.changed()
         return hook
 
     def _check(self, url: str) -> None:

@@ -1,0 +1,45 @@
+"""The desk of an engine: what a person may do, put together from the store and the parts of the engine."""
+
+from datetime import datetime
+
+from postroom.clock import Clock, Dice
+from postroom.engine.desk import Desk
+from postroom.engine.dispatcher import Dispatcher
+from postroom.engine.endpoints import Endpoints
+from postroom.engine.service import Service
+from postroom.engine.ways import Ways
+from postroom.ingress.http.desk_table import DeskRoom
+from postroom.ports import HookPoster
+from postroom.spool.sqlite.opening import SqliteStore
+
+
+def desk_room_of(
+    service: Service,
+    store: SqliteStore,
+    *,
+    ways: Ways,
+    dispatcher: Dispatcher,
+    poster: HookPoster,
+    clock: Clock,
+    dice: Dice,
+) -> DeskRoom:
+    """Return what the doors of a person at the desk stand before."""
+
+    def wake(due_at: datetime) -> None:
+        for name in ways.names:
+            dispatcher.wake(name, due_at=due_at)
+
+    return DeskRoom(
+        desk=Desk(
+            service=service,
+            operations=store.operations,
+            events=store.events,
+            wake=wake,
+            clock=clock,
+            dice=dice,
+        ),
+        endpoints=Endpoints(hooks=store.hooks, events=store.events, poster=poster, clock=clock, dice=dice),
+        ways=ways,
+        health=dispatcher.health,
+        clock=clock,
+    )
