@@ -79,6 +79,7 @@ class Dispatcher:
         self._dice = dice
         self._fatal = fatal
         self._operations = operations
+        self._moves_uncertain = [mail_class for mail_class, rule in rules.items() if rule.uncertain_failover]
         self._lines = {way.name: Line(way) for way in ways}
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Task[None]] = []
@@ -189,7 +190,9 @@ class Dispatcher:
             route = _route(written)
             leg = route and next_leg(route, lambda name: self._ways.fitness(name, now), leaving=way.name)
             if leg:
-                moved = await self._spool.fail_over(way.name, route=written, to=leg, now=now)
+                moved = await self._spool.fail_over(
+                    way.name, route=written, to=leg, now=now, even_uncertain=self._moves_uncertain
+                )
                 if moved:
                     log.warning("failed over", transport=way.name, to=leg, recipients=moved)
                     self.wake(leg)

@@ -213,8 +213,11 @@ class Health:
         await self._tell(EventKind.LIMIT_LEARNT, way.name, cause=trouble.verdict.cause, data=data)
         log.warning("pace lowered", transport=way.name, window_s=window_s, allowed=allowed, seen=seen)
 
-    async def tend(self) -> None:
-        """Do what time brings: suspensions end, lessons grow, the end of a quota is told. Once a minute."""
+    async def tend(self) -> bool:
+        """Do what time brings: suspensions end, lessons grow, the end of a quota is told. Once a minute.
+
+        Returns ``False``: nothing is left to do before the next minute.
+        """
         now = self._clock.now()
         for way in self._ways:
             suspension = way.pauses.get(PauseKind.SUSPENDED)
@@ -226,6 +229,7 @@ class Health:
             for window_s in way.pace.grow(now):
                 await self._spool.forget_limit(way.name, window_s)
             await self._foresee(way, now)
+        return False
 
     async def stop(self) -> None:
         """Let the next start probe at once where a person may have mended the cause.

@@ -94,7 +94,9 @@ class Intake:
             measuring.replayed(submission, stored.message_id)
             return stored.message_id, way, True
         measuring.accepted(message, self._clock.monotonic() - begun_at)
-        self._dispatcher.wake(way.name, due_at=submission.send_at)
+        self._dispatcher.wake(
+            way.name, due_at=submission.send_at, is_urgent=submission.mail_class is MailClass.CODE
+        )
         return message.id, way, False
 
     def _frozen(

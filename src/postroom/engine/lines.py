@@ -94,7 +94,8 @@ class Line:
             return NO_ROOM
         allowance = way.pace.allowance(monotonic)
         if allowance is not None:
-            free = min(free, allowance)
+            # What is counted now must begin now: nothing that waits for a connection.
+            free = min(free, allowance, way.concurrency.level - self.outstanding)
             is_full = allowance == 0
             way.full_until = (
                 now + timedelta(seconds=way.pace.next_at(monotonic) - monotonic) if is_full else None

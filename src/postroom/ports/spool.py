@@ -1,6 +1,6 @@
 """The queue of what waits, and the messages on stable storage."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Protocol
 from postroom.model.attempt import Claimed, Lease, Settlement
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
-from postroom.model.message import Message
+from postroom.model.message import MailClass, Message
 from postroom.model.view import (
     LearntLimit,
     MessageFilter,
@@ -216,13 +216,19 @@ class Spool(Protocol):
         ...
 
     async def fail_over(
-        self, transport: str, *, route: str, to: str, now: datetime, even_uncertain: bool = False
+        self,
+        transport: str,
+        *,
+        route: str,
+        to: str,
+        now: datetime,
+        even_uncertain: Collection[MailClass] = (),
     ) -> int:
         """Give what waits for ``transport`` by ``route`` to another leg; return how many recipients.
 
         It is due now, scheduled mail at its time. Groups under a lease and held ones stay, and so do
         uncertain ones and those whose bytes were handed over once (a digest is stored), unless
-        ``even_uncertain``: never a silent second copy.
+        their class is in ``even_uncertain``: never a silent second copy.
         """
         ...
 

@@ -5,7 +5,7 @@ one transaction. ``crash`` is what a kill leaves: everything, with the leases st
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from postroom.model.attempt import Claimed, Lease, Settlement, Stage
 from postroom.model.event import EventKind
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
-from postroom.model.message import Message
+from postroom.model.message import MailClass, Message
 from postroom.model.view import (
     LearntLimit,
     MessageFilter,
@@ -254,7 +254,13 @@ class MemorySpool:
         return sorted(found - {""})
 
     async def fail_over(
-        self, transport: str, *, route: str, to: str, now: datetime, even_uncertain: bool = False
+        self,
+        transport: str,
+        *,
+        route: str,
+        to: str,
+        now: datetime,
+        even_uncertain: Collection[MailClass] = (),
     ) -> int:
         """Give what waits to another leg."""
         moved, at = 0, micros(now)
@@ -264,7 +270,10 @@ class MemorySpool:
             if (group.transport, group.route) == (transport, route)
             and group.due_at is not None
             and group.lease is None
-            and (even_uncertain or (group.state is not RecipientState.UNCERTAIN and group.digest is None))
+            and (
+                record.message.mail_class in even_uncertain
+                or (group.state is not RecipientState.UNCERTAIN and group.digest is None)
+            )
         ]
         for _, seq, number in sorted(found):
             record = self._ledger.records[seq]

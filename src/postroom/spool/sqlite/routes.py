@@ -32,7 +32,8 @@ class FailOver:
     route: str
     to: str
     now: int
-    even_uncertain: bool
+    even_uncertain: str
+    """Priorities of the classes whose uncertain mail moves too, as JSON."""
 
 
 def reroute(ledger: Ledger, wishes: Sequence[Reroute]) -> Sequence[int]:
@@ -53,7 +54,7 @@ def fail_over(ledger: Ledger, wishes: Sequence[FailOver]) -> Sequence[tuple[int,
 
 def _fail_over(ledger: Ledger, wish: FailOver) -> tuple[int, int]:
     recipients = 0
-    found = list(ledger.groups("reroutable", (wish.transport, wish.route, int(wish.even_uncertain), CHUNK)))
+    found = list(ledger.groups("reroutable", (wish.transport, wish.route, wish.even_uncertain, CHUNK)))
     for row in found:
         _give(ledger, row, wish.to, due_at=max(wish.now, _send_at(ledger, row.seq)))
         ledger.note(

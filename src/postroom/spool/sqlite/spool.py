@@ -1,8 +1,9 @@
 """The port ``Spool`` on SQLite: every write an operation of the one writer, every read a reader's."""
 
 import hashlib
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -14,7 +15,7 @@ from postroom.errors import StoreError
 from postroom.model.attempt import Claimed, Lease, Settlement
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
-from postroom.model.message import Message
+from postroom.model.message import MailClass, Message
 from postroom.model.view import (
     LearntLimit,
     MessageFilter,
@@ -28,6 +29,7 @@ from postroom.ports import IdempotencyClaim, KeyReused, Recovery, Replayed, Rete
 from postroom.spool.blobs import FileBlobs, sync_directory
 from postroom.spool.codec import encode_message, instant_or_none, micros
 from postroom.spool.disk import DiskWatch
+from postroom.spool.groups import PRIORITIES
 from postroom.spool.sqlite import (
     claiming,
     delivery,
@@ -201,11 +203,21 @@ class SqliteSpool:
         return await self._reader.read(lambda db: routes.waiting_routes(db, transport))
 
     async def fail_over(
-        self, transport: str, *, route: str, to: str, now: datetime, even_uncertain: bool = False
+        self,
+        transport: str,
+        *,
+        route: str,
+        to: str,
+        now: datetime,
+        even_uncertain: Collection[MailClass] = (),
     ) -> int:
         """Give what waits to another leg, in chunks, so that other work goes on between them."""
         wish = routes.FailOver(
-            transport=transport, route=route, to=to, now=micros(now), even_uncertain=even_uncertain
+            transport=transport,
+            route=route,
+            to=to,
+            now=micros(now),
+            even_uncertain=json.dumps([PRIORITIES[mail_class] for mail_class in even_uncertain]),
         )
         moved = 0
         while True:

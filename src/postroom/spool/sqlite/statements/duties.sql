@@ -33,7 +33,7 @@ UPDATE message SET transport = ? WHERE seq = ?;
 SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at, tenant, route, standing, hold
 FROM queue INDEXED BY queue_lane
 WHERE transport = ?1 AND route = ?2 AND due_at IS NOT NULL AND lease IS NULL
-    AND (?3 OR (state <> 'uncertain' AND digest IS NULL))
+    AND ((state <> 'uncertain' AND digest IS NULL) OR priority IN (SELECT value FROM json_each(?3)))
 LIMIT ?4;
 
 -- next_route: The first route behind a given one of what waits for a transport.
