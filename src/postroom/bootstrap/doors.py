@@ -6,6 +6,7 @@ from postroom.config.settings import NexusAnswer, Settings
 from postroom.engine.explain import Explainer
 from postroom.engine.service import Service
 from postroom.ingress.http.app import build_app
+from postroom.ingress.http.desk_table import DeskRoom
 from postroom.ingress.http.nexus import NexusDoors, NexusSetup
 from postroom.ingress.http.settings import HttpSettings
 from postroom.telemetry.exposition import Scrape
@@ -22,6 +23,7 @@ def doors(
     service: Service,
     *,
     explainer: Explainer,
+    desk: DeskRoom,
     scrape: Scrape,
     is_overloaded: Callable[[], bool],
 ) -> Sequence[Binding]:
@@ -65,6 +67,7 @@ def doors(
         http,
         budget=budget,
         explainer=explainer,
+        desk=desk,
         more=nexus_doors,
         scrape=scrape,
         is_overloaded=is_overloaded,

@@ -10,20 +10,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from postroom.bootstrap.desk import desk_room_of
 from postroom.bootstrap.stopping import stop_dispatcher
 from postroom.bootstrap.way_in import class_rules, way_in
 from postroom.bootstrap.ways import build_ways, sender_process
 from postroom.clock import Clock, Dice
 from postroom.config.settings import Settings
+from postroom.egress.hooks import GuardedPoster
 from postroom.egress.remote import SenderProcess
 from postroom.engine.dispatcher import Dispatcher
 from postroom.engine.explain import Explainer
-from postroom.engine.janitor import Janitor
+from postroom.engine.janitor import Janitor, UncertainAlarm
 from postroom.engine.keyring import KeyRing
 from postroom.engine.rendering import RenderedMessages
 from postroom.engine.service import Service
 from postroom.engine.signals import Signals
 from postroom.engine.ways import Ways
+from postroom.ingress.http.desk_table import DeskRoom
+from postroom.net.guard import Guard
 from postroom.spool.sqlite.opening import SqliteStore
 from postroom.telemetry import logger
 
@@ -42,6 +46,9 @@ class Room:
     keyring: KeyRing
     dispatcher: Dispatcher
     janitor: Janitor
+    poster: GuardedPoster
+    """The way to every URL that a caller supplied."""
+    desk: DeskRoom
     failure: asyncio.Future[BaseException]
     """Done when the store failed and the process must end."""
 
@@ -78,6 +85,7 @@ async def running_engine(
         room.service.is_stopping = True
         await room.janitor.stop()
         await stop_dispatcher(room.dispatcher, room.ways, hurry)
+        await room.poster.stop()
         if sender is not None:
             await sender.close()
 
@@ -106,6 +114,8 @@ def _room(
         clock=clock,
         dice=dice,
         fatal=fatal,
+        events=store.events,
+        operations=store.operations if settings.suppress_automatically else None,
     )
     keyring = KeyRing(store.keys, clock=clock, dice=dice)
     if settings.bootstrap_key:
@@ -134,10 +144,23 @@ def _room(
         gauge=store.gauge,
     )
     janitor = Janitor(
-        spool=store.spool, retention=settings.retention, signals=signals, clock=clock, fatal=fatal
+        spool=store.spool,
+        retention=settings.retention,
+        signals=signals,
+        clock=clock,
+        fatal=fatal,
+        health=dispatcher.health,
+        uncertain=UncertainAlarm(
+            gauge=store.gauge, events=store.events, clock=clock, older_than=settings.uncertain_alarm
+        ),
     )
+    poster = GuardedPoster(Guard(settings.allowed_networks), clock=clock)
     return Room(
         service=service,
+        poster=poster,
+        desk=desk_room_of(
+            service, store, ways=ways, dispatcher=dispatcher, poster=poster, clock=clock, dice=dice
+        ),
         explainer=entrance.explainer,
         ways=ways,
         keyring=keyring,

@@ -122,6 +122,7 @@ async def _open_doors(
             settings,
             room.service,
             explainer=room.explainer,
+            desk=room.desk,
             scrape=scrape,
             is_overloaded=lambda: watch.is_overloaded,
         )
