@@ -129,7 +129,11 @@ class SqliteSpool:
         max_recipients: int,
         reserved: int = 0,
     ) -> Sequence[Claimed]:
-        """Lease due groups and write their attempts."""
+        """Lease due groups and write their attempts.
+
+        Raises DiskFullError when so little is free that results could not be stored.
+        """
+        self._disk.admit_attempts()
         wish = claiming.Claim(
             transport=transport,
             limit=limit,
