@@ -47,6 +47,7 @@ faults: $(VENV)/.installed-dev  ## the fault injection for FAULTS seconds
 
 docs: $(VENV)/.installed-dev  ## draw the generated parts of docs/ again and check the documents
 	$(BIN)/python tools/draw_states.py
+	$(BIN)/python tools/draw_metrics.py
 	$(BIN)/python tools/draw_openapi.py
 	$(BIN)/python -m pytest tests/structure
 

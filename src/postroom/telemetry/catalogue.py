@@ -40,7 +40,7 @@ RECIPIENTS = Gauge(
 )
 QUEUE_OLDEST = Gauge(
     "postroom_queue_oldest_age_seconds",
-    "How long the oldest message that waits and is due has been waiting since it was accepted or due.",
+    "How long what waits longest has been due; 0 when what waits is not due yet.",
     unit="seconds",
     labels={"class": "mail class"},
 )
@@ -82,8 +82,8 @@ PAUSED = Gauge(
     labels={"transport": "configured name", "kind": "login, connect, throttle, quota or suspended"},
 )
 TRANSPORT_CONNECTIONS = Gauge(
-    "postroom_transport_connections",
-    "Connections of a transport that are open.",
+    "postroom_transport_connections_allowed",
+    "Connections a transport may have at this moment: fewer after failures, more with each success.",
     labels={"transport": "configured name"},
 )
 PACE_USED = Gauge(

@@ -118,7 +118,7 @@ def _line_record(_logger: object, _method: str, event: EventDict) -> str:
 
 
 def _told(value: object) -> str:
-    text = str(value)[:MAX_VALUE]
+    text = redacted(str(value))[:MAX_VALUE]
     return text if text and " " not in text and '"' not in text else _dumps_text(text)
 
 

@@ -1,7 +1,7 @@
 """Secrets never reach a log: their values, their usual disguises and what stands under telling names.
 
 Rules: ``conceal`` is told every secret the program is given; from then on each finished record is searched
-for it, raw, as JSON writes it, in base64 (as a login sends it) and percent-encoded (as a URL carries it).
+for it: raw, as JSON and Python write it, in base64 as a login sends it, percent-encoded as a URL carries it.
 What looks like a key of ours, a Bearer token or a password inside of a URL is masked without being told.
 
 Known limit: a secret of fewer than ``MIN_LENGTH`` characters is masked only under a telling name; masking it
@@ -21,7 +21,8 @@ MIN_LENGTH: Final = 6
 
 _TELLING = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|authorization|credential)s?$")
 _SHAPES: Final = (
-    (re.compile(r"(://[^\s:/@\"']*):[^\s\"']+@(?=[^\s@]*(?:[\s\"']|$))"), rf"\1:{MASK}@"),
+    # The authority of a URL is split at its last @; / ? # in a secret are percent-encoded.
+    (re.compile(r"(://[^\s:/\"']*):[^\s/?#\"']+@"), rf"\1:{MASK}@"),
     (re.compile(r"(?i)\b(bearer|basic|auth (?:plain|login|xoauth2)) +[\w+/=.~-]{6,}"), rf"\1 {MASK}"),
     (re.compile(r"\b(pr_|whsec_)[\w+/=-]{16,}"), rf"\1{MASK}"),
 )
@@ -38,14 +39,11 @@ def conceal(*secrets: str) -> None:
         raw = secret.encode("utf-8", "surrogatepass")
         # Base64 of a text that ends somewhere: its last group depends on what follows and is left out.
         coded = b64encode(raw).decode("ascii")
-        for form in (
-            secret,
-            json.dumps(secret)[1:-1],
-            json.dumps(secret, ensure_ascii=False)[1:-1],
-            quote(secret, safe="", errors="replace"),
-            coded,
-            coded.rstrip("="),
-        ):
+        written = [secret, repr(secret)[1:-1]]
+        escaped = [
+            json.dumps(text, ensure_ascii=is_ascii)[1:-1] for text in written for is_ascii in (True, False)
+        ]
+        for form in (*written, *escaped, quote(secret, safe="", errors="replace"), coded, coded.rstrip("=")):
             _forms.setdefault(form)
     longest_first = sorted(_forms, key=len, reverse=True)
     _forms.clear()
