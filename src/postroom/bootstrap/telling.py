@@ -1,0 +1,90 @@
+"""Who is told of what happened: webhook endpoints and the operator, put together from settings and store."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from postroom.clock import Clock, Dice
+from postroom.config.settings import Settings
+from postroom.egress.hooks import GuardedPoster
+from postroom.engine.hooks import Teller
+from postroom.engine.intake import Intake
+from postroom.engine.notices import Notices
+from postroom.engine.ways import Ways
+from postroom.net.guard import Guard
+from postroom.spool.sqlite.opening import SqliteStore
+
+STOP_GRACE_S = 5.0
+"""How long posts under way may wait for their answer; one that is cut is made again at the next start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """The parts that tell."""
+
+    poster: GuardedPoster
+    teller: Teller
+    notices: Notices | None
+    """``None`` when nobody is to be told by mail."""
+
+
+def telling_of(
+    settings: Settings,
+    store: SqliteStore,
+    *,
+    ways: Ways,
+    intake: Intake,
+    clock: Clock,
+    dice: Dice,
+    fatal: Callable[[BaseException], None],
+) -> Telling:
+    """Put the parts together; nothing runs yet."""
+    poster = GuardedPoster(Guard(settings.allowed_networks), clock=clock)
+    notices = None
+    if settings.failures.to:
+        notices = Notices(
+            to=settings.failures.to,
+            every=settings.failures.every,
+            name=_name(settings),
+            events=store.events,
+            marks=store.marks,
+            spool=store.spool,
+            ways=ways,
+            intake=intake,
+            clock=clock,
+            fatal=fatal,
+        )
+    teller = Teller(
+        hooks=store.hooks,
+        events=store.events,
+        poster=poster,
+        clock=clock,
+        dice=dice,
+        fatal=fatal,
+        timeout_s=settings.webhooks.timeout_s,
+        keep_trying=settings.webhooks.keep_trying,
+    )
+    return Telling(poster=poster, teller=teller, notices=notices)
+
+
+@asynccontextmanager
+async def told(telling: Telling) -> AsyncIterator[None]:
+    """Tell while the block runs; at its end nothing new is begun and what is under way may end."""
+    await telling.teller.start()
+    if telling.notices is not None:
+        await telling.notices.start()
+    try:
+        yield
+    finally:
+        if telling.notices is not None:
+            await telling.notices.stop()
+        await telling.teller.stop(grace_s=STOP_GRACE_S)
+        await telling.poster.stop()
+
+
+def _name(settings: Settings) -> str:
+    """Return what an operator of several installations knows this one by."""
+    listener = settings.listeners[0]
+    host = urlsplit(settings.public_url).hostname if settings.public_url else None
+    return host or f"Postroom at {listener.host}:{listener.port}"
