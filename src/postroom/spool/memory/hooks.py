@@ -129,13 +129,18 @@ class MemoryHooks:
         """Store how far a reader came."""
         self._marks[name] = text
 
-    def purge(self) -> int:
-        """Forget deliveries older than the oldest event; return how many."""
+    def purge(self, limit: int) -> int:
+        """Forget deliveries older than the oldest event, a chunk for each endpoint; return how many."""
         oldest = min((event.number for event in self._events()), default=None)
-        old = [key for key in self._deliveries if oldest is None or key[1] < oldest]
-        for key in old:
-            del self._deliveries[key]
-        return len(old)
+        gone = 0
+        for hook_id in self._hooks:
+            old = sorted(
+                key for key in self._deliveries if key[0] == hook_id and (oldest is None or key[1] < oldest)
+            )
+            for key in old[:limit]:
+                del self._deliveries[key]
+            gone += len(old[:limit])
+        return gone
 
     def _waiting(self, hook_id: str | None) -> list[Delivery]:
         return [

@@ -4,7 +4,7 @@ The same names as the ledger of the store on SQLite, without transactions: every
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from postroom.model.event import EventKind
@@ -46,6 +46,8 @@ class MemoryLedger:
     """Attempts begun, by transport and minute."""
     turns: dict[str, Turns] = field(default_factory=dict)
     orders: MemoryOrders = field(default_factory=MemoryOrders)
+    purge_deliveries: Callable[[int], int] = field(default=lambda _: 0)
+    """Forgets deliveries to webhooks whose events are gone, a chunk at a time."""
     last_seq: int = 0
     last_attempt: int = 0
     last_event: int = 0

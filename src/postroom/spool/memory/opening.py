@@ -37,6 +37,7 @@ def open_memory(*, settings: SpoolSettings | None = None) -> MemoryStore:
     ledger = MemoryLedger(settings=settings or SpoolSettings())
     events = MemoryEvents(ledger)
     hooks = MemoryHooks(events.all)
+    ledger.purge_deliveries = hooks.purge
     return MemoryStore(
         spool=MemorySpool(ledger, blobs, captures.purge),
         blobs=blobs,

@@ -55,6 +55,20 @@ class MemoryOrders:
             for cause, numbers in found.items()
         ]
 
+    def purge(self, *, now: datetime, before: datetime, limit: int) -> int:
+        """Forget suppressions past their end and holds that ended before an instant; return how many."""
+        past = [key for key, one in self.suppressions.items() if one.until is not None and one.until < now][
+            :limit
+        ]
+        for key in past:
+            del self.suppressions[key]
+        ended = [
+            hold.id for hold in self.holds.values() if hold.ended_at is not None and hold.ended_at < before
+        ]
+        for hold_id in ended:
+            del self.holds[hold_id]
+        return len(past) + len(ended)
+
     def suppression(
         self, tenant: TenantId, mail_class: MailClass, address: Address, *, now: datetime | None
     ) -> Suppression | None:

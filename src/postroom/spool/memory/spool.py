@@ -337,13 +337,15 @@ class MemorySpool:
         ledger.events = [event for event in ledger.events if event.seq not in gone]
         old = {event.number for event in ledger.events[:limit] if event.at < events_before}
         ledger.events = [event for event in ledger.events if event.number not in old]
+        others = ledger.purge_deliveries(limit)
+        others += ledger.orders.purge(now=now, before=now - retention.events, limit=limit)
         for key in [key for key in ledger.sent if key[1] < (micros(now) - _SENT_KEPT) // MINUTE]:
             del ledger.sent[key]
         past = [key for key, use in self._uses.items() if use[2] <= micros(now)][:limit]
         for use_key in past:
             del self._uses[use_key]
         captures = self._purge_captures(now - retention.captures, limit)
-        return len(contents) + len(messages) + len(old) + len(past) + captures
+        return len(contents) + len(messages) + len(old) + len(past) + captures + others
 
     def _finished_before(self, before: int, limit: int, *, with_content: bool) -> list[Record]:
         return [

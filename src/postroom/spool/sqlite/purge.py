@@ -10,7 +10,9 @@ from typing import Any
 
 from postroom.spool.blobs import FileBlobs
 from postroom.spool.codec import instant
+from postroom.spool.sqlite.hooks import purge_deliveries
 from postroom.spool.sqlite.ledger import MINUTE, Ledger
+from postroom.spool.sqlite.operations_verbs import purge_orders
 from postroom.spool.sqlite.queries import unnamed_blobs
 from postroom.spool.sqlite.statement import statement
 
@@ -70,11 +72,13 @@ def _purge(ledger: Ledger, wish: Purge) -> int:
         ledger.run_many(statement(name), messages)
     run(statement("delete_events_past"), (wish.events_before, wish.limit))
     events = ledger.db.changes()
+    events += purge_deliveries(ledger, limit=wish.limit)
+    orders = purge_orders(ledger, now=wish.now, before=wish.events_before, limit=wish.limit)
     run(statement("delete_sent_past"), ((wish.now - SENT_KEPT) // MINUTE,))
     run(statement("delete_captures"), (wish.captures_before, wish.limit))
     captures = ledger.db.changes()
     run(statement("delete_keys_past"), (wish.now, wish.limit))
-    return len(contents) + len(messages) + events + captures + ledger.db.changes()
+    return len(contents) + len(messages) + events + orders + captures + ledger.db.changes()
 
 
 def _old(ledger: Ledger, name: str, before: int, limit: int) -> list[tuple[int]]:
