@@ -155,6 +155,8 @@ class Explainer:
             if (problem := size_problem(rendered, self._limits)) is not None:
                 found.append(problem)
             made = await self._made(submission, message, rendered.size, chosen.way)
+            if made.key is not None and isinstance(made.key.earlier, KeyReused):
+                found += freezing.reuse_problems(made.key.earlier)
         return Explanation(
             at=now,
             problems=tuple(found),

@@ -16,7 +16,7 @@ from postroom.model.address import NULL_PATH, Address, Mailbox
 from postroom.model.ids import ENTROPY_BYTES, letters, new_message_id
 from postroom.model.message import Content, Door, Envelope, Message, Submission
 from postroom.policy.retry import ClassRules
-from postroom.ports import IdempotencyClaim
+from postroom.ports import IdempotencyClaim, KeyReused
 
 IDEMPOTENCY_LIFE = timedelta(hours=24)
 """A key is kept at least this long and never shorter than its message lives (reliability rule H1)."""
@@ -226,3 +226,16 @@ def idempotency_claim(submission: Submission, message: Message) -> IdempotencyCl
         fields=field_digests(submission),
         keep_until=max(message.created_at + IDEMPOTENCY_LIFE, message.expires_at),
     )
+
+
+def reuse_problems(reused: KeyReused) -> list[Problem]:
+    """Return what is wrong with a submission whose key was used for another one."""
+    return [
+        Problem(
+            code="idempotency-key-reused",
+            field=name,
+            cause="differs from the message this idempotency key was first used for",
+            fix="Use a new key for a new message, or repeat the first one unchanged.",
+        )
+        for name in reused.fields
+    ]

@@ -14,7 +14,7 @@ from postroom.engine.limits import MessageLimits
 from postroom.engine.rendering import RenderedMessages, size_problem
 from postroom.engine.routes import Routes
 from postroom.engine.ways import Way, Ways
-from postroom.errors import InputError, Problem, TooLargeError
+from postroom.errors import InputError, TooLargeError
 from postroom.mime import parseback
 from postroom.mime.writer import render
 from postroom.model.ids import MessageId
@@ -79,17 +79,7 @@ class Intake:
             message, transport=way.name, route=chosen.written, idempotency=claim
         )
         if isinstance(stored, KeyReused):
-            raise InputError(
-                [
-                    Problem(
-                        code="idempotency-key-reused",
-                        field=name,
-                        cause="differs from the message this idempotency key was first used for",
-                        fix="Use a new key for a new message, or repeat the first one unchanged.",
-                    )
-                    for name in stored.fields
-                ]
-            )
+            raise InputError(freezing.reuse_problems(stored))
         if isinstance(stored, Replayed):
             measuring.replayed(submission, stored.message_id)
             return stored.message_id, way, True
