@@ -9,7 +9,7 @@ import asyncio
 import random
 import secrets
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -42,11 +42,31 @@ class Dice(Protocol):
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The machine's clocks. The wall time never goes back.
+
+    When the machine's clock is set back, due times that were written before lie in its future, and what waits
+    would wait for hours. So the wall time goes on from where it was, at half its pace, until the machine's
+    clock is past it; steps ahead are followed at once (reliability rule G4).
+    """
+
+    def __init__(self) -> None:
+        """Begin with the machine's clock as it is."""
+        self._latest = datetime.now(UTC)
+        self._held: tuple[datetime, float] | None = None
+        """Since the machine's clock was set back: the wall time and the monotonic seconds of that moment."""
 
     def now(self) -> datetime:
         """Return the wall time, aware, in UTC."""
-        return datetime.now(UTC)
+        machine = datetime.now(UTC)
+        if machine >= self._latest:
+            self._latest = machine
+            self._held = None
+            return machine
+        if self._held is None:
+            self._held = (self._latest, time.monotonic())
+        since, began = self._held
+        self._latest = since + timedelta(seconds=(time.monotonic() - began) / 2)
+        return self._latest
 
     def monotonic(self) -> float:
         """Return seconds from an arbitrary point, never going back."""

@@ -253,13 +253,17 @@ def _hurry(speed: float) -> None:
 
 
 def _shift_wall_clock(path: Path) -> None:
-    """Add the seconds in a file to the wall clock, looked up each time."""
-    from postroom.clock import SystemClock  # noqa: PLC0415
+    """Add the seconds in a file to the machine's wall clock, looked up each time."""
+    from datetime import datetime, tzinfo  # noqa: PLC0415
 
-    usual = SystemClock.now
-    SystemClock.now = (  # type: ignore[method-assign]  # a bend
-        lambda self: usual(self) + timedelta(seconds=float(path.read_text() or 0))
-    )
+    from postroom import clock  # noqa: PLC0415
+
+    class Shifted(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            return datetime.now(tz) + timedelta(seconds=float(path.read_text() or 0))
+
+    clock.datetime = Shifted  # type: ignore[misc]  # a bend
 
 
 def _poison(subject: str) -> None:
