@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from postroom.bootstrap.way_in import class_rules
 from postroom.clock import Clock
 from postroom.config.settings import Settings
 from postroom.errors import ConfigError, Problem
@@ -11,7 +12,8 @@ from postroom.spool.sqlite.opening import SqliteStore, open_sqlite
 
 def open_store(settings: Settings, clock: Clock) -> SqliteStore:
     """Open the data directory. A bound that was set holds as it is, whatever the size of the volume."""
-    bounds = SpoolSettings()
+    rules = class_rules(settings)
+    bounds = SpoolSettings(lifetimes={mail_class: rule.expires for mail_class, rule in rules.items()})
     if settings.disk.reserve is not None:
         bounds = replace(bounds, reserve=settings.disk.reserve, reserve_share=1.0)
     if settings.disk.ballast is not None:
