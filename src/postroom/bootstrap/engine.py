@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from postroom.bootstrap.desk import desk_room_of
 from postroom.bootstrap.stopping import stop_dispatcher
+from postroom.bootstrap.telling import Telling, telling_of, told
 from postroom.bootstrap.way_in import class_rules, way_in
 from postroom.bootstrap.ways import build_ways, sender_process
 from postroom.clock import Clock, Dice
@@ -49,6 +50,7 @@ class Room:
     poster: GuardedPoster
     """The way to every URL that a caller supplied."""
     desk: DeskRoom
+    telling: Telling
     failure: asyncio.Future[BaseException]
     """Done when the store failed and the process must end."""
 
@@ -80,7 +82,8 @@ async def running_engine(
     await room.dispatcher.start()
     await room.janitor.start()
     try:
-        yield room
+        async with told(room.telling):
+            yield room
     finally:
         room.service.is_stopping = True
         await room.janitor.stop()
@@ -155,12 +158,25 @@ def _room(
         ),
     )
     poster = GuardedPoster(Guard(settings.allowed_networks), clock=clock)
+    desk = desk_room_of(
+        service, store, ways=ways, dispatcher=dispatcher, poster=poster, clock=clock, dice=dice
+    )
+    telling = telling_of(
+        settings,
+        store,
+        ways=ways,
+        intake=entrance.intake,
+        poster=poster,
+        clock=clock,
+        dice=dice,
+        fatal=fatal,
+    )
+    signals.stored, desk.endpoints.changed = telling.teller.hint, telling.teller.changed
     return Room(
         service=service,
         poster=poster,
-        desk=desk_room_of(
-            service, store, ways=ways, dispatcher=dispatcher, poster=poster, clock=clock, dice=dice
-        ),
+        desk=desk,
+        telling=telling,
         explainer=entrance.explainer,
         ways=ways,
         keyring=keyring,

@@ -7,12 +7,11 @@ from urllib.parse import urlsplit
 
 from postroom.clock import Clock, Dice
 from postroom.config.settings import Settings
-from postroom.egress.hooks import GuardedPoster
 from postroom.engine.hooks import Teller
 from postroom.engine.intake import Intake
 from postroom.engine.notices import Notices
 from postroom.engine.ways import Ways
-from postroom.net.guard import Guard
+from postroom.ports import HookPoster
 from postroom.spool.sqlite.opening import SqliteStore
 
 STOP_GRACE_S = 5.0
@@ -23,7 +22,6 @@ STOP_GRACE_S = 5.0
 class Telling:
     """The parts that tell."""
 
-    poster: GuardedPoster
     teller: Teller
     notices: Notices | None
     """``None`` when nobody is to be told by mail."""
@@ -35,12 +33,12 @@ def telling_of(
     *,
     ways: Ways,
     intake: Intake,
+    poster: HookPoster,
     clock: Clock,
     dice: Dice,
     fatal: Callable[[BaseException], None],
 ) -> Telling:
     """Put the parts together; nothing runs yet."""
-    poster = GuardedPoster(Guard(settings.allowed_networks), clock=clock)
     notices = None
     if settings.failures.to:
         notices = Notices(
@@ -65,7 +63,7 @@ def telling_of(
         timeout_s=settings.webhooks.timeout_s,
         keep_trying=settings.webhooks.keep_trying,
     )
-    return Telling(poster=poster, teller=teller, notices=notices)
+    return Telling(teller=teller, notices=notices)
 
 
 @asynccontextmanager
@@ -80,7 +78,6 @@ async def told(telling: Telling) -> AsyncIterator[None]:
         if telling.notices is not None:
             await telling.notices.stop()
         await telling.teller.stop(grace_s=STOP_GRACE_S)
-        await telling.poster.stop()
 
 
 def _name(settings: Settings) -> str:

@@ -5,6 +5,7 @@ A signal is sent only after the result is committed, so whoever is woken reads t
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 
 from postroom.model.ids import MessageId
 
@@ -15,6 +16,8 @@ class Signals:
     def __init__(self) -> None:
         """Start with nobody waiting."""
         self._waiting: dict[MessageId, list[tuple[asyncio.Future[None], str]]] = defaultdict(list)
+        self.stored: Callable[[], None] = lambda: None
+        """Called when events may have been stored; must be cheap."""
 
     def watch(self, message_id: MessageId, transport: str) -> asyncio.Future[None]:
         """Return a future that is done after the next attempt of the message, or a pause of ``transport``."""
@@ -32,12 +35,14 @@ class Signals:
 
     def attempted(self, message_id: MessageId) -> None:
         """Wake those who wait for this message."""
+        self.stored()
         for future, _ in self._waiting.pop(message_id, ()):
             if not future.done():
                 future.set_result(None)
 
     def paused(self, transport: str) -> None:
         """Wake those who wait for any message of this transport."""
+        self.stored()
         for message_id in [
             key for key, waiters in self._waiting.items() if any(name == transport for _, name in waiters)
         ]:
