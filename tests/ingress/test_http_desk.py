@@ -250,7 +250,7 @@ def test_many_are_cancelled_and_released(tmp_path: Path) -> None:
     """What waits is cancelled by class; what is held is released by tag."""
 
     async def story(room: DeskRoom) -> None:
-        bulk = await room.send(LATER, **{"class": "bulk"})
+        bulk = await room.send(LATER, mail_class="bulk")
         kept = await room.send(LATER)
         hold = await room.ask("POST", "/v1/holds", {"filter": {"tag": "check"}, "reason": "a look"})
         assert 201 == hold.status, hold.json()

@@ -122,7 +122,7 @@ def test_scopes_and_domains(tmp_path: Path) -> None:
     async def story(room: DeskRoom) -> None:
         body = {"address": "@example.com", "class": "bulk", "reason": "unsubscribe"}
         assert 201 == (await room.ask("POST", "/v1/suppressions", body)).status
-        bulk = await room.send(GOOD, OTHER_GOOD, **{"class": "bulk"})
+        bulk = await room.send(GOOD, OTHER_GOOD, mail_class="bulk")
         assert ["suppressed", "accepted"] == await room.states(bulk)
         assert ["accepted"] == await room.states(await room.send(GOOD))
 

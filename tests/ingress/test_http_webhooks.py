@@ -130,7 +130,7 @@ def test_an_endpoint_is_switched_off_and_on(tmp_path: Path) -> None:
             ("POST", "/test"),
             ("GET", "/deliveries"),
         ):
-            body = {} if method == "PATCH" else None
+            body: dict[str, str] | None = {} if method == "PATCH" else None
             assert 404 == (await room.ask(method, path + end, body)).status
 
     run(tmp_path, story)

@@ -86,10 +86,15 @@ class DeskRoom:
         return await ask(self.app, method, path, value=value, **parts)
 
     async def send(
-        self, *to: str, tenant: TenantId = DEFAULT_TENANT, settles: bool = True, **fields: Any
+        self,
+        *to: str,
+        tenant: TenantId = DEFAULT_TENANT,
+        settles: bool = True,
+        mail_class: str = "transactional",
+        **fields: Any,
     ) -> str:
         """Hand in a mail and wait for its first attempt; return its id."""
-        mail = {"to": list(to), "subject": "Hello", "text": "It works.", **fields}
+        mail = {"to": list(to), "subject": "Hello", "text": "It works.", "class": mail_class, **fields}
         answer = await self.ask("POST", "/v1/messages", mail, tenant=tenant)
         assert 202 == answer.status, answer.json()
         message_id: str = answer.json()["id"]
