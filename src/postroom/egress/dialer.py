@@ -7,6 +7,7 @@ Both are remembered as long as the transport lives, and logged once as a warning
 """
 
 import socket
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from ipaddress import ip_address
@@ -14,6 +15,7 @@ from ipaddress import ip_address
 from postroom.clock import Clock
 from postroom.egress.link import Job, Link
 from postroom.model.outcome import Evidence, FaultKind
+from postroom.model.reply import Reply
 from postroom.model.transport import SmtpAccount, StepTimeouts, TlsMode, TransportSpec
 from postroom.net.connection import Connection, dial
 from postroom.net.faults import NetFault
@@ -21,6 +23,7 @@ from postroom.smtp.client import ClientSession, Failed
 from postroom.smtp.opening import Opened, Upgrade
 from postroom.smtp.steps import step_seconds
 from postroom.telemetry import logger
+from postroom.telemetry.redaction import MASK, MIN_LENGTH
 
 GREETING_PROBE_S = 5.0
 """Seconds without a greeting after which implicit TLS is tried; most servers greet within one, tarpits
@@ -114,7 +117,7 @@ class Dialer:
                     return link
                 case Failed(evidence):
                     connection.abort()
-                    return evidence
+                    return without_password(evidence, self._account)
                 case Upgrade():
                     try:
                         await connection.start_tls(self._timeouts.tls)
@@ -147,6 +150,25 @@ class Dialer:
         return Evidence(
             step=failure.step, fault=failure.fault, host=self._account.host, port=self._account.port
         )
+
+
+def without_password(evidence: Evidence, account: SmtpAccount) -> Evidence:
+    """Mask a password that a server repeats in its refusal, as it was sent or in base64.
+
+    The refusal is stored, shown to people and told to webhooks; who may read those need not know it.
+    """
+    reply = evidence.reply
+    secret = account.password.reveal() if account.password else ""
+    if reply is None or len(secret) < MIN_LENGTH:
+        return evidence
+    forms = (secret, b64encode(secret.encode()).decode())
+    if not any(form in reply.text for form in forms):
+        return evidence
+    lines, raw = reply.lines, reply.raw
+    for form in forms:
+        lines = tuple([line.replace(form, MASK) for line in lines])
+        raw = raw.replace(form.encode(), MASK.encode())
+    return replace(evidence, reply=Reply(reply.code, lines, raw))
 
 
 def reply_charset(host: str) -> str:
