@@ -1,11 +1,13 @@
 """The desk of an engine: what a person may do, put together from the store and the parts of the engine."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from postroom.clock import Clock, Dice
 from postroom.engine.desk import Desk
 from postroom.engine.dispatcher import Dispatcher
 from postroom.engine.endpoints import Endpoints
+from postroom.engine.holding import HoldEnds
 from postroom.engine.service import Service
 from postroom.engine.ways import Ways
 from postroom.ingress.http.desk_table import DeskRoom
@@ -24,17 +26,12 @@ def desk_room_of(
     dice: Dice,
 ) -> DeskRoom:
     """Return what the doors of a person at the desk stand before."""
-
-    def wake(due_at: datetime) -> None:
-        for name in ways.names:
-            dispatcher.wake(name, due_at=due_at)
-
     return DeskRoom(
         desk=Desk(
             service=service,
             operations=store.operations,
             events=store.events,
-            wake=wake,
+            wake=_waking(ways, dispatcher),
             clock=clock,
             dice=dice,
         ),
@@ -43,3 +40,18 @@ def desk_room_of(
         health=dispatcher.health,
         clock=clock,
     )
+
+
+def hold_ends_of(store: SqliteStore, *, ways: Ways, dispatcher: Dispatcher, clock: Clock) -> HoldEnds:
+    """Return the duty that ends holds by themselves."""
+    return HoldEnds(operations=store.operations, wake=_waking(ways, dispatcher), clock=clock)
+
+
+def _waking(ways: Ways, dispatcher: Dispatcher) -> Callable[[datetime], None]:
+    """Return what tells every line that something may be due."""
+
+    def wake(due_at: datetime) -> None:
+        for name in ways.names:
+            dispatcher.wake(name, due_at=due_at)
+
+    return wake

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from postroom.bootstrap.desk import desk_room_of
+from postroom.bootstrap.desk import desk_room_of, hold_ends_of
 from postroom.bootstrap.stopping import stop_dispatcher
 from postroom.bootstrap.telling import Telling, telling_of, told
 from postroom.bootstrap.way_in import class_rules, way_in
@@ -156,6 +156,7 @@ def _room(
         uncertain=UncertainAlarm(
             gauge=store.gauge, events=store.events, clock=clock, older_than=settings.uncertain_alarm
         ),
+        holds=hold_ends_of(store, ways=ways, dispatcher=dispatcher, clock=clock),
     )
     poster = GuardedPoster(Guard(settings.allowed_networks), clock=clock)
     desk = desk_room_of(

@@ -164,7 +164,9 @@ class Desk:
         """Say what an order would change now; change nothing. Raises InputError."""
         _refuse_unmeant(order, wanted)
         token, fixed, ends_at = self._dry_runs.issue(order.meant, wanted)
-        changed = await self._operations.count(fixed, verb=order.verb)
+        changed = await self._operations.count(
+            fixed, verb=order.verb, confirm_duplicate=order.confirm_duplicate, now=self._clock.now()
+        )
         return DryRun(changed=changed, token=token, until=fixed.until or ends_at, ends_at=ends_at)
 
     async def change_all(self, order: Order, wanted: Selection, actor: Actor, *, token: str) -> Changed:

@@ -205,7 +205,9 @@ class Explainer:
             ExplainedRecipient(
                 address=address,
                 suppression=suppressed.get(address),
-                hold=None if address in suppressed else first_hold(holds, traits, address.spec, now=now),
+                hold=None
+                if address in suppressed
+                else first_hold(reversed(holds), traits, address.spec, now=now),
             )
             for address in addresses
         )

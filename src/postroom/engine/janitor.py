@@ -1,7 +1,7 @@
 """Background duties, each small.
 
-Expire what is too old, delete what is past its retention, look after the ways out, and tell when uncertain
-mail has waited long for a person.
+Expire what is too old, end holds, delete what is past its retention, look after the ways out, and tell when
+uncertain mail has waited long for a person.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from postroom.clock import Clock
 from postroom.engine.health import Health
+from postroom.engine.holding import HoldEnds
 from postroom.engine.signals import Signals
 from postroom.errors import DiskFullError, OverloadError, StoreError, UnknownOutcomeError
 from postroom.model.event import EventKind, NewEvent
@@ -70,10 +71,12 @@ class Janitor:
         fatal: Callable[[BaseException], None],
         health: Health | None = None,
         uncertain: UncertainAlarm | None = None,
+        holds: HoldEnds | None = None,
     ) -> None:
         """Take the parts; ``fatal`` is called when the store fails."""
         self._health = health
         self._uncertain = uncertain
+        self._holds = holds
         self._spool = spool
         self._retention = retention
         self._signals = signals
@@ -86,6 +89,8 @@ class Janitor:
         duties = [(EXPIRE_EVERY_S, self.expire), (PURGE_EVERY_S, self.purge)]
         if self._health is not None:
             duties.append((TEND_EVERY_S, self._health.tend))
+        if self._holds is not None:
+            duties.append((EXPIRE_EVERY_S, self._holds.end_due))
         if self._uncertain is not None:
             duties.append((UNCERTAIN_EVERY_S, self._uncertain.look))
         self._tasks = [
