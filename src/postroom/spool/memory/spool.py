@@ -90,13 +90,14 @@ class MemorySpool:
             EventKind.MESSAGE_QUEUED, at=at, tenant=message.tenant, seq=record.seq, transport=transport
         )
         if members := self._obey(record):
-            record.groups[0] = Group(
+            fresh = Group(
                 transport=transport,
                 route=route,
                 state=RecipientState.QUEUED,
                 due_at=record.send_at,
                 members=members,
             )
+            record.groups = {0: fresh, **record.groups}  # in the order of their numbers
         if idempotency is not None:
             use = (message.id, dict(idempotency.fields), micros(idempotency.keep_until))
             self._uses[message.tenant, idempotency.key] = use
