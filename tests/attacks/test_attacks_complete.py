@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from attacks import test_attacks_doors, test_attacks_fields, test_attacks_peers
+from attacks import test_attacks_doors, test_attacks_fields, test_attacks_hooks, test_attacks_peers
 from attacks.attack_room import rows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +20,13 @@ ELSEWHERE = {
     "CMD-011": "tests/smtp/test_smtp_words.py::test_commands",
     "LOG-007": "tests/ingress/test_nexus_door.py::test_engine_refuses",
     "POS-012": "tests/ingress/test_nexus_wire.py::test_documented_examples",
+    "SSR-040": "tests/net/test_net_guard.py::test_every_answer_must_pass",
+    "SSR-041": "tests/egress/test_egress_hooks.py::test_rebinding_gains_nothing",
+    "SSR-042": "tests/net/test_net_guard.py::test_every_answer_must_pass",
+    "SSR-043": "tests/egress/test_egress_hooks.py::test_attack_redirect_and_file_name",
+    "SSR-045": "tests/egress/test_egress_hooks.py::test_redirects_are_not_followed",
+    "SSR-051": "tests/egress/test_egress_hooks.py::test_attack_redirect_and_file_name",
+    "AUT-021": "tests/engine/test_engine_webhooks.py::test_both_secrets_of_a_rotation_sign",
     "SQL-007": "tests/spool/test_spool_sqlite.py::test_damaged_content_is_held_and_the_queue_goes_on",
 }
 """Rows whose surface is met below the HTTP doors, and the test that proves them there."""
@@ -28,8 +35,7 @@ LATER = {
     r"smtp\.in.*": "there is no SMTP door yet",
     r"relay\.raw|mime\.in": "mail is written here, none is taken in as it is; that comes with the SMTP door",
     r"tpl\..*": "there are no templates yet",
-    r"fetch\..*": "nothing is fetched by URL yet",
-    r"hap\.hook|hook\..*": "there are no webhooks yet",
+    r"hap\.hook|hook\.in\..*": "nothing is taken in by webhook yet",
     r"api\.(credential|tenant_send|smtp_url)": "a message cannot bring an account of its own",
     r"api\.idempotency": "there is one tenant",
     r"api\.limits": "there are no rates and quotas yet",
@@ -41,7 +47,7 @@ LATER = {
 }
 """Surface (a whole pattern) to the reason its rows are not run."""
 
-RUN = test_attacks_fields.RUN | test_attacks_doors.RUN | test_attacks_peers.RUN
+RUN = test_attacks_fields.RUN | test_attacks_doors.RUN | test_attacks_peers.RUN | test_attacks_hooks.RUN
 
 
 def later(surface: str) -> bool:
