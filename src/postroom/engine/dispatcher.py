@@ -269,7 +269,7 @@ class Dispatcher:
         if trouble is None:
             return
         now = self._clock.now()
-        if trouble.evidence.step in TRANSPORT_STEPS:
+        if not decision.settlement.is_begun:
             way.pace.give_back(1, self._clock.monotonic())
         was_paused = way.is_paused(now)
         if not was_paused:  # else it is the outage that is known already

@@ -8,6 +8,7 @@ from postroom.model.ids import AttemptId, LeaseToken, MessageId
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import Message
 from postroom.model.outcome import RecipientResult
+from postroom.model.step import TRANSPORT_STEPS
 
 
 class Stage(StrEnum):
@@ -76,3 +77,8 @@ class Settlement:
     """Recipients of the group without a move go back to the state they had, due at once."""
     counts: bool
     """Whether this was an attempt of the message (failures up to and including AUTH are not)."""
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the server was asked to take the message: then it counts towards the server's limits."""
+        return any(result.evidence.step not in TRANSPORT_STEPS for result in self.results)
