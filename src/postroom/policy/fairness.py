@@ -8,16 +8,15 @@ weight among those that wait; what one does not use the others of its level get:
 3. alert 8, transactional 4, bulk 1;
 4. tenants: 1 each.
 
-Every slot goes to the place whose turn is next, and each turn moves all others nearer to theirs. How far those
-that still wait are from their turn is carried to the next claim: that is how they age, without a clock, however
-small the claims are. Nothing starves: at a level a place of weight w waits for at most the sum of
+Every slot goes to the place whose turn is next, and each turn moves all others nearer to theirs. How far
+those that still wait are from their turn is carried to the next claim: that is how they age, without a clock,
+however small the claims are. Nothing starves: at a level a place of weight w waits for at most the sum of
 1 + floor(v / w) slots of that level over the weights v of the others there, and then has its turn. A place in
 which nothing waited has saved nothing up and begins a whole turn away.
 
-Reserved slots are for codes alone and are not counted as anybody's share.
+Reserved slots are for codes alone, are given first, and are not counted as anybody's share.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -75,81 +74,98 @@ def share(waiting: Mapping[Lane, int], *, room: int, reserved: int, turns: Turns
     if len(waiting) == 1:
         return Share(dict.fromkeys(waiting, room if codes else common), {})
     tree = _Tree(waiting, turns)
-    taken = [tree.root.take() for _ in range(min(common, others + codes))]
-    taken += tree.take_codes(room - len(taken))
-    return Share(Counter(taken), tree.turns())
+    tree.give_codes(room - common)
+    tree.give((), min(common, tree.places[()].left))
+    return Share(tree.taken, tree.turns())
 
 
 class _Place:
     """A lane, or a level with the places below it."""
 
-    __slots__ = ("below", "lane", "left", "now", "strides", "turns")
+    __slots__ = ("left", "now", "strides", "turns")
 
-    def __init__(self, *, strides: Mapping[object, int], lane: Lane | None = None) -> None:
-        self.strides = strides
-        self.lane = lane
+    def __init__(self, strides: Mapping[object, int]) -> None:
         self.left = 0
-        self.below: dict[object, _Place] = {}
+        """How many wait below."""
         self.turns: dict[object, int] = {}
-        """When it is the turn of whom, counted like ``now``."""
+        """When it is the turn of whom, counted like ``now``; only of those that wait."""
+        self.strides = strides
         self.now = 0
-
-    def take(self) -> Lane:
-        """Give one slot to the place whose turn is next; the first of equals."""
-        self.left -= 1
-        if self.lane is not None:
-            return self.lane
-        key = min(self.turns, key=self.turns.__getitem__)
-        self.now = self.turns[key]
-        place = self.below[key]
-        lane = place.take()
-        if place.left:
-            self.turns[key] += self.strides.get(key, _STRIDE)
-        else:
-            del self.turns[key]
-        return lane
 
 
 class _Tree:
     """The lanes that wait, by level."""
 
     def __init__(self, waiting: Mapping[Lane, int], turns: Turns) -> None:
-        self._before = turns
-        self._places: dict[Path, _Place] = {}
-        self.root = self._place((), None)
+        self.taken: dict[Lane, int] = {}
+        self.places: dict[Path, _Place] = {}
         for lane in sorted(waiting, key=_order):
             path: Path = (lane.is_retry, lane.priority == CODE, lane.priority, lane.tenant)
-            place = self.root
             for depth in range(len(path) + 1):
-                place = self._place(path[:depth], lane if depth == len(path) else None)
-                place.left += waiting[lane]
+                self._place(path[:depth], turns).left += waiting[lane]
 
-    def _place(self, path: Path, lane: Lane | None) -> _Place:
-        found = self._places.get(path)
+    def _place(self, path: Path, turns: Turns) -> _Place:
+        found = self.places.get(path)
         if found is None:
-            found = self._places[path] = _Place(strides=_STRIDES[min(len(path), 3)], lane=lane)
+            found = self.places[path] = _Place(_STRIDES[min(len(path), 3)])
             if path:
-                level, key = self._places[path[:-1]], path[-1]
-                level.below[key] = found
-                level.turns[key] = self._before.get(path, level.strides.get(key, _STRIDE))
+                level, key = self.places[path[:-1]], path[-1]
+                level.turns[key] = turns.get(path, level.strides.get(key, _STRIDE))
         return found
 
-    def take_codes(self, room: int) -> list[Lane]:
-        """Give slots to codes alone, fresh ones first; it is on no other lane's account."""
-        taken: list[Lane] = []
+    def give(self, path: Path, room: int) -> None:
+        """Give slots to a place; no more than wait there."""
+        place = self.places[path]
+        place.left -= room
+        if len(path) == len(_STRIDES):
+            is_retry, _, priority, tenant = path
+            lane = Lane(str(tenant), int(str(priority)), bool(is_retry))
+            self.taken[lane] = self.taken.get(lane, 0) + room
+            return
+        for key, count in self._divided(path, place, room).items():
+            self.give((*path, key), count)
+
+    def _divided(self, path: Path, level: _Place, room: int) -> dict[object, int]:
+        """Say who has how many of a level's slots: each goes to whose turn is next, the first of equals."""
+        turns, strides = level.turns, level.strides
+        counts: dict[object, int] = {}
+        left = {key: self.places[*path, key].left for key in turns}
+        for given in range(room):
+            if len(turns) == 1:  # nobody else's turn comes nearer
+                (key,) = turns
+                counts[key] = counts.get(key, 0) + room - given
+                if counts[key] == left[key]:
+                    turns.clear()
+                break
+            key = min(turns, key=turns.__getitem__)
+            level.now = turns[key]
+            counts[key] = counts.get(key, 0) + 1
+            if counts[key] < left[key]:
+                turns[key] += strides.get(key, _STRIDE)
+            else:
+                del turns[key]
+        return counts
+
+    def give_codes(self, room: int) -> None:
+        """Give slots to codes alone, fresh ones first; no other lane comes nearer to its turn by it."""
         for is_retry in (False, True):
-            codes = self._places.get((is_retry, True))
-            if codes is not None:
-                taken += [codes.take() for _ in range(min(room - len(taken), codes.left))]
-        return taken
+            path: Path = (is_retry, True)
+            if room and path in self.places:
+                count = min(room, self.places[path].left)
+                room -= count
+                self.give(path, count)
+                for above in (path[:1], ()):
+                    self.places[above].left -= count
+                for place in (path, path[:1]):
+                    if not self.places[place].left:
+                        del self.places[place[:-1]].turns[place[-1]]
 
     def turns(self) -> Turns:
         """Return how far each place that still waits is from its turn."""
         return {
             (*path, key): at - place.now
-            for path, place in self._places.items()
+            for path, place in self.places.items()
             for key, at in place.turns.items()
-            if place.below[key].left
         }
 
 
