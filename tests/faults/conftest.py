@@ -10,7 +10,7 @@ import pytest
 from faults.ledger import Account
 from peers.fork_server import ForkServer
 
-SHARES = {"kills": 0.30, "power": 0.30, "calls": 0.22, "wire": 0.08}
+SHARES = {"kills": 0.24, "senders": 0.06, "power": 0.30, "calls": 0.22, "wire": 0.08}
 """Of ``--faults``, for the parts that go on as long as they are let; the rest is for those of fixed length."""
 REPORT = Path(__file__).parents[2] / "build" / "faults.json"
 
@@ -61,8 +61,15 @@ def share(request: pytest.FixtureRequest) -> Callable[[str], float]:
 
 @pytest.fixture(scope="session")
 def forks() -> Iterator[ForkServer]:
-    """Return what starts servers quickly."""
+    """Return what starts servers quickly; they have no sender process."""
     with ForkServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def forks_with_sender() -> Iterator[ForkServer]:
+    """As ``forks``, and the servers have a sender process."""
+    with ForkServer(processors=2) as running:
         yield running
 
 

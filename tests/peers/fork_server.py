@@ -7,6 +7,8 @@ A child may be bent in ways no setting offers, so that a harness can be shown to
 that hours pass in seconds:
 
 * ``synchronous``: the store's durability setting, say NORMAL, the negative control of the power cut;
+* ``processors``: how many the machine seems to have; with one the dialogues are led by the server itself, with
+  more by a sender process, which is not bent and takes a second to start;
 * ``speed``: how many seconds pass for Postroom in one; timers and timeouts included;
 * ``shift``: a file with seconds that are added to the wall clock;
 * ``poison``: a subject that kills the process at its attempt.
@@ -76,9 +78,16 @@ class Forked:
 class ForkServer:
     """``with ForkServer() as forks``: ``forks.spawn`` starts a server; all end at exit."""
 
-    def __init__(self, *, speed: float = 1.0, synchronous: str = "", poison: str = "") -> None:
+    def __init__(
+        self, *, processors: int = 1, speed: float = 1.0, synchronous: str = "", poison: str = ""
+    ) -> None:
         """Say how every child is bent."""
-        self._bends = {"speed": speed, "synchronous": synchronous, "poison": poison}
+        self._bends = {
+            "processors": processors,
+            "speed": speed,
+            "synchronous": synchronous,
+            "poison": poison,
+        }
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -160,7 +169,7 @@ def _main(parent: int, bends: dict[str, Any]) -> None:
 
 def _load() -> None:
     """Import what ``serve`` imports when it runs."""
-    import postroom.bootstrap  # noqa: F401, PLC0415
+    import postroom.bootstrap.serve  # noqa: F401, PLC0415
     from postroom.providers import replies  # noqa: PLC0415
 
     replies.rules()
@@ -200,8 +209,9 @@ def _live(app: Any, request: dict[str, Any]) -> None:
 # --------------------------------------------------------------------------- bends
 
 
-def bend(*, speed: float, synchronous: str, poison: str) -> None:
+def bend(*, processors: int, speed: float, synchronous: str, poison: str) -> None:
     """Patch this process; its children have it from the start."""
+    os.cpu_count = lambda: processors
     if speed != 1.0:
         _hurry(speed)
     if synchronous:
