@@ -36,6 +36,8 @@ def test_every_value_is_read_as_written(value: object, is_ascii: bool) -> None:
         (b"\xff", "not UTF-8"),
         (b'"\xed\xa0\x80"', "not UTF-8"),
         (b"[" * 100_000, "too deeply"),
+        (b"[" * 33 + b"]" * 33, "deeper than 32"),
+        (b'{"a":' * 33 + b"1" + b"}" * 33, "deeper than 32"),
         (b'{"a": 1,}', "line 1"),
     ],
 )
@@ -44,6 +46,17 @@ def test_wrong_json_is_refused_with_its_cause(body: bytes, cause: str) -> None:
     with pytest.raises(MalformedError) as refused:
         read_json(body)
     assert cause in refused.value.problems[0].cause
+
+
+def test_what_is_wide_is_not_deep() -> None:
+    """Nesting is bounded, not the number of brackets, and none inside of texts count."""
+    deepest: object = "[" * 100
+    for _ in range(32):
+        deepest = [deepest]
+    wide: list[object] = [[] for _ in range(500)]
+
+    assert deepest == read_json(json.dumps(deepest).encode())
+    assert wide == read_json(json.dumps(wide).encode())
 
 
 def test_lone_surrogates_pass_and_objects_are_bounded() -> None:
