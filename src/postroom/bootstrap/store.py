@@ -16,6 +16,8 @@ def open_store(settings: Settings, clock: Clock) -> SqliteStore:
     bounds = SpoolSettings(lifetimes={mail_class: rule.expires for mail_class, rule in rules.items()})
     if settings.disk.reserve is not None:
         bounds = replace(bounds, reserve=settings.disk.reserve, reserve_share=1.0)
+    if settings.disk.sending_reserve is not None:
+        bounds = replace(bounds, sending_reserve=settings.disk.sending_reserve)
     if settings.disk.ballast is not None:
         bounds = replace(bounds, ballast=settings.disk.ballast, ballast_share=1.0)
     return open_sqlite(settings.data, settings=bounds, clock=clock)

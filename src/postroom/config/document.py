@@ -323,7 +323,7 @@ class DiskSection(Section):
     ballast: Size | None = None
     """A file given up in an emergency; else the smaller of 64 MiB and 1 % of the volume."""
     sending_reserve: Size | None = None
-    """No attempt is begun when less than this is free; else a quarter of what intake keeps free."""
+    """No attempt begins when less than this is free; else half of what intake keeps free, never more."""
 
 
 class NexusSection(Section):

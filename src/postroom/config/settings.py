@@ -95,8 +95,8 @@ class DiskSettings:
     ballast: int | None = None
     """``None``: the smaller of 64 MiB and 1 % of the volume."""
     sending_reserve: int | None = None
-    """Below this no attempt is begun, because its result could not be stored; ``None``: a quarter of what
-    intake keeps free."""
+    """Below this no attempt begins, because its result could not be stored; ``None``: half of what intake
+    keeps free."""
 
 
 class NexusAnswer(StrEnum):
