@@ -56,7 +56,7 @@ class Desk(Room):
     async def let_go(self, wanted: Selection | None = None, *, now: datetime = NOW) -> Changed:
         return await self.do.release(wanted or anyone(), now=now, author="ann")
 
-    async def story(self, message_id: MessageId | None = None) -> list[tuple[str, tuple[int, ...]]]:
+    async def kinds_told(self, message_id: MessageId | None = None) -> list[tuple[str, tuple[int, ...]]]:
         """Return kind and recipients of every event, oldest first."""
         return [(event.kind.value, event.recipients) for event in await self.told(message_id)]
 

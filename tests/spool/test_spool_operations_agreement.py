@@ -170,6 +170,14 @@ class TwoDesks(RuleBasedStateMachine):
         message_id = data.draw(st.sampled_from(self.ids))
         self.both(lambda store: store.spool.cancel(message_id, tenant=DEFAULT_TENANT, now=self.now))
 
+    @rule()
+    def reroute(self) -> None:
+        self.both(lambda store: store.spool.reroute(known=["main"], to="main"))
+
+    @rule(ways=st.permutations(["main", "spare"]), route=st.sampled_from(["", "failover(main spare)"]))
+    def fail_over(self, ways: list[str], route: str) -> None:
+        self.both(lambda store: store.spool.fail_over(ways[0], route=route, to=ways[1], now=self.now))
+
     # ------------------------------------------------------------------ the operator
 
     def selection(self, data: st.DataObject) -> Selection:

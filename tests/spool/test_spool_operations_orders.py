@@ -35,7 +35,7 @@ def test_a_hold_keeps_what_comes(kind: str, tmp_path: Path) -> None:
         assert ["held", "held"] == await desk.states(held.id)
         assert "check the price first" == (await desk.view(held.id)).recipients[0].cause
         assert [free.id] == [one.message.id for one in await desk.claim(NOW + DAY)]
-        assert [("message.queued", ()), ("recipient.held", (0, 1))] == await desk.story(held.id)
+        assert [("message.queued", ()), ("recipient.held", (0, 1))] == await desk.kinds_told(held.id)
         event = (await desk.told(held.id))[-1]
         assert ("h1", "ann") == (event.data["hold"], event.data["author"])
         assert 2 == (await one_hold(desk)).held
@@ -173,7 +173,7 @@ def test_a_suppressed_recipient_is_not_sent_to(kind: str, tmp_path: Path) -> Non
         await desk.accept(message)
         assert ["queued", "suppressed", "queued"] == await desk.states(message.id)
         assert "suppressed-manual" == (await desk.view(message.id)).recipients[1].cause
-        assert [("message.queued", ()), ("recipient.suppressed", (1,))] == await desk.story(message.id)
+        assert [("message.queued", ()), ("recipient.suppressed", (1,))] == await desk.kinds_told(message.id)
         assert (0, 2) == (await desk.claim_one()).recipients
 
     play_at_desk(kind, tmp_path / "data", scenario)
@@ -251,7 +251,7 @@ def test_an_automatic_suppression_stops_what_waits_at_its_next_claim(kind: str, 
         assert [(second.id, (1,))] == [(one.message.id, one.recipients) for one in claims]
         assert ["suppressed", "sending"] == await desk.states(second.id)
         assert ["suppressed"] == await desk.states(third.id)
-        assert ("recipient.suppressed", (0,)) == (await desk.story(third.id))[-1]
+        assert ("recipient.suppressed", (0,)) == (await desk.kinds_told(third.id))[-1]
         (event,) = await desk.told(first.id, EventKind.SUPPRESSION_ADDED)
         assert ("hard_bounce", "bob0@example.org") == (event.cause, event.data["address"])
 

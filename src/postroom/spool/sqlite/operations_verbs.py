@@ -15,7 +15,7 @@ from postroom.spool.groups import members_of
 from postroom.spool.sqlite.ledger import Ledger
 from postroom.spool.sqlite.operations_changes import load, retime
 from postroom.spool.sqlite.operations_plans import CHUNK, Job, by_end_of_hold, carry_out_one
-from postroom.spool.sqlite.orders import hold_of
+from postroom.spool.sqlite.orders import hold_of, open_holds
 from postroom.spool.sqlite.statement import statement
 
 
@@ -101,7 +101,8 @@ def _end_hold(ledger: Ledger, end: EndOfHold) -> tuple[Changed, bool] | None:
             break
         seqs[int(str(seq))] = None
         recipients += len(members_of(str(members)))
-    plan = by_end_of_hold(hold, fate, now=end.now, author=end.author)
+    others = [other for other in open_holds(ledger.db) if other.id != hold.id]
+    plan = by_end_of_hold(hold, fate, others=others, now=end.now, author=end.author)
     changed = carry_out_one(ledger, Job(seqs=list(seqs), plan=plan, now=end.now))
     if ledger.run(statement("groups_of_hold"), (hold.id, 1)).fetchone() is not None:
         return changed, False
