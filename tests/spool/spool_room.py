@@ -13,6 +13,7 @@ import pytest
 from peers.manual import CountingDice, ManualClock
 from postroom.model.address import Address, Mailbox
 from postroom.model.attempt import Claimed, Lease, Move, Settlement
+from postroom.model.event import EventFilter
 from postroom.model.ids import DEFAULT_TENANT, ENTROPY_BYTES, MessageId, TenantId, new_message_id
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import (
@@ -32,6 +33,7 @@ from postroom.model.view import MessageView
 from postroom.ports import (
     Blobs,
     Captures,
+    Events,
     IdempotencyClaim,
     KeyReused,
     Keys,
@@ -65,6 +67,8 @@ class Store(Protocol):
     def captures(self) -> Captures: ...
     @property
     def keys(self) -> Keys: ...
+    @property
+    def events(self) -> Events: ...
     @property
     def durability(self) -> str: ...
     async def close(self) -> None: ...
@@ -104,9 +108,16 @@ class Room:
         self.spool = self.store.spool
 
     async def accept(
-        self, message: Message | None = None, *, key: IdempotencyClaim | None = None, transport: str = "main"
+        self,
+        message: Message | None = None,
+        *,
+        key: IdempotencyClaim | None = None,
+        transport: str = "main",
+        route: str = "",
     ) -> Stored | Replayed | KeyReused:
-        return await self.spool.accept(message or a_message(), transport=transport, idempotency=key)
+        return await self.spool.accept(
+            message or a_message(), transport=transport, route=route, idempotency=key
+        )
 
     async def claim(
         self,
@@ -116,9 +127,15 @@ class Room:
         most: int = 100,
         until: timedelta = HOUR,
         transport: str = "main",
+        reserved: int = 0,
     ) -> Sequence[Claimed]:
         return await self.spool.claim(
-            transport=transport, limit=limit, now=now, lease_until=now + until, max_recipients=most
+            transport=transport,
+            limit=limit,
+            now=now,
+            lease_until=now + until,
+            max_recipients=most,
+            reserved=reserved,
         )
 
     async def claim_one(self, now: datetime = NOW, *, most: int = 100, until: timedelta = HOUR) -> Claimed:
@@ -130,6 +147,13 @@ class Room:
 
     async def settle(self, lease: Lease, *moves: Move, counts: bool = True, at: datetime = NOW) -> bool:
         return await self.spool.settle(a_settlement(lease, *moves, counts=counts, at=at))
+
+    async def story(self, message_id: MessageId) -> list[tuple[str, tuple[int, ...], str]]:
+        """Return the events of a message: kind, recipients and cause."""
+        events = await self.store.events.page(
+            EventFilter(tenant=DEFAULT_TENANT, message_id=message_id, after=0, limit=1000)
+        )
+        return [(event.kind.value, event.recipients, event.cause) for event in events]
 
     async def view(self, message_id: MessageId) -> MessageView:
         view = await self.spool.view(message_id, tenant=DEFAULT_TENANT)
@@ -157,11 +181,12 @@ def a_message(  # noqa: PLR0913 - the fields tests vary
     subject: str = "Grüße",
     sender: str = "ann",
     at: datetime = NOW,
+    tenant: TenantId = DEFAULT_TENANT,
 ) -> Message:
     ann = Address(sender, "example.com")
     return Message(
         id=new_message_id(at, _dice.token(ENTROPY_BYTES)),
-        tenant=DEFAULT_TENANT,
+        tenant=tenant,
         door=Door.HTTP,
         mail_class=mail_class,
         created_at=at,

@@ -20,10 +20,7 @@ def killed(data: Path, left: Path) -> None:
     async def scenario(room: Room) -> None:
         await room.accept()
         await room.settle((await room.claim_one()).lease, accepted())
-        left.mkdir()
-        for path in data.iterdir():
-            if path.is_file() and not path.name.endswith("-shm"):
-                shutil.copy(path, left)
+        shutil.copytree(data, left, ignore=shutil.ignore_patterns("*-shm"))
 
     on(open_(data), scenario)
 
