@@ -41,26 +41,7 @@ def doors(
     )
     budget = ByteBudget(limits.max_bodies_in_flight)
     scrape.add(budget.show)
-    nexus = settings.nexus
-    setup = NexusSetup(
-        waits=nexus.answer is NexusAnswer.SENT,
-        wait_s=nexus.wait_s,
-        from_=nexus.from_,
-        message_id_domain=nexus.domain,
-        max_json=limits.max_body,
-        forms=FormLimits(
-            max_files=settings.message_limits.max_content,
-            max_field=settings.message_limits.max_text,
-            max_body=limits.max_body,
-            max_parts=limits.max_parts,
-        ),
-    )
-    keyless = KeylessRule(
-        is_open=nexus.keyless,
-        is_behind_proxy=settings.public_url is not None or bool(proxies),
-        networks=parse_networks(nexus.networks),
-        hosts=frozenset(nexus.hosts),
-    )
+    setup, keyless = _nexus(settings)
     nexus_doors = NexusDoors(service=service, budget=budget, setup=setup).operations(keyless)
     whole = build_app(
         service,
@@ -89,3 +70,28 @@ def doors(
         )
         for listener in settings.listeners
     ]
+
+
+def _nexus(settings: Settings) -> tuple[NexusSetup, KeylessRule]:
+    """Return what the Nexus doors do, and who needs no key there."""
+    nexus, limits = settings.nexus, settings.door_limits
+    setup = NexusSetup(
+        waits=nexus.answer is NexusAnswer.SENT,
+        wait_s=nexus.wait_s,
+        from_=nexus.from_,
+        message_id_domain=nexus.domain,
+        max_json=limits.max_body,
+        forms=FormLimits(
+            max_files=settings.message_limits.max_content,
+            max_field=settings.message_limits.max_text,
+            max_body=limits.max_body,
+            max_parts=limits.max_parts,
+        ),
+    )
+    keyless = KeylessRule(
+        is_open=nexus.keyless,
+        is_behind_proxy=settings.public_url is not None or bool(settings.trusted_proxies),
+        networks=parse_networks(nexus.networks),
+        hosts=frozenset(nexus.hosts),
+    )
+    return setup, keyless
