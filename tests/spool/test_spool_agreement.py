@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from peers.manual import ManualClock
 from postroom.model.attempt import Claimed, Move
-from postroom.model.ids import DEFAULT_TENANT, MessageId
+from postroom.model.event import EventFilter
+from postroom.model.ids import DEFAULT_TENANT, MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import MailClass, UncertainPolicy
 from postroom.model.view import MessageFilter
@@ -27,6 +28,9 @@ from spool.spool_room import DAY, HOUR, MINUTE, NOW, RETENTION, a_key, a_message
 
 WAIT = timedelta(minutes=15)
 TRANSPORTS = st.sampled_from(["main", "spare"])
+ROUTES = st.sampled_from(["", "failover(main spare)", "failover(spare main)"])
+TENANTS = st.sampled_from([DEFAULT_TENANT, TenantId("other")])
+EVERY_EVENT = EventFilter(tenant=None, after=0, limit=100_000)
 T = TypeVar("T")
 
 pytestmark = pytest.mark.slow
@@ -43,7 +47,7 @@ class TwoStores(RuleBasedStateMachine):
         self.memory = open_memory(settings=self.settings)
         self.disk = open_sqlite(self.folder, settings=self.settings, clock=ManualClock())
         self.now = NOW
-        self.ids: list[MessageId] = []
+        self.ids: list[tuple[MessageId, TenantId]] = []
         self.claims: list[tuple[Claimed, Claimed]] = []
 
     def both(self) -> tuple[Spool, Spool]:
@@ -58,6 +62,7 @@ class TwoStores(RuleBasedStateMachine):
         policy=st.sampled_from(UncertainPolicy),
         times=st.tuples(st.integers(0, 3), st.integers(1, 5)),
         transport=TRANSPORTS,
+        place=st.tuples(TENANTS, ROUTES),
         use=st.none() | st.tuples(st.sampled_from("12"), st.sampled_from("12")),
     )
     def accept(
@@ -68,8 +73,10 @@ class TwoStores(RuleBasedStateMachine):
         policy: UncertainPolicy,
         times: tuple[int, int],
         transport: str,
+        place: tuple[TenantId, str],
         use: tuple[str, str] | None,
     ) -> None:
+        tenant, route = place
         message = a_message(
             recipients,
             mail_class=mail_class,
@@ -77,19 +84,24 @@ class TwoStores(RuleBasedStateMachine):
             send_at=self.now + times[0] * MINUTE,
             life=times[1] * HOUR,
             at=self.now,
+            tenant=tenant,
         )
         key = None if use is None else a_key(use[0], subject=use[1])
         one, other = (
-            self.run(spool.accept(message, transport=transport, idempotency=key)) for spool in self.both()
+            self.run(spool.accept(message, transport=transport, route=route, idempotency=key))
+            for spool in self.both()
         )
         assert one == other
-        self.ids.append(message.id)
+        self.ids.append((message.id, tenant))
 
-    @rule(transport=TRANSPORTS, limit=st.integers(1, 3), most=st.integers(1, 3), lease=st.integers(1, 30))
-    def claim_due(self, transport: str, limit: int, most: int, lease: int) -> None:
-        self.claim(transport, limit, most, lease)
-
-    def claim(self, transport: str, limit: int, most: int, lease: int) -> None:
+    @rule(
+        transport=TRANSPORTS,
+        room=st.tuples(st.integers(1, 4), st.integers(0, 2)),
+        most=st.integers(1, 3),
+        lease=st.integers(1, 30),
+    )
+    def claim(self, transport: str, room: tuple[int, int], most: int, lease: int) -> None:
+        limit, reserved = room
         one, other = (
             self.run(
                 spool.claim(
@@ -98,6 +110,7 @@ class TwoStores(RuleBasedStateMachine):
                     now=self.now,
                     lease_until=self.now + lease * MINUTE,
                     max_recipients=most,
+                    reserved=reserved,
                 )
             )
             for spool in self.both()
@@ -132,7 +145,7 @@ class TwoStores(RuleBasedStateMachine):
         assert one == other
         if not again:
             self.claims.remove(pair)
-        self.claim("main", 3, 3, 10)
+        self.claim("main", (3, 0), 3, 10)
 
     def _due(self, state: RecipientState, delay: int) -> datetime | None:
         waits = state in (RecipientState.DEFERRED, RecipientState.QUEUED, RecipientState.UNCERTAIN)
@@ -148,9 +161,9 @@ class TwoStores(RuleBasedStateMachine):
     @precondition(lambda self: self.ids)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        message_id = data.draw(st.sampled_from(self.ids))
+        message_id, tenant = data.draw(st.sampled_from(self.ids))
         one, other = (
-            self.run(spool.cancel(message_id, tenant=DEFAULT_TENANT, now=self.now)) for spool in self.both()
+            self.run(spool.cancel(message_id, tenant=tenant, now=self.now)) for spool in self.both()
         )
         assert one == other
 
@@ -176,6 +189,15 @@ class TwoStores(RuleBasedStateMachine):
         one, other = (self.run(spool.reroute(known=["main"], to="main")) for spool in self.both())
         assert one == other
 
+    @rule(transport=TRANSPORTS, route=ROUTES, classes=st.sets(st.sampled_from(MailClass)))
+    def fail_over(self, transport: str, route: str, classes: set[MailClass]) -> None:
+        to = "spare" if transport == "main" else "main"
+        one, other = (
+            self.run(spool.fail_over(transport, route=route, to=to, now=self.now, even_uncertain=classes))
+            for spool in self.both()
+        )
+        assert one == other
+
     @rule()
     def die_and_come_back(self) -> None:
         self.run(self.disk.close())
@@ -186,19 +208,24 @@ class TwoStores(RuleBasedStateMachine):
     @invariant()
     def tell_the_same(self) -> None:
         disk, memory = self.both()
-        for message_id in self.ids[-4:]:
-            seen = [self.run(spool.view(message_id, tenant=DEFAULT_TENANT)) for spool in (disk, memory)]
+        for message_id, tenant in self.ids[-4:]:
+            seen = [self.run(spool.view(message_id, tenant=tenant)) for spool in (disk, memory)]
             assert seen[1] == seen[0]
         everything = MessageFilter(tenant=DEFAULT_TENANT, limit=1000)
         assert self.run(memory.list(everything)) == self.run(disk.list(everything))
         assert self.run(memory.counts()) == self.run(disk.counts())
         for transport in ("main", "spare"):
             assert self.run(memory.next_due_at(transport)) == self.run(disk.next_due_at(transport))
+            assert self.run(memory.routes_waiting(transport)) == self.run(disk.routes_waiting(transport))
+            sent = [self.run(spool.sent(transport, since=NOW)) for spool in (disk, memory)]
+            assert sent[1] == sent[0]
 
     def teardown(self) -> None:
-        for message_id in self.ids:
-            seen = [self.run(spool.view(message_id, tenant=DEFAULT_TENANT)) for spool in self.both()]
+        for message_id, tenant in self.ids:
+            seen = [self.run(spool.view(message_id, tenant=tenant)) for spool in self.both()]
             assert seen[1] == seen[0]
+        stories = [self.run(store.events.page(EVERY_EVENT)) for store in (self.disk, self.memory)]
+        assert list(stories[1]) == list(stories[0])
         self.run(self.disk.close())
         self.loop.close()
         shutil.rmtree(self.folder)
@@ -222,10 +249,11 @@ def _told(claimed: Claimed) -> tuple[object, ...]:
         claimed.tries,
         claimed.digest,
         claimed.maybe_duplicate,
+        claimed.is_suspect,
     )
 
 
 TestTwoStores = TwoStores.TestCase
 TestTwoStores.settings = settings(
-    max_examples=8, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=10, stateful_step_count=45, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -14,11 +14,13 @@ import pytest
 from postroom.errors import InvariantError, OverloadError, StoreError, UnknownOutcomeError
 from postroom.model.ids import DEFAULT_TENANT
 from postroom.model.lifecycle import RecipientState
+from postroom.model.view import PauseKind
 from postroom.spool.sqlite import connection
 from postroom.spool.sqlite.migrations import Migration, migrate, migrations
 from postroom.spool.sqlite.opening import DATABASE
 from postroom.spool.sqlite.statement import statement, statements
 from spool.spool_room import (
+    DAY,
     HOUR,
     NOW,
     Room,
@@ -149,6 +151,28 @@ def test_every_landed_schema_can_be_opened(tmp_path: Path, kept: Path) -> None:
     on(open_(tmp_path), scenario)
     with database(tmp_path) as db:
         assert migrations()[-1].number == db.pragma("user_version")
+
+
+def test_a_busy_store_of_the_first_schema_goes_on(tmp_path: Path) -> None:
+    """Leased, scheduled, deferred, uncertain and held mail and both kinds of pauses come through."""
+    shutil.copy(KEPT / "busy-1.sqlite", tmp_path / DATABASE)
+
+    async def scenario(room: Room) -> None:
+        pauses = [(one.transport, one.kind, one.is_open) for one in await room.spool.pauses()]
+        assert [("account", PauseKind.LOGIN, True), ("other", PauseKind.CONNECT, True)] == pauses
+        await room.spool.recover(now=NOW, wait=HOUR)
+        claimed = await room.claim(NOW + HOUR, transport="account")
+        assert [
+            ("a code", (0,), 0, True),
+            ("bulk in three states", (0,), 1, False),
+        ] == [(one.message.content.subject, one.recipients, one.tries, one.is_suspect) for one in claimed]
+        assert ["sending", "uncertain", "held"] == await room.states(claimed[1].message.id)
+        assert 1 == await room.spool.fail_over("account", route="", to="other", now=NOW + HOUR)
+        assert NOW + DAY == await room.spool.next_due_at("other")
+        for one in claimed:
+            assert await room.settle(one.lease, accepted(one.recipients[0]))
+
+    on(open_(tmp_path), scenario)
 
 
 # --------------------------------------------------------------------------- speed by construction
