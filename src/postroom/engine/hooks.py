@@ -21,6 +21,7 @@ from postroom.model.hook import Delivery, DeliveryState, Hook
 from postroom.policy import hooking
 from postroom.ports import Events, HookPoster, Hooks
 from postroom.telemetry import logger
+from postroom.telemetry.catalogue import HOOK_TRIES
 
 TIMEOUT_S = 15.0
 """Seconds for one POST with its answer; the standard advises 15 to 30."""
@@ -242,6 +243,7 @@ class Teller:
             keep_trying=self._keep_trying,
         )
         await self._hooks.record(replace(after.delivery, text=answer.text, duration_ms=answer.duration_ms))
+        HOOK_TRIES.count((str(after.delivery.state),))
         is_taken = after.delivery.state is DeliveryState.DELIVERED
         if not is_taken:
             # The URL may hold a secret of the endpoint's owner and stays out of the log.

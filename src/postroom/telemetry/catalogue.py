@@ -99,7 +99,7 @@ PACE_ALLOWED = Gauge(
 HOOK_TRIES = Counter(
     "postroom_hook_tries_total",
     "Tries to tell a webhook of an event.",
-    labels={"result": "delivered, retried or failed"},
+    labels={"result": "delivered, pending (it is tried again) or failed"},
 )
 
 # ---------------------------------------------------------------------- store
