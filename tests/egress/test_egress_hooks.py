@@ -17,7 +17,7 @@ from attacks.attack_room import inputs, row
 from net.wires import Handler, free_port, listening, server_context
 from postroom.clock import SystemClock
 from postroom.egress.hooks import MAX_ANSWER, MAX_TEXT, GuardedPoster
-from postroom.net.addresses import SocketAddress, resolve
+from postroom.net.addresses import SocketAddress
 from postroom.net.guard import SETTING, Guard
 from postroom.ports import HookAnswer
 
@@ -40,7 +40,7 @@ Run = Callable[[Coroutine[object, object, None]], None]
 
 @asynccontextmanager
 async def posting(
-    *, allowed: Sequence[str] = LOOPBACK, resolver: Resolve = resolve, ca_file: str | None = None
+    *, allowed: Sequence[str] = LOOPBACK, resolver: Resolve | None = None, ca_file: str | None = None
 ) -> AsyncIterator[GuardedPoster]:
     poster = GuardedPoster(Guard(allowed, resolve=resolver), clock=SystemClock(), ca_file=ca_file)
     try:

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from postroom.clock import Clock
 from postroom.model.outcome import Fault, FaultKind
@@ -35,6 +35,11 @@ class SocketAddress:
         return f"[{self.ip}]:{self.port}" if self.family is socket.AF_INET6 else f"{self.ip}:{self.port}"
 
 
+Found = Sequence[tuple[Any, ...]]
+"""What ``getaddrinfo`` returns."""
+LookUp = Callable[[str, int], Awaitable[Found]]
+
+
 class Closable(Protocol):
     """What the race can throw away."""
 
@@ -46,16 +51,24 @@ class Closable(Protocol):
 Racer = TypeVar("Racer", bound=Closable)
 
 
-async def resolve(host: str, port: int, *, timeout_s: float) -> Sequence[SocketAddress]:
+async def _look_up(host: str, port: int) -> Found:
+    loop = asyncio.get_running_loop()
+    return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+
+
+async def resolve(
+    host: str, port: int, *, timeout_s: float, look_up: LookUp | None = None
+) -> Sequence[SocketAddress]:
     """Return the addresses of ``host`` in the order to try them, both families.
+
+    ``look_up`` asks the system's resolver; ``None`` lets the event loop do it.
 
     Raises:
         NetFault: at step RESOLVE.
     """
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_s):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+            found = await (look_up or _look_up)(host, port)
     except TimeoutError:
         raise _name_fault(host, f"getaddrinfo timed out after {timeout_s:g} s") from None
     except UnicodeError:

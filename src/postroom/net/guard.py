@@ -15,9 +15,10 @@ from ipaddress import ip_address, ip_network
 
 from postroom.model.outcome import Fault, FaultKind
 from postroom.model.step import Step
-from postroom.net.addresses import SocketAddress, resolve
+from postroom.net.addresses import SocketAddress
 from postroom.net.destination import DestinationError, literal, parse_url
 from postroom.net.faults import NetFault
+from postroom.net.lookups import Lookups
 from postroom.net.networks import IpAddress, why_forbidden
 
 SETTING = "egress.allowed_networks"
@@ -29,10 +30,10 @@ Resolve = Callable[..., Awaitable[Sequence[SocketAddress]]]
 class Guard:
     """The verdicts for one set of allowed networks."""
 
-    def __init__(self, allowed: Iterable[str] = (), *, resolve: Resolve = resolve) -> None:
+    def __init__(self, allowed: Iterable[str] = (), *, resolve: Resolve | None = None) -> None:
         """Take the operator's networks in CIDR form. Raises ValueError when one is none."""
         self._allowed = tuple(ip_network(text) for text in allowed)
-        self._resolve = resolve
+        self._resolve: Resolve = resolve or Lookups()
 
     def problem_with(self, url: str) -> str:
         """Return why this URL may never be called, ``""`` when it may; resolves nothing."""
