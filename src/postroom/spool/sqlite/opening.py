@@ -102,21 +102,11 @@ def open_sqlite(data: Path, *, settings: SpoolSettings, clock: Clock, vfs: str |
 
         mark = Mark(data)
 
-        def open_ledger() -> Ledger:
-            db = open_for_writing(path, vfs=vfs)
-            try:
-                migrate(db, migrations(), now=micros(clock.now()))
-                ledger = Ledger(db, settings, committed=mark.write)
-                mark.begin(ledger.numbers)
-                return ledger
-            except BaseException:
-                db.close()
-                mark.close()
-                raise
-
         disk = DiskWatch(data, settings, clock)
         blobs = FileBlobs(data, disk, grace=settings.blob_grace)
-        writer = Writer(open_ledger, spend_ballast=disk.spend_ballast)
+        writer = Writer(
+            lambda: _open_ledger(path, settings, mark, clock=clock, vfs=vfs), spend_ballast=disk.spend_ballast
+        )
         sync_directory(data)
         reader = Reader(path, clock)
     except (OSError, apsw.Error) as error:
@@ -141,6 +131,20 @@ def open_sqlite(data: Path, *, settings: SpoolSettings, clock: Clock, vfs: str |
         _mark=mark,
         _lock=lock,
     )
+
+
+def _open_ledger(path: Path, settings: SpoolSettings, mark: Mark, *, clock: Clock, vfs: str | None) -> Ledger:
+    """Open the writer's connection, bring the schema up to date and compare with the mark."""
+    db = open_for_writing(path, vfs=vfs)
+    try:
+        migrate(db, migrations(), now=micros(clock.now()))
+        ledger = Ledger(db, settings, committed=mark.write)
+        mark.begin(ledger.numbers)
+    except BaseException:
+        db.close()
+        mark.close()
+        raise
+    return ledger
 
 
 def _locked_directory(data: Path, settings: SpoolSettings) -> int:
