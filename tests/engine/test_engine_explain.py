@@ -178,7 +178,8 @@ def test_a_leg_that_is_down_is_passed_over_and_says_why() -> None:
     async def go() -> None:
         async with room(rates=(Rate(86400, 1),)) as at:
             health = at.dispatcher.health
-            at.ways.default.pace.take(1, at.clock.monotonic())
+            at.ways.default.pace.take(1)
+            at.ways.default.pace.ended()
             at.ways.default.full_until = at.clock.now() + timedelta(hours=20)
             found = await at.explained(MAIL)
             assert [(False, Fitness.DOWN), (True, Fitness.WORKS)] == [

@@ -21,6 +21,14 @@ def most_in_any_window(sent: list[float], length: float) -> int:
     return max((bisect_right(sent, at) - bisect_right(sent, at - length) for at in sent), default=0)
 
 
+def send(pace: Pace, count: int, now: float) -> None:
+    """Claim and end attempts at one instant."""
+    pace.take(count)
+    for _ in range(count):
+        pace.ended()
+    pace.allowance(now)
+
+
 def verdict(action: Action, delay_s: float) -> Verdict:
     return Verdict(outcome=OutcomeKind.DEFERRED, action=action, cause="x", min_delay_s=delay_s)
 
@@ -35,25 +43,31 @@ def a_limit(allowed: int = 85, seen: int = 100, window_s: int = HOUR_S) -> Learn
 @given(
     length=st.sampled_from([1, 60, 3600, 86400]),
     allowed=st.integers(1, 30),
-    steps=st.lists(st.tuples(st.floats(0, 0.7), st.integers(0, 40), st.integers(0, 3)), max_size=60),
+    steps=st.lists(
+        st.tuples(st.floats(0, 0.7), st.integers(0, 40), st.lists(st.floats(0, 1), max_size=4)), max_size=60
+    ),
 )
 def test_no_window_ever_holds_more_than_allowed(
-    length: int, allowed: int, steps: list[tuple[float, int, int]]
+    length: int, allowed: int, steps: list[tuple[float, int, list[float]]]
 ) -> None:
-    """Whoever takes only what is allowed, at whatever instants, and gives back what was not begun."""
+    """Attempts are claimed as allowed, last as long as they like, and are seen at any moment of that time."""
     pace = Pace([Rate(length, allowed)])
-    now, sent = START, list[float]()
-    for share, wanted, unsent in steps:
+    now, under_way, seen = START, list[float](), list[float]()
+    for share, wanted, ends in steps:
         now += share * length
+        for moment in ends[: len(under_way)]:
+            claimed_at = under_way.pop(0)
+            if moment < 0.1:
+                pace.give_back()
+            else:
+                pace.ended()
+                seen.append(claimed_at + (now - claimed_at) * moment)
         room = pace.allowance(now)
         assert room is not None
         taken = min(room, wanted)
-        if taken:
-            pace.take(taken, now)
-            back = min(unsent, taken)
-            pace.give_back(back, now)
-            sent += [now] * (taken - back)
-    assert most_in_any_window(sent, length) <= allowed
+        pace.take(taken)
+        under_way += [now] * taken
+    assert most_in_any_window(sorted(seen), length) <= allowed
 
 
 @given(
@@ -68,7 +82,7 @@ def test_the_next_place_is_free_when_it_is_said_to_be(length: int, allowed: int,
     for gap in gaps:
         now += gap * length
         while pace.allowance(now):
-            pace.take(1, now)
+            send(pace, 1, now)
         then = pace.next_at(now)
         assert now < then <= now + length + length / 60 + 1e-3
         assert not pace.allowance(max(then - 1e-3, now))
@@ -82,7 +96,7 @@ def test_a_steady_taker_gets_nearly_everything() -> None:
     sent = 0
     for second in range(3600):
         room = pace.allowance(START + second) or 0
-        pace.take(room, START + second)
+        send(pace, room, START + second)
         sent += room
     assert sent >= 58 * 60
 
@@ -91,9 +105,9 @@ def test_several_windows_hold_at_once() -> None:
     """Ten a second and fifteen an hour: ten, then five, then nothing for an hour."""
     pace = Pace([Rate(1, 10), Rate(3600, 15)])
     assert pace.allowance(START) == 10
-    pace.take(10, START)
+    send(pace, 10, START)
     assert pace.allowance(START + 2) == 5
-    pace.take(5, START + 2)
+    send(pace, 5, START + 2)
     assert pace.allowance(START + 4) == 0
     assert START + 3600 < pace.next_at(START + 4) <= START + 3662
 
@@ -101,19 +115,19 @@ def test_several_windows_hold_at_once() -> None:
 def test_without_limits_anything_may_go() -> None:
     """No number, and at once."""
     pace = Pace()
-    pace.take(10**6, START)
+    send(pace, 10**6, START)
     assert pace.allowance(START) is None
     assert pace.next_at(START) == START
     assert pace.limits(START) == ()
 
 
 def test_what_was_sent_before_a_start_counts_by_its_age() -> None:
-    """A minute counts as its end: never earlier than it may have been."""
+    """A minute counts as its end and a minute more: never earlier than it may have been."""
     pace = Pace([Rate(3600, 10)])
     pace.restore([(3700.0, 4), (600.0, 3), (20.0, 2)], START)
     assert pace.allowance(START) == 1
-    assert pace.allowance(START + 60) == 5
-    assert pace.allowance(START + 3600 - 540 + 61) == 8
+    assert pace.allowance(START + 120) == 5
+    assert pace.allowance(START + 3600 - 480 + 61) == 8
 
 
 @pytest.mark.parametrize(
@@ -134,9 +148,9 @@ def test_an_objection_is_about_a_window(found: Verdict, window_s: int | None) ->
 def test_an_objection_lowers_the_pace_below_what_was_seen() -> None:
     """47 in an hour and then "slow down": 39 from now on; after a handful nothing is learnt."""
     pace = Pace()
-    pace.take(4, START)
+    send(pace, 4, START)
     assert pace.lesson(verdict(Action.THROTTLE, 900), START + 1) is None
-    pace.take(43, START + 60)
+    send(pace, 43, START + 60)
     assert pace.lesson(verdict(Action.THROTTLE, 900), START + 120) == (HOUR_S, 39, 47)
     pace.learnt(a_limit(39, 47), NOW)
     assert pace.allowance(START + 120) == 0
@@ -184,3 +198,17 @@ def test_the_end_of_a_quota_is_foreseen_by_the_pace_of_the_last_hour() -> None:
     assert Window(DAY_S).ends_at(START) is None
     assert Window(MINUTE_S, 5).ends_at(START) is None
     assert Window(DAY_S, 5).ends_at(START) is None
+
+
+def test_what_is_under_way_has_its_place_until_it_ends() -> None:
+    """However long it takes; then it counts for a whole window more."""
+    pace = Pace([Rate(60, 2)])
+    pace.take(2)
+    assert pace.allowance(START) == 0
+    assert pace.allowance(START + 500) == 0
+    assert pace.next_at(START + 500) == START + 500
+    pace.ended()
+    pace.give_back()
+    assert pace.allowance(START + 500) == 1
+    assert pace.allowance(START + 550) == 1
+    assert pace.allowance(START + 562) == 2

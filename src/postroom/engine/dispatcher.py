@@ -167,8 +167,7 @@ class Dispatcher:
             await self._spool.release([claimed.lease for claimed in batch])
             return False
         if batch:
-            way.pace.take(len(batch), self._clock.monotonic())
-            line.outstanding += len(batch)
+            line.began(len(batch))
             measuring.claimed(batch, now)
         for claimed in batch:
             task = asyncio.create_task(self._attempt(line, claimed))
@@ -217,22 +216,26 @@ class Dispatcher:
 
     async def _attempt(self, line: Line, claimed: Claimed) -> None:
         measuring.begun(claimed)
+        is_begun = True
         try:
-            await self._settle(line, claimed, await self._attempts.make(line.way, claimed))
+            is_begun = await self._settle(line, claimed, await self._attempts.make(line.way, claimed))
         except FATAL as error:
             self._fatal(error)
         except Exception:  # supervision: the lease stays and ends by itself; other messages go on
             log.exception("attempt not settled", message_id=claimed.message.id, transport=line.way.name)
         finally:
-            line.ended()
+            line.ended(is_begun=is_begun)
+            if claimed.is_suspect:  # the store hands out one at a time: the next may wait on any line
+                for other in self._lines.values():
+                    other.wake.set()
 
-    async def _settle(self, line: Line, claimed: Claimed, report: Report) -> None:
+    async def _settle(self, line: Line, claimed: Claimed, report: Report) -> bool:
+        """Settle an attempt; return whether its server was asked to take the message."""
         way, message = line.way, claimed.message
         if not report.lines:
-            way.pace.give_back(1, self._clock.monotonic())
             await self._spool.release([claimed.lease])
             line.note_stray()
-            return
+            return False
         now = self._clock.now()
         via = line.via(now)
         decision = settling.decide(
@@ -262,6 +265,7 @@ class Dispatcher:
         if decision.suppress and self._operations is not None:
             await self._suppress(self._operations, claimed, decision, now)
         self._signals.attempted(message.id)
+        return decision.trouble is None or decision.settlement.is_begun
 
     async def _meet(self, line: Line, decision: Decision, via: settling.Via) -> None:
         """Do what a failure of the server asks for: fewer connections, a pause, a slower pace."""
@@ -269,8 +273,6 @@ class Dispatcher:
         if trouble is None:
             return
         now = self._clock.now()
-        if not decision.settlement.is_begun:
-            way.pace.give_back(1, self._clock.monotonic())
         was_paused = way.is_paused(now)
         if not was_paused:  # else it is the outage that is known already
             if way.concurrency.failed():

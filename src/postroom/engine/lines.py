@@ -94,21 +94,28 @@ class Line:
             return NO_ROOM
         allowance = way.pace.allowance(monotonic)
         if allowance is not None:
-            # What is counted now must begin now: nothing that waits for a connection.
+            # Nothing that waits for a connection: what waits counts too, and would slow the pace.
             free = min(free, allowance, way.concurrency.level - self.outstanding)
-            is_full = allowance == 0
-            way.full_until = (
-                now + timedelta(seconds=way.pace.next_at(monotonic) - monotonic) if is_full else None
-            )
+            seconds = way.pace.next_at(monotonic) - monotonic if allowance == 0 else 0.0
+            way.full_until = now + timedelta(seconds=seconds) if seconds > 0 else None
         if free <= 0:
             return NO_ROOM
         if self.is_urgent and self.outstanding > window // 2:
             return Room(free, free)
         return Room(free, min(max(window // _RESERVED_SHARE, 1), free - 1))
 
-    def ended(self) -> None:
+    def began(self, count: int) -> None:
+        """Note that so many groups were claimed."""
+        self.outstanding += count
+        self.way.pace.take(count)
+
+    def ended(self, *, is_begun: bool) -> None:
         """Note that an attempt ended; wake the line when it may claim again."""
         self.outstanding -= 1
+        if is_begun:
+            self.way.pace.ended()
+        else:
+            self.way.pace.give_back()
         if self.outstanding <= self.window // 2:
             self.wake.set()
 

@@ -7,8 +7,9 @@ Rules:
   the window. The price is a pace up to a sixtieth slower than allowed.
 * Time is monotonic seconds, so that a clock that is set neither stops nor unties a transport. What was sent
   before a start is taken up by its age, at the latest moment it may have happened.
-* An attempt that was not begun gives its place back, out of the oldest bucket: then no window ever counts
-  less than was sent in it.
+* An attempt counts from its claim to its end, and then for the length of the window. So whatever the server
+  counts by, connection, command or content, it lies between: no delay on our side makes two windows one.
+  An attempt that was not begun gives its place back.
 * A limit that was learnt holds beside the configured one, the smaller wins. It grows by a tenth a day without
   an objection, until it is the configured one again, or twice what was seen where nothing is configured.
 
@@ -36,6 +37,8 @@ _LONG_QUOTA_S = 4 * 3600.0
 """A quota whose rule asks for this much patience is a day's, a shorter one an hour's."""
 _MAX_BUCKET_S = 60.0
 _BUCKETS = 60
+_UNDER_WAY_S = 60.0
+"""How long an attempt is thought to have been under way when its process died."""
 _AFTER_S = 1e-6
 """Behind the end of a bucket, so that rounding does not put the instant before it."""
 
@@ -63,25 +66,13 @@ class Window:
         return self._total
 
     def take(self, count: int, at: float) -> None:
-        """Count ``count`` attempts at ``at``; earlier than the newest, they count with the newest."""
+        """Count ``count`` attempts that ended at ``at``; earlier than the newest, they count with it."""
         number = int(at // self._width)
         if self._buckets and self._buckets[-1][0] >= number:
             self._buckets[-1][1] += count
         else:
             self._buckets.append([number, count])
         self._total += count
-
-    def give_back(self, count: int, now: float) -> None:
-        """Take attempts out again that were not begun."""
-        self.used(now)
-        while count and self._buckets:
-            oldest = self._buckets[0]
-            taken = min(count, oldest[1])
-            oldest[1] -= taken
-            self._total -= taken
-            count -= taken
-            if not oldest[1]:
-                self._buckets.popleft()
 
     def next_at(self, now: float) -> float:
         """Return when one more may begin, ``now`` when at once."""
@@ -134,47 +125,65 @@ class Used:
 class Pace:
     """The pace of one transport."""
 
-    __slots__ = ("_configured", "_learnt", "_windows")
+    __slots__ = ("_configured", "_ended", "_learnt", "_under_way", "_windows")
 
     def __init__(self, rates: Iterable[Rate] = ()) -> None:
         """Take the configured limits, one a window."""
         self._configured = {rate.window_s: rate.allowed for rate in rates}
         self._learnt: dict[int, LearntLimit] = {}
+        self._under_way = 0
+        self._ended = 0
+        """Attempts that ended and are not in the windows yet; they come there at the next look, if anything
+        later than they ended."""
         lengths = sorted({*self._configured, *WATCHED_S})
         self._windows = {length: Window(length, self._configured.get(length)) for length in lengths}
 
     def allowance(self, now: float) -> int | None:
         """Return how many may begin now, ``None`` for any number."""
+        self._flush(now)
         least: int | None = None
         for window in self._windows.values():
             if window.allowed is not None:
-                room = max(window.allowed - window.used(now), 0)
+                room = max(window.allowed - window.used(now) - self._under_way, 0)
                 if least is None or room < least:
                     least = room
         return least
 
     def next_at(self, now: float) -> float:
-        """Return when one more may begin, ``now`` when at once."""
+        """Return when the windows let one more begin; ``now`` when only what is under way forbids it."""
+        self._flush(now)
         return max(window.next_at(now) for window in self._windows.values())
 
-    def take(self, count: int, now: float) -> None:
-        """Count attempts that begin now."""
-        for window in self._windows.values():
-            window.take(count, now)
-            window.used(now)  # what left the window goes, limited or not
+    def take(self, count: int) -> None:
+        """Count attempts that are claimed now."""
+        self._under_way += count
 
-    def give_back(self, count: int, now: float) -> None:
-        """Take attempts out that were counted and not begun."""
-        for window in self._windows.values():
-            window.give_back(count, now)
+    def ended(self) -> None:
+        """Count an attempt that was under way and has ended."""
+        self._under_way -= 1
+        self._ended += 1
+
+    def give_back(self) -> None:
+        """Take an attempt out that was claimed and not begun."""
+        self._under_way -= 1
+
+    def _flush(self, now: float) -> None:
+        """Bring what ended into the windows; what left them goes."""
+        if self._ended:
+            for window in self._windows.values():
+                window.take(self._ended, now)
+                window.used(now)
+            self._ended = 0
 
     def restore(self, sent: Iterable[tuple[float, int]], now: float) -> None:
-        """Count what was sent before the start: ages in seconds of whole minutes, the oldest first.
+        """Count what was claimed before the start: ages in seconds of whole minutes, the oldest first.
 
-        An age is that of the minute's beginning; its attempts may have begun up to its end.
+        An age is that of the minute's beginning; its attempts may have been claimed up to its end, and have
+        been under way for a while.
         """
         for age_s, count in sent:
-            self.take(count, min(now - age_s + MINUTE_S, now))
+            for window in self._windows.values():
+                window.take(count, min(now - age_s + MINUTE_S + _UNDER_WAY_S, now))
 
     def learnt(self, limit: LearntLimit, now: datetime) -> None:
         """Hold a limit that a server taught, as far as it has grown."""
@@ -197,14 +206,16 @@ class Pace:
 
     def lesson(self, verdict: Verdict, now: float) -> tuple[int, int, int] | None:
         """Return window, new limit and what was seen, when a server's objection teaches a pace."""
+        self._flush(now)
         window_s = window_of(verdict)
-        seen = self._windows[window_s].used(now) if window_s is not None else 0
+        seen = self._windows[window_s].used(now) + self._under_way if window_s is not None else 0
         if window_s is None or seen < MIN_SEEN:
             return None
         return window_s, max(int(seen * LEARNT_SHARE), 1), seen
 
     def limits(self, now: float) -> tuple[Used, ...]:
         """Return every limit that holds, the shortest window first."""
+        self._flush(now)
         return tuple(
             Used(
                 window_s=window.length_s,
