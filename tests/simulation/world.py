@@ -8,7 +8,7 @@ import asyncio
 import random
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -25,10 +25,10 @@ from postroom.model.message import Content, Door, Envelope, MailClass, Message, 
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.reply import Reply
 from postroom.model.route import Route
-from postroom.model.step import Step
+from postroom.model.step import TRANSPORT_STEPS, Step
 from postroom.model.transport import Rate
 from postroom.model.view import MessageView, RecipientView
-from postroom.policy.retry import CLASS_RULES
+from postroom.policy.retry import CLASS_RULES, ClassRules
 from postroom.ports import Report, ReportLine, Work
 from postroom.spool.memory.opening import open_memory
 from postroom.spool.settings import SpoolSettings
@@ -112,7 +112,10 @@ class Server:
 
 @dataclass(eq=False)
 class ScriptedWay:
-    """The transport of one process to one server."""
+    """The transport of one process to one server.
+
+    Like the real one it tries one connection while none is open, and gives back what waited when that fails.
+    """
 
     server: Server
     clock: VirtualClock
@@ -121,6 +124,8 @@ class ScriptedWay:
     variant: Variant = DEFAULT_VARIANT
     allowed: int = 1
     busy: int = 0
+    is_open: bool = False
+    refusals: int = 0
     is_stopping: bool = False
     freed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -138,10 +143,11 @@ class ScriptedWay:
 
     async def attempt(self, work: Work) -> Report:
         server = self.server
-        while self.busy >= self.allowed:
+        refusals = self.refusals
+        while self.busy >= (self.allowed if self.is_open else 1):
             self.freed.clear()
             await self.freed.wait()
-        if self.is_stopping:
+        if self.is_stopping or refusals != self.refusals:
             return Report(lines=())
         self.busy += 1
         server.most_at_once = max(server.most_at_once, self.busy)
@@ -155,9 +161,11 @@ class ScriptedWay:
         server, began = self.server, self.clock.monotonic()
         server.knocks.append(began)
         outage = server.outage(began)
-        if outage is None or OUTAGES[outage.kind].step not in (Step.CONNECT, Step.AUTH):
+        if outage is None or OUTAGES[outage.kind].step not in TRANSPORT_STEPS:
             server.begun.append(began)
         await self.clock.sleep(server.rng.uniform(*server.latency_s))
+        self.is_open = outage is None or OUTAGES[outage.kind].step not in TRANSPORT_STEPS
+        self.refusals += not self.is_open
         if outage is not None and outage.kind != "cut":
             return self._same(work, OUTAGES[outage.kind])
         if server.objects(began):
@@ -234,8 +242,16 @@ class SeededDice:
 class World:
     """A store that survives, and one process after the other on it."""
 
-    def __init__(self, clock: VirtualClock, rng: random.Random, servers: Sequence[Server]) -> None:
+    def __init__(
+        self,
+        clock: VirtualClock,
+        rng: random.Random,
+        servers: Sequence[Server],
+        *,
+        rules: Mapping[MailClass, ClassRules] = CLASS_RULES,
+    ) -> None:
         self.clock = clock
+        self.rules = rules
         self.rng = rng
         self.servers = {server.name: server for server in servers}
         self.store = open_memory(settings=SpoolSettings(reserve=0, ballast=0, max_crashes=None))
@@ -262,7 +278,7 @@ class World:
         self.dispatcher = Dispatcher(
             spool=self.spool,
             ways=self.ways,
-            rules=CLASS_RULES,
+            rules=self.rules,
             rendered=RenderedMessages(),
             signals=Signals(),
             clock=self.clock,
@@ -306,7 +322,7 @@ class World:
         """Store a message as intake would."""
         now = self.clock.now()
         name = new_message_id(now, self.rng.randbytes(ENTROPY_BYTES))
-        rules = CLASS_RULES[mail_class]
+        rules = self.rules[mail_class]
         message = Message(
             id=name,
             tenant=DEFAULT_TENANT,
