@@ -1,7 +1,6 @@
 """From a submission to the way out it takes first: the rule, the route turned for it, the leg that works.
 
-The rules and the turning are ``policy.routing``; the health of the legs is the ways' own. A route with one
-leg needs no decision per message, so what it comes to is made once.
+The rules and the turning are ``policy.routing``; the health of the legs is the ways' own.
 """
 
 from dataclasses import dataclass
@@ -9,11 +8,10 @@ from datetime import datetime
 
 from postroom.engine.freezing import Sending
 from postroom.engine.ways import Way, Ways
-from postroom.model.ids import ENTROPY_BYTES, new_message_id
 from postroom.model.message import Submission
 from postroom.model.route import Route
 from postroom.policy.failover import first_leg
-from postroom.policy.routing import Routed, RouteTable, turned
+from postroom.policy.routing import RouteTable, turn_of, turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +31,15 @@ class Chosen:
 
 
 class Routes:
-    """Chooses a way out for each submission."""
+    """Chooses a way out for each submission. What a choice comes to is made once and looked up."""
 
     def __init__(self, ways: Ways, table: RouteTable | None = None) -> None:
         """Take the ways and the rules, whose every leg is one of the ways; without rules it is the first."""
         self._ways = ways
         self._table = table or RouteTable((), Route((ways.default.name,)))
-        self._single = {
-            routed.rule: _chosen(routed, ways.named(routed.route.legs[0]) or ways.default)
+        self._turns = {
+            routed.rule: tuple(_Turn(routed.rule, route, ways) for route in turns(routed.route))
             for routed in self._table.decisions
-            if len(routed.route.legs) == 1
         }
 
     def choose(self, submission: Submission, *, now: datetime, entropy: bytes) -> Chosen:
@@ -50,35 +47,51 @@ class Routes:
 
         A leg that waits for a probe may be given this message as one.
         """
-        routed = self._table.choose(submission)
-        single = self._single.get(routed.rule)
-        if single is not None:
-            return single
-        routed = _turned(routed, now, entropy)
-        return _chosen(routed, self._ways.leg(routed.route, now))
+        turn = self._turn(submission, entropy)
+        return turn.only or turn.by(self._ways.leg(turn.route, now))
 
     def given(self, route: Route) -> Chosen:
         """Return a route that was decided elsewhere; its first leg, one of the ways, takes the message."""
-        return _chosen(
-            Routed(rule="given", route=route), self._ways.named(route.legs[0]) or self._ways.default
-        )
+        return _chosen("given", route, self._ways.named(route.legs[0]) or self._ways.default)
 
     def foreseen(self, submission: Submission, *, now: datetime, entropy: bytes) -> Chosen:
         """Return what ``choose`` would, and give no probe."""
-        routed = _turned(self._table.choose(submission), now, entropy)
-        best = first_leg(routed.route, lambda name: self._ways.fitness(name, now))
+        turn = self._turn(submission, entropy)
+        best = first_leg(turn.route, lambda name: self._ways.fitness(name, now))
         way = self._ways.named(best) if best is not None else None
-        return _chosen(routed, way or self._ways.leg(routed.route, now))
+        return turn.by(way or self._ways.leg(turn.route, now))
+
+    def _turn(self, submission: Submission, entropy: bytes) -> "_Turn":
+        of_rule = self._turns[self._table.choose(submission).rule]
+        if len(of_rule) == 1:
+            return of_rule[0]
+        return of_rule[turn_of(entropy, len(of_rule))]
 
 
-def _turned(routed: Routed, now: datetime, entropy: bytes) -> Routed:
-    return Routed(rule=routed.rule, route=turned(routed.route, new_message_id(now, entropy[:ENTROPY_BYTES])))
+class _Turn:
+    """One order of the legs of one rule's route, and what each leg of it comes to."""
+
+    __slots__ = ("_by_way", "only", "route", "rule")
+
+    def __init__(self, rule: str, route: Route, ways: Ways) -> None:
+        self.rule = rule
+        self.route = route
+        self._by_way: dict[str, Chosen] = {}
+        self.only: Chosen | None = None
+        """Given when there is but one leg."""
+        if len(route.legs) == 1:
+            self.only = self.by(ways.named(route.legs[0]) or ways.default)
+
+    def by(self, way: Way) -> Chosen:
+        chosen = self._by_way.get(way.name)
+        if chosen is None:
+            chosen = self._by_way[way.name] = _chosen(self.rule, self.route, way)
+        return chosen
 
 
-def _chosen(routed: Routed, way: Way) -> Chosen:
-    route = routed.route
+def _chosen(rule: str, route: Route, way: Way) -> Chosen:
     return Chosen(
-        rule=routed.rule,
+        rule=rule,
         route=route,
         written=str(route) if len(route.legs) > 1 else "",
         way=way,

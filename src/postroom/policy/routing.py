@@ -4,8 +4,8 @@ A rule's conditions must all hold; a condition with several values holds when on
 that matches decides, and where none does the default route. What is judged is what the caller handed in: a
 message without a sender gets it from the transport, so no condition on the sender holds for it.
 
-Round robin keeps no state: the legs are turned by a hash of the message's id, and the turned route is what is
-stored, so a message keeps its order of transports through every retry and restart.
+Round robin keeps no state: the legs are turned by the entropy of the message's id, and the turned route is
+what is stored, so a message keeps its order of transports through every retry and restart.
 
 Not here: which leg works at this moment (``engine.ways``), what moves when one fails (``policy.failover``).
 """
@@ -13,11 +13,10 @@ Not here: which leg works at this moment (``engine.ways``), what moves when one 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from zlib import crc32
 
 from postroom.errors import ConfigError, Problem
 from postroom.model.address import Mailbox
-from postroom.model.ids import MessageId, TenantId
+from postroom.model.ids import TenantId
 from postroom.model.message import MailClass, Submission
 from postroom.model.route import Route, RouteKind
 
@@ -78,21 +77,55 @@ class RouteTable:
 
     def choose(self, submission: Submission) -> Routed:
         """Return the decision of the first rule that matches, else the default one."""
-        for rule, routed in self._rules:
-            if matches(rule, submission):
-                return routed
+        if self._rules:
+            facts = _Facts(submission)
+            for rule, routed in self._rules:
+                if _matches(rule, facts):
+                    return routed
         return self.decisions[-1]
 
 
 def matches(rule: RouteRule, submission: Submission) -> bool:
     """Say whether every condition of the rule holds."""
+    return _matches(rule, _Facts(submission))
+
+
+class _Facts:
+    """What rules ask of a submission; what takes a walk is found once for all of them."""
+
+    __slots__ = ("_domains", "_size", "submission")
+
+    def __init__(self, submission: Submission) -> None:
+        self.submission = submission
+        self._domains: set[str] | None = None
+        self._size: int | None = None
+
+    @property
+    def domains(self) -> set[str]:
+        """Domains of the recipients."""
+        if self._domains is None:
+            one = self.submission
+            self._domains = {mailbox.address.domain for mailbox in (*one.to, *one.cc, *one.bcc)}
+        return self._domains
+
+    @property
+    def size(self) -> int:
+        """Bytes, as ``content_size`` counts them."""
+        if self._size is None:
+            self._size = content_size(self.submission)
+        return self._size
+
+
+def _matches(rule: RouteRule, facts: _Facts) -> bool:
+    submission = facts.submission
     return (
         (not rule.classes or submission.mail_class in rule.classes)
         and (not rule.tenants or submission.tenant in rule.tenants)
         and (not rule.tags or not rule.tags.isdisjoint(submission.tags))
         and (not rule.senders or _is_from(submission.from_, rule.senders))
-        and (not rule.recipient_domains or _goes_to(rule, submission))
-        and ((rule.over is None and rule.under is None) or _is_within(rule, content_size(submission)))
+        and (not rule.recipient_domains or _goes_to(rule, facts.domains))
+        and (rule.over is None or facts.size > rule.over)
+        and (rule.under is None or facts.size < rule.under)
     )
 
 
@@ -103,16 +136,9 @@ def _is_from(sender: Mailbox | None, senders: frozenset[str]) -> bool:
     return f"@{address.domain}" in senders or address.spec.lower() in senders
 
 
-def _goes_to(rule: RouteRule, submission: Submission) -> bool:
-    found = (
-        mailbox.address.domain in rule.recipient_domains
-        for mailbox in (*submission.to, *submission.cc, *submission.bcc)
-    )
-    return any(found) if rule.any_recipient else all(found)
-
-
-def _is_within(rule: RouteRule, size: int) -> bool:
-    return (rule.over is None or size > rule.over) and (rule.under is None or size < rule.under)
+def _goes_to(rule: RouteRule, domains: set[str]) -> bool:
+    wanted = rule.recipient_domains
+    return not wanted.isdisjoint(domains) if rule.any_recipient else domains <= wanted
 
 
 def content_size(submission: Submission) -> int:
@@ -124,12 +150,17 @@ def content_size(submission: Submission) -> int:
     return size
 
 
-def turned(route: Route, message_id: MessageId) -> Route:
-    """Return the route with its legs in this message's order; only round robin has another than written."""
+def turns(route: Route) -> tuple[Route, ...]:
+    """Return the orders in which messages use the legs: one for a failover, one a leg for round robin."""
     if route.kind is not RouteKind.ROUNDROBIN:
-        return route
-    start = crc32(message_id.encode()) % len(route.legs)
-    return Route(route.legs[start:] + route.legs[:start], route.kind)
+        return (route,)
+    legs = route.legs
+    return tuple(Route(legs[start:] + legs[:start], route.kind) for start in range(len(legs)))
+
+
+def turn_of(entropy: bytes, count: int) -> int:
+    """Return which of ``count`` turns a message takes whose id is made of ``entropy``; even over many."""
+    return int.from_bytes(entropy[:8], "big") % count
 
 
 def parse_route(text: str, *, field: str) -> Route:
