@@ -4,7 +4,13 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from attacks import test_attacks_doors, test_attacks_fields, test_attacks_hooks, test_attacks_peers
+from attacks import (
+    test_attacks_desk,
+    test_attacks_doors,
+    test_attacks_fields,
+    test_attacks_hooks,
+    test_attacks_peers,
+)
 from attacks.attack_room import rows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +53,13 @@ LATER = {
 }
 """Surface (a whole pattern) to the reason its rows are not run."""
 
-RUN = test_attacks_fields.RUN | test_attacks_doors.RUN | test_attacks_peers.RUN | test_attacks_hooks.RUN
+RUN = (
+    test_attacks_fields.RUN
+    | test_attacks_doors.RUN
+    | test_attacks_peers.RUN
+    | test_attacks_hooks.RUN
+    | test_attacks_desk.RUN
+)
 
 
 def later(surface: str) -> bool:
