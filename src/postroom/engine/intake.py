@@ -21,7 +21,7 @@ from postroom.model.ids import MessageId
 from postroom.model.message import MailClass, Message, Submission
 from postroom.model.route import Route
 from postroom.policy.retry import ClassRules
-from postroom.ports import KeyReused, Replayed, Spool
+from postroom.ports import KeyReused, Replayed, Spool, Stored
 
 
 class Intake:
@@ -75,9 +75,14 @@ class Intake:
         message = self._frozen(submission, chosen.sending, senders, now=now, entropy=entropy)
         self._prove(message, way)
         claim = freezing.idempotency_claim(submission, message)
-        stored = await self._spool.accept(
-            message, transport=way.name, route=chosen.written, idempotency=claim
-        )
+        stored = None
+        try:
+            stored = await self._spool.accept(
+                message, transport=way.name, route=chosen.written, idempotency=claim
+            )
+        finally:
+            if not isinstance(stored, Stored):
+                self._rendered.forget(message.id)
         if isinstance(stored, KeyReused):
             raise InputError(freezing.reuse_problems(stored))
         if isinstance(stored, Replayed):
@@ -111,10 +116,11 @@ class Intake:
         )
 
     def _prove(self, message: Message, way: Way) -> None:
-        """Render the default variant and read it back; keep the bytes for the first attempt."""
+        """Render the default variant and read it back; keep the bytes for an attempt that is due now."""
         variant = way.transport.variant
         rendered = render(message.content, variant)
         if (problem := size_problem(rendered, self._limits)) is not None:
             raise TooLargeError(problem)
         parseback.check(rendered, message.content, variant)
-        self._rendered.keep(message.id, variant, rendered)
+        if message.send_at <= message.created_at:
+            self._rendered.keep(message.id, variant, rendered)

@@ -44,6 +44,12 @@ class RenderedMessages:
             oldest = next(iter(self._kept))
             self._bytes -= self._kept.pop(oldest)[1].size
 
+    def forget(self, message_id: MessageId) -> None:
+        """Give up the bytes of a message that was not stored."""
+        entry = self._kept.pop(message_id, None)
+        if entry is not None:
+            self._bytes -= entry[1].size
+
     def take(self, message: Message, variant: Variant) -> RenderedMessage:
         """Return the message rendered for ``variant``, from memory or anew."""
         entry = self._kept.pop(message.id, None)

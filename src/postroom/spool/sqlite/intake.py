@@ -117,7 +117,8 @@ class _Rows:
                 transport, Lane(intake.route, tenant, PRIORITIES[message.mail_class], Standing.FRESH)
             )
             ledger.count(RecipientState.QUEUED, count)
-        ledger.recent.put(seq, message, len(intake.body))
+        if send_at <= created_at:  # what is scheduled waits on the disk alone
+            ledger.recent.put(seq, message, len(intake.body))
 
     def _wait(
         self,
