@@ -29,7 +29,7 @@ ANSWERS: Mapping[str, str] = {
     "no-such-path": "404. There is nothing at this path.",
     "not-found": "404. There is no such thing, or it is not the key's to see.",
     "nothing-to-cancel": "409. No recipient waits any more; `recipients` shows the state of each.",
-    "nothing-to-change": "409. No recipient is in a state the verb fits; `recipients` shows the state of each.",
+    "nothing-to-change": "409. No recipient is in a state that fits; `recipients` shows the state of each.",
     "nothing-to-resume": "409. The transport is neither suspended nor paused.",
     "overloaded": "503. A bound is reached; repeat after the seconds in Retry-After.",
     "scope-missing": "403. The key lacks the scope the detail names.",
