@@ -8,14 +8,16 @@ Both are remembered as long as the transport lives, and logged once as a warning
 
 import socket
 from base64 import b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from ipaddress import ip_address
 
 from postroom.clock import Clock
 from postroom.egress.link import Job, Link
 from postroom.model.outcome import Evidence, FaultKind
 from postroom.model.reply import Reply
+from postroom.model.step import Step
 from postroom.model.transport import SmtpAccount, StepTimeouts, TlsMode, TransportSpec
 from postroom.net.connection import Connection, dial
 from postroom.net.faults import NetFault
@@ -76,25 +78,31 @@ class Dialer:
         self._charset = reply_charset(account.host)
 
     async def open(self) -> Link | Evidence:
-        """Connect, greet, encrypt, log in."""
-        try:
-            connection = await self._connect()
-        except NetFault as failure:
-            return self._evidence(failure)
-        try:
-            return await self._converse(connection)
-        except BaseException:
-            connection.abort()  # a cancelled opening must not leave a socket
-            raise
+        """Connect, greet, encrypt, log in; an address that greets with "no service" is not the last one."""
+        refused: dict[str, Evidence] = {}
+        while True:
+            try:
+                connection = await self._connect(refused)
+            except NetFault as failure:
+                return next(iter(refused.values()), self._evidence(failure))
+            try:
+                opened = await self._converse(connection)
+            except BaseException:
+                connection.abort()  # a cancelled opening must not leave a socket
+                raise
+            if not isinstance(opened, Evidence) or not _is_no_service(opened):
+                return opened
+            refused[connection.peer_address] = opened
 
-    async def _connect(self) -> Connection:
+    async def _connect(self, refused: Mapping[str, Evidence]) -> Connection:
+        dial = partial(self._dial, avoid=refused) if refused else self._dial
         try:
-            return await self._dial(self._account, self._timeouts, clock=self._clock)
+            return await dial(self._account, self._timeouts, clock=self._clock)
         except NetFault as failure:
             if failure.fault.cause != "tls-on-plain":
                 raise
         self._adopt(TlsMode.STARTTLS, "the port speaks plain, not TLS: STARTTLS is required from now on")
-        return await self._dial(self._account, self._timeouts, clock=self._clock)
+        return await dial(self._account, self._timeouts, clock=self._clock)
 
     async def _converse(self, connection: Connection) -> Link | Evidence:
         first = b""
@@ -169,6 +177,11 @@ def without_password(evidence: Evidence, account: SmtpAccount) -> Evidence:
         lines = tuple([line.replace(form, MASK) for line in lines])
         raw = raw.replace(form.encode(), MASK.encode())
     return replace(evidence, reply=Reply(reply.code, lines, raw))
+
+
+def _is_no_service(evidence: Evidence) -> bool:
+    """Say whether a host greeted with 554 (RFC 5321 section 3.1): another address may serve."""
+    return evidence.step is Step.GREETING and evidence.reply is not None and evidence.reply.code == 554
 
 
 def reply_charset(host: str) -> str:

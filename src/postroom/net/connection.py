@@ -7,6 +7,7 @@ read as if they had come under TLS: RFC 3207 section 6). It knows nothing of SMT
 
 import asyncio
 import ssl
+from collections.abc import Container
 from typing import cast
 
 from postroom.clock import Clock
@@ -294,8 +295,12 @@ class Connection(asyncio.Protocol):
             self._writer.set_result(None)
 
 
-async def dial(account: SmtpAccount, timeouts: StepTimeouts, *, clock: Clock) -> Connection:
+async def dial(
+    account: SmtpAccount, timeouts: StepTimeouts, *, clock: Clock, avoid: Container[str] = ()
+) -> Connection:
     """Connect to an account's server: resolve, race the addresses, handshake when TLS comes first.
+
+    Addresses in ``avoid`` are passed over.
 
     Raises:
         NetFault: at step RESOLVE, CONNECT or TLS; cause ``tls-on-plain`` when an implicit-TLS account's port
@@ -303,7 +308,11 @@ async def dial(account: SmtpAccount, timeouts: StepTimeouts, *, clock: Clock) ->
     """
     if not account.verify and account.tls is not TlsMode.NONE:
         _log.warning("the certificate will not be verified", host=account.host, port=account.port)
-    addresses = await resolve(account.host, account.port, timeout_s=timeouts.connect)
+    resolved = await resolve(account.host, account.port, timeout_s=timeouts.connect)
+    addresses = [address for address in resolved if address.ip not in avoid]
+    if not addresses:
+        fault = Fault(kind=FaultKind.UNREACHABLE, text=f"no other address of {account.host} is left")
+        raise _connect_fault(fault, account.host)
     loop = asyncio.get_running_loop()
 
     async def connect(address: SocketAddress) -> Connection:

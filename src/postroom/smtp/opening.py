@@ -23,6 +23,13 @@ MIN_SECRET = 4
 """Characters below which blanking a password out of a reply would only garble it."""
 
 
+MAX_COMMAND = 512
+"""Octets of a command line with its CRLF (RFC 5321 section 4.5.3.1.4); a longer login waits to be asked."""
+_NO_INITIAL_RESPONSE = frozenset({500, 501})
+"""Replies of servers that want the challenge form: the line is too long or has a word too many (RFC 4954
+section 4)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Send:
     """Send a command and wait for its reply."""
@@ -53,6 +60,8 @@ class Opening:
         self._ehlo_name = ehlo_name
         self._is_loopback = is_loopback
         self._login: Login | None = None
+        self._is_initial_sent = False
+        """The AUTH line carried a response that its server has not answered well yet."""
         self._is_helo = False
         self.is_encrypted = account.tls is TlsMode.IMPLICIT
         self.extensions: Extensions = NO_EXTENSIONS
@@ -113,12 +122,17 @@ class Opening:
             return self._lacks(Step.AUTH, text, "auth-mech")
         password = account.password.reveal() if account.password else ""
         self._login = Login(mechanism, account.username or "", password)
-        return Send(Step.AUTH, commands.auth(mechanism, self._login.initial))
+        command = commands.auth(mechanism, self._login.initial)
+        self._is_initial_sent = self._login.initial is not None and len(command) <= MAX_COMMAND
+        return Send(Step.AUTH, command if self._is_initial_sent else commands.auth(mechanism, None))
 
     def _on_auth(self, reply: Reply) -> Decision:
         if reply.is_positive:
             self._login = None
             return Opened()
+        if reply.code in _NO_INITIAL_RESPONSE and self._is_initial_sent and self._login is not None:
+            self._is_initial_sent = False
+            return Send(Step.AUTH, commands.auth(self._login.mechanism, None))
         if reply.code != 334 or self._login is None:
             return self._unwanted(Step.AUTH, self._without_secrets(reply))
         try:
