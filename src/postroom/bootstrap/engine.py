@@ -5,7 +5,7 @@ reverse, and leaves the store open.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +21,7 @@ from postroom.egress.hooks import GuardedPoster
 from postroom.egress.remote import SenderProcess
 from postroom.engine.dispatcher import Dispatcher
 from postroom.engine.explain import Explainer
+from postroom.engine.intake import Intake
 from postroom.engine.janitor import Janitor, UncertainAlarm
 from postroom.engine.keyring import KeyRing
 from postroom.engine.rendering import RenderedMessages
@@ -28,7 +29,9 @@ from postroom.engine.service import Service
 from postroom.engine.signals import Signals
 from postroom.engine.ways import Ways
 from postroom.ingress.http.desk_table import DeskRoom
+from postroom.model.message import MailClass
 from postroom.net.guard import Guard
+from postroom.policy.retry import ClassRules
 from postroom.spool.sqlite.opening import SqliteStore
 from postroom.telemetry import logger
 
@@ -93,6 +96,21 @@ async def running_engine(
             await sender.close()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What every part stands on."""
+
+    settings: Settings
+    store: SqliteStore
+    ways: Ways
+    rules: Mapping[MailClass, ClassRules]
+    rendered: RenderedMessages
+    signals: Signals
+    clock: Clock
+    dice: Dice
+    fatal: Callable[[BaseException], None]
+
+
 def _room(
     settings: Settings, store: SqliteStore, *, sender: SenderProcess | None, clock: Clock, dice: Dice
 ) -> Room:
@@ -105,11 +123,11 @@ def _room(
             failure.set_result(error)
 
     store.on_failure(fatal)
-
     ways = build_ways(settings, store, sender=sender, clock=clock)
     rules, rendered, signals = class_rules(settings), RenderedMessages(), Signals()
-    dispatcher = Dispatcher(
-        spool=store.spool,
+    ground = _Ground(
+        settings=settings,
+        store=store,
         ways=ways,
         rules=rules,
         rendered=rendered,
@@ -117,12 +135,8 @@ def _room(
         clock=clock,
         dice=dice,
         fatal=fatal,
-        events=store.events,
-        operations=store.operations if settings.suppress_automatically else None,
     )
-    keyring = KeyRing(store.keys, clock=clock, dice=dice)
-    if settings.bootstrap_key:
-        keyring.add_bootstrap(settings.bootstrap_key.reveal())
+    dispatcher, keyring = _dispatcher(ground), _keyring(ground)
     entrance = way_in(
         settings,
         store,
@@ -133,55 +147,90 @@ def _room(
         clock=clock,
         dice=dice,
     )
-    service = Service(
-        spool=store.spool,
-        blobs=store.blobs,
-        captures=store.captures,
-        ways=ways,
-        intake=entrance.intake,
-        signals=signals,
-        keyring=keyring,
-        limits=settings.message_limits,
-        clock=clock,
-        durability=store.durability,
-        gauge=store.gauge,
-    )
-    janitor = Janitor(
-        spool=store.spool,
-        retention=settings.retention,
-        signals=signals,
-        clock=clock,
-        fatal=fatal,
-        health=dispatcher.health,
-        uncertain=UncertainAlarm(
-            gauge=store.gauge, events=store.events, clock=clock, older_than=settings.uncertain_alarm
-        ),
-        holds=hold_ends_of(store, ways=ways, dispatcher=dispatcher, clock=clock),
-    )
+    service = _service(ground, entrance.intake, keyring)
     poster = GuardedPoster(Guard(settings.allowed_networks), clock=clock)
-    desk = desk_room_of(
-        service, store, ways=ways, dispatcher=dispatcher, poster=poster, clock=clock, dice=dice
-    )
-    telling = telling_of(
-        settings,
-        store,
-        ways=ways,
-        intake=entrance.intake,
-        poster=poster,
-        clock=clock,
-        dice=dice,
-        fatal=fatal,
-    )
-    signals.stored, desk.endpoints.changed = telling.teller.hint, telling.teller.changed
-    return Room(
+    room = Room(
         service=service,
         poster=poster,
-        desk=desk,
-        telling=telling,
+        desk=desk_room_of(
+            service, store, ways=ways, dispatcher=dispatcher, poster=poster, clock=clock, dice=dice
+        ),
+        telling=_telling(ground, entrance.intake, poster),
         explainer=entrance.explainer,
         ways=ways,
         keyring=keyring,
         dispatcher=dispatcher,
-        janitor=janitor,
+        janitor=_janitor(ground, dispatcher),
         failure=failure,
+    )
+    signals.stored, room.desk.endpoints.changed = room.telling.teller.hint, room.telling.teller.changed
+    return room
+
+
+def _dispatcher(ground: _Ground) -> Dispatcher:
+    store = ground.store
+    return Dispatcher(
+        spool=store.spool,
+        ways=ground.ways,
+        rules=ground.rules,
+        rendered=ground.rendered,
+        signals=ground.signals,
+        clock=ground.clock,
+        dice=ground.dice,
+        fatal=ground.fatal,
+        events=store.events,
+        operations=store.operations if ground.settings.suppress_automatically else None,
+    )
+
+
+def _keyring(ground: _Ground) -> KeyRing:
+    keyring = KeyRing(ground.store.keys, clock=ground.clock, dice=ground.dice)
+    if ground.settings.bootstrap_key:
+        keyring.add_bootstrap(ground.settings.bootstrap_key.reveal())
+    return keyring
+
+
+def _service(ground: _Ground, intake: Intake, keyring: KeyRing) -> Service:
+    store = ground.store
+    return Service(
+        spool=store.spool,
+        blobs=store.blobs,
+        captures=store.captures,
+        ways=ground.ways,
+        intake=intake,
+        signals=ground.signals,
+        keyring=keyring,
+        limits=ground.settings.message_limits,
+        clock=ground.clock,
+        durability=store.durability,
+        gauge=store.gauge,
+    )
+
+
+def _janitor(ground: _Ground, dispatcher: Dispatcher) -> Janitor:
+    settings, store, clock = ground.settings, ground.store, ground.clock
+    return Janitor(
+        spool=store.spool,
+        retention=settings.retention,
+        signals=ground.signals,
+        clock=clock,
+        fatal=ground.fatal,
+        health=dispatcher.health,
+        uncertain=UncertainAlarm(
+            gauge=store.gauge, events=store.events, clock=clock, older_than=settings.uncertain_alarm
+        ),
+        holds=hold_ends_of(store, ways=ground.ways, dispatcher=dispatcher, clock=clock),
+    )
+
+
+def _telling(ground: _Ground, intake: Intake, poster: GuardedPoster) -> Telling:
+    return telling_of(
+        ground.settings,
+        ground.store,
+        ways=ground.ways,
+        intake=intake,
+        poster=poster,
+        clock=ground.clock,
+        dice=ground.dice,
+        fatal=ground.fatal,
     )

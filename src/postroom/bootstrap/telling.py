@@ -14,7 +14,7 @@ from postroom.engine.ways import Ways
 from postroom.ports import HookPoster
 from postroom.spool.sqlite.opening import SqliteStore
 
-STOP_GRACE_S = 5.0
+STOP_GRACE_S = 2.0
 """How long posts under way may wait for their answer; one that is cut is made again at the next start."""
 
 
