@@ -250,6 +250,18 @@ def test_batch_items_stand_alone() -> None:
         assert (422, [("limit-exceeded", "messages")]) == (many.status, many.problems())
 
 
+def test_a_key_of_a_batch() -> None:
+    """The longest key bears numbers too, an item's own key is its own, and a wrong one is told once."""
+    service, app = room()
+    headers = {"idempotency-key": "k" * 256}
+    value = {"messages": [MAIL, {**MAIL, "idempotency_key": "order-42"}]}
+    answer = call(app, "POST", "/v1/messages/batch", value=value, headers=headers)
+    assert (202, 2) == (answer.status, answer.json()["accepted"])
+    assert ["k" * 256 + "/0", "order-42"] == [one.idempotency_key for one in service.submissions.values()]
+    wrong = call(app, "POST", "/v1/messages/batch", value=value, headers={"idempotency-key": "k" * 257})
+    assert (422, [("idempotency-key-syntax", "idempotency_key")]) == (wrong.status, wrong.problems())
+
+
 def test_list_filters_and_pages() -> None:
     """Filters reach the store, the cursor of a full page leads on, and a page is bounded."""
     service, app = room()
