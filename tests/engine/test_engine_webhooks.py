@@ -326,6 +326,27 @@ def test_a_dead_endpoint_is_asked_ever_more_slowly() -> None:
     asyncio.run(main())
 
 
+def test_a_rest_that_is_over_delays_nothing() -> None:
+    """Long after its failures an endpoint hears of what happens at once."""
+
+    async def main() -> None:
+        async with hook_server(plain(500)) as server, hook_room() as room:
+            await room.add(server)
+            await room.happens()
+            await room.until(lambda: len(server.requests) == 7, step_s=30)
+            server.answer = lambda _: OK
+            begun = room.clock.now()
+            await room.until(lambda: room.clock.now() > begun + timedelta(minutes=20), step_s=30)
+            assert 7 == len(server.requests)
+            happened_at = room.clock.now()
+            await room.happens()
+            await room.until(lambda: len(server.requests) == 8)
+
+            assert room.clock.now() - happened_at < timedelta(seconds=10)
+
+    asyncio.run(main())
+
+
 def test_an_endpoint_that_takes_nothing_for_five_days_is_disabled() -> None:
     """Hopeless endpoints end by themselves, and the operator is told by an event."""
 

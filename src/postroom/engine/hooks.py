@@ -182,10 +182,10 @@ class Teller:
             except Exception:  # supervision: a line never ends by a bug; it comes back
                 log.exception("webhook put off", webhook=hook_id)
                 wait_s = BUSY_S
-            if line.health.rest_s:
-                await self._rest(line, line.health.rest_s)
-            elif wait_s:
+            if wait_s:
                 await self._pause(line.bell, wait_s)
+            else:
+                await self._rest(line, line.health.rest_s)
 
     async def _rest(self, line: _Line, seconds: float) -> None:
         """Leave an endpoint alone, whatever happens meanwhile, until a person does something with it."""
@@ -195,7 +195,7 @@ class Teller:
             line.bell.clear()
 
     async def _round(self, hook_id: str, line: _Line) -> float:
-        """Make the tries that are due; return the seconds to wait before the next round, 0 for none."""
+        """Make the tries that are due; return 0, or when none was the seconds to wait for one."""
         now = self._clock.now()
         due = list(await self._hooks.due(now=now, limit=ROUND, hook_id=hook_id))
         if not due:
