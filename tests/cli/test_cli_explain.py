@@ -81,7 +81,7 @@ would be accepted
 rule: invoices
 route: failover(main spare)
      main down
-       login until 2030-01-31T08:15:00Z The login was refused.
+       login until 2030-01-31T08:15:00Z: The login was refused.
        Use an authorization code.
        1999 of 2000 used in this day
        its pace lets the next one go at 2030-02-01T00:00:00Z

@@ -133,7 +133,7 @@ def _show_leg(leg: Mapping[str, Any]) -> None:
     say(f"  {mark} {leg['transport']}", leg["state"], style=_STATE_STYLES.get(leg["state"], "yellow"))
     for wait in leg["waits"]:
         until = f"until {wait['until']}" if wait["until"] else "until a person resumes it"
-        say(f"       {wait['kind']}", until, wait["meaning"] or wait["cause"])
+        say(f"       {wait['kind']} {until}:", wait["meaning"] or wait["cause"])
         if wait["remedy"]:
             say("      ", wait["remedy"])
     for line in _pace(leg):
