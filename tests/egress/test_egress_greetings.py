@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,16 +16,24 @@ from postroom.net import connection
 from postroom.net.addresses import SocketAddress
 
 
-async def _greeter(ip: str, port: int, greeting: bytes) -> asyncio.Server:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(greeting + b"\r\n")
-        if greeting.startswith(b"220"):
-            await reader.readline()
-            writer.write(b"250 mail.example.com\r\n")
-        await reader.read()
-        writer.close()
+class _Greeter(asyncio.Protocol):
+    """Greets, and says yes to whatever comes."""
 
-    return await asyncio.start_server(serve, ip, port)
+    def __init__(self, greeting: bytes) -> None:
+        self._greeting = greeting
+        self._transport = asyncio.Transport()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self._greeting + b"\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        del data
+        self._transport.write(b"250 mail.example.com\r\n")
+
+
+async def _greeter(ip: str, port: int, greeting: bytes) -> asyncio.Server:
+    return await asyncio.get_running_loop().create_server(lambda: _Greeter(greeting), ip, port)
 
 
 def _opened(
@@ -51,6 +59,7 @@ def _opened(
             found.connection.abort()
         for server in servers:
             server.close()
+            await server.wait_closed()
         return found, address
 
     return asyncio.run(story())
