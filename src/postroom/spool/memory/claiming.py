@@ -45,30 +45,31 @@ def claim(ledger: MemoryLedger, want: Claim) -> Sequence[Claimed]:
 def _due(ledger: MemoryLedger, want: Claim) -> list[Due]:
     found: dict[fairness.Lane, list[Due]] = {}
     suspects: list[Due] = []
+    only_codes = want.limit <= want.reserved
     for due in ledger.groups():
         record, _, group = due
-        if group.transport != want.transport or group.due_at is None:
+        priority = PRIORITIES[record.message.mail_class]
+        if group.transport != want.transport or group.due_at is None or (only_codes and priority != CODE):
             continue
         if not group.due_at <= want.now < record.expires_at:
             continue
         if group.standing is Standing.SUSPECT:
             suspects.append(due)
         else:
-            priority = PRIORITIES[record.message.mail_class]
             is_retry = group.standing is Standing.RETRY
             found.setdefault(fairness.Lane(record.message.tenant, priority, is_retry), []).append(due)
     first = _suspect(ledger, want, suspects)
     if first and first[0][2].lease is not None:
         return first
     lanes = {lane: sorted(group, key=_order)[: want.limit] for lane, group in found.items()}
-    room = want.limit - len(first)
     shares = fairness.share(
         {lane: len(group) for lane, group in lanes.items()},
-        room=room,
-        reserved=min(want.reserved, room),
+        room=want.limit - len(first),
+        reserved=want.reserved,
         turns=ledger.turns.get(want.transport, {}),
     )
-    ledger.turns[want.transport] = shares.turns
+    if not only_codes:
+        ledger.turns[want.transport] = shares.turns
     return first + [
         due for lane in sorted(lanes, key=_rank) for due in lanes[lane][: shares.taken.get(lane, 0)]
     ]
@@ -79,13 +80,12 @@ def _suspect(ledger: MemoryLedger, want: Claim, suspects: list[Due]) -> list[Due
     ordered = sorted(suspects, key=lambda due: (PRIORITIES[due[0].message.mail_class], *_order(due)))
     if lapsed := [due for due in ordered if due[2].lease is not None]:
         return lapsed[:1]
-    if not ordered or any(
+    if any(
         group.standing is Standing.SUSPECT and group.lease is not None and (group.due_at or 0) > want.now
         for _, _, group in ledger.groups()
     ):
         return []
-    is_code = PRIORITIES[ordered[0][0].message.mail_class] == CODE
-    return ordered[:1] if is_code or want.limit > want.reserved else []
+    return ordered[:1]
 
 
 def _order(due: Due) -> tuple[int, int, int]:

@@ -106,7 +106,10 @@ def _due(ledger: Ledger, want: Claim) -> list[Group]:
     """Return what is to be leased, and at least every lease that ran out among it."""
     found: dict[fairness.Lane, list[Group]] = {}
     suspects: list[Group] = []
+    only_codes = want.limit <= want.reserved
     for lane in ledger.lanes.of(want.transport):
+        if only_codes and lane.priority != CODE:
+            continue
         if lane.standing == Standing.SUSPECT:
             suspects += _of_lane(ledger, want, lane, limit=1)
         elif groups := _of_lane(ledger, want, lane, limit=want.limit):
@@ -118,10 +121,9 @@ def _due(ledger: Ledger, want: Claim) -> list[Group]:
     first = _suspect(ledger, want, suspects) if suspects else []
     if first and first[0].lease is not None:
         return first
-    if not found:
-        return first
-    if len(found) == 1 and not want.reserved and not first:
-        return next(iter(found.values()))
+    if len(found) <= 1 and not want.reserved and not first:
+        ledger.turns.pop(want.transport, None)
+        return next(iter(found.values()), [])
     return first + _shared(ledger, want, found, taken=first)
 
 
@@ -140,22 +142,20 @@ def _suspect(ledger: Ledger, want: Claim, suspects: list[Group]) -> list[Group]:
         return lapsed[:1]
     if ledger.run(_LEASED_SUSPECT, (want.now,)).fetchone() is not None:
         return []
-    chosen = min(suspects, key=lambda row: (row.priority, *_order(row)))
-    return [chosen] if chosen.priority == CODE or want.limit > want.reserved else []
+    return [min(suspects, key=lambda row: (row.priority, *_order(row)))]
 
 
 def _shared(
     ledger: Ledger, want: Claim, found: dict[fairness.Lane, list[Group]], *, taken: list[Group]
 ) -> list[Group]:
-    room = want.limit - len(taken)
-    reserved = min(want.reserved, room)
     shares = fairness.share(
         {lane: len(groups) for lane, groups in found.items()},
-        room=room,
-        reserved=reserved,
+        room=want.limit - len(taken),
+        reserved=want.reserved,
         turns=ledger.turns.get(want.transport, {}),
     )
-    ledger.turns[want.transport] = shares.turns
+    if want.limit > want.reserved:  # else nobody but codes was looked for
+        ledger.turns[want.transport] = shares.turns
     return [row for lane in sorted(found, key=_rank) for row in found[lane][: shares.taken.get(lane, 0)]]
 
 

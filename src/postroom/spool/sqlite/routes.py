@@ -3,17 +3,18 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import apsw
 
 from postroom.model.event import EventKind
 from postroom.spool.groups import FAILOVER, members_of
-from postroom.spool.sqlite import rows
-from postroom.spool.sqlite.ledger import Group, Ledger
+from postroom.spool.sqlite.lanes import Lane
+from postroom.spool.sqlite.ledger import Ledger
 from postroom.spool.sqlite.statement import statement
 
-CHUNK = 1000
-"""Groups that change their transport in one operation: some tens of milliseconds."""
+CHUNK = 500
+"""Groups that change their transport in one operation: some ten milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +41,10 @@ def reroute(ledger: Ledger, wishes: Sequence[Reroute]) -> Sequence[int]:
     """Move unleased groups of unknown transports, whatever state they are in; answer with how many."""
     answers = []
     for wish in wishes:
-        strangers = list(ledger.groups("strangers", (json.dumps(wish.known),)))
-        for row in strangers:
-            _give(ledger, row, wish.to, due_at=row.due_at)
+        strangers: list[Any] = ledger.run(statement("strangers"), (json.dumps(wish.known),)).fetchall()
+        _give(ledger, wish.to, [(due_at, seq, grp) for seq, grp, due_at, *_ in strangers])
+        for lane in {Lane._make(row[3:]) for row in strangers if row[2] is not None}:
+            ledger.lanes.add(wish.to, lane)
         answers.append(len(strangers))
     return answers
 
@@ -53,32 +55,32 @@ def fail_over(ledger: Ledger, wishes: Sequence[FailOver]) -> Sequence[tuple[int,
 
 
 def _fail_over(ledger: Ledger, wish: FailOver) -> tuple[int, int]:
-    recipients = 0
-    found = list(ledger.groups("reroutable", (wish.transport, wish.route, wish.even_uncertain, CHUNK)))
-    for row in found:
-        _give(ledger, row, wish.to, due_at=max(wish.now, _send_at(ledger, row.seq)))
+    recipients, data = 0, {"to": wish.to}
+    bindings = (wish.transport, wish.route, wish.even_uncertain, CHUNK)
+    found: list[Any] = ledger.run(statement("reroutable"), bindings).fetchall()
+    moved: list[tuple[int, int, int]] = []
+    for seq, grp, members, tenant, priority, standing, send_at in found:
+        moved.append((max(wish.now, send_at or 0), seq, grp))
+        ledger.lanes.add(wish.to, Lane(wish.route, tenant, priority, standing))
         ledger.note(
             EventKind.RECIPIENT_QUEUED,
             at=wish.now,
-            tenant=row.tenant,
-            seq=row.seq,
-            members=row.members,
-            transport=row.transport,
+            tenant=tenant,
+            seq=seq,
+            members=members,
+            transport=wish.transport,
             cause=FAILOVER,
-            data={"to": wish.to},
+            data=data,
         )
-        recipients += len(members_of(row.members))
+        recipients += len(members_of(members))
+    _give(ledger, wish.to, moved)
     return len(found), recipients
 
 
-def _give(ledger: Ledger, row: Group, to: str, *, due_at: int | None) -> None:
-    rows.replace(ledger, row._replace(transport=to, due_at=due_at))
-    ledger.run(statement("reroute_message"), (to, row.seq))
-
-
-def _send_at(ledger: Ledger, seq: int) -> int:
-    row = ledger.run(statement("send_at"), (seq,)).fetchone()
-    return 0 if row is None or row[0] is None else int(str(row[0]))
+def _give(ledger: Ledger, to: str, moved: Sequence[tuple[int | None, int, int]]) -> None:
+    """Let groups wait for another transport: due time, row and number of each."""
+    ledger.run_many(statement("give_group"), [(to, *group) for group in moved])
+    ledger.run_many(statement("reroute_message"), [(to, seq) for _, seq, _ in moved])
 
 
 def waiting_routes(db: apsw.Connection, transport: str) -> list[str]:

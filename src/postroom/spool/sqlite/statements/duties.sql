@@ -23,25 +23,25 @@ SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, cras
 FROM queue WHERE seq = ? AND grp = ?;
 
 -- strangers: Groups that wait for a transport nobody knows; known ones come as a JSON array.
-SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at, tenant, route, standing, hold
+SELECT seq, grp, due_at, route, tenant, priority, standing
 FROM queue WHERE lease IS NULL AND transport NOT IN (SELECT value FROM json_each(?));
 
 -- reroute_message: The transport that lists and views show.
 UPDATE message SET transport = ? WHERE seq = ?;
 
--- reroutable: Groups of one route that may go over another transport, in the order of their due times.
-SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at, tenant, route, standing, hold
+-- reroutable: Groups of one route that may go over another transport, with the instant before which they must not.
+SELECT seq, grp, members, tenant, priority, standing, (SELECT send_at FROM message WHERE message.seq = queue.seq)
 FROM queue INDEXED BY queue_lane
 WHERE transport = ?1 AND route = ?2 AND due_at IS NOT NULL AND lease IS NULL
     AND ((state <> 'uncertain' AND digest IS NULL) OR priority IN (SELECT value FROM json_each(?3)))
 LIMIT ?4;
 
+-- give_group: A group waits for another transport.
+UPDATE queue SET transport = ?, due_at = ? WHERE seq = ? AND grp = ?;
+
 -- next_route: The first route behind a given one of what waits for a transport.
 SELECT route FROM queue INDEXED BY queue_lane
 WHERE due_at IS NOT NULL AND transport = ? AND route > ? ORDER BY route LIMIT 1;
-
--- send_at: The instant before which a message must not be sent.
-SELECT send_at FROM message WHERE seq = ?;
 
 -- store_pause: A transport waits; an earlier pause of the same kind is replaced.
 INSERT OR REPLACE INTO pause (transport, kind, is_open, author, since, until, cause, step, text, host, failures)
