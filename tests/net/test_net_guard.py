@@ -5,9 +5,11 @@ import re
 import socket
 from collections.abc import Sequence
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
+import httpx2
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from attacks.attack_room import inputs, rows
@@ -121,6 +123,26 @@ def test_what_is_read_is_a_name_or_an_address_that_passes(text: str, is_tls: boo
     assert not host.endswith(".")
     if ":" in host or host.replace(".", "").isdigit():
         assert "" == why_forbidden(ip_address(host))
+
+
+@given(st.text("abx0179.:/@\\#?[]%-_ \t\nAX\u2461\uff0e", min_size=1, max_size=30))
+@example("good.test\\@127.0.0.1/")
+@example("a.b:80@c.d/")
+@example("[::1]:8080/x?y")
+@example("a0.x:8080?x@b.a/")
+@example("b\u00fccher.example/")
+def test_other_parsers_see_the_same_host(text: str) -> None:
+    """A URL that is taken leads to the same host and port for two parsers that others wrote."""
+    url = f"http://{text}"
+    try:
+        read = parse_url(url)
+    except DestinationError:
+        return
+    client, split = httpx2.URL(url), urlsplit(url)
+
+    assert (read.host, read.port) == (client.raw_host.decode("ascii"), client.port or 80)
+    if url.isascii():
+        assert (read.host, read.port) == (split.hostname, split.port or 80)
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,8 @@ class Notices:
         """Hand in the notice of everything after the place, and move it."""
         if place.upto is None:
             found = await self._between(place.after, await self._events.newest())
+            if not found:  # purged meanwhile
+                return
             place = Place(after=place.after, upto=found[-1].number, sent_at=place.sent_at)
             await self._move(place)
         upto = place.upto or place.after
