@@ -1,5 +1,6 @@
 """Routes, groups of URLs, rates, schedules: how they are written, and everything wrong with them at once."""
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -84,6 +85,12 @@ def test_routes_with_everything(tmp_path: Path) -> None:
     )
     assert (expected, second) == found.routes
     assert found.default_route is None
+    first = shown(found)["routes"][0]
+    assert ("failover(second main)", ["billing@example.com", "@shop.example.com"]) == (
+        first["route"],
+        sorted(first["senders"], reverse=True),
+    )
+    json.dumps(shown(found))
     assert (Rate(1, 10), Rate(86400, 2000)) == found.transports[0].rates
     assert not found.transports[1].rates
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from postroom.config.settings import Settings
 from postroom.model.address import Mailbox
+from postroom.model.route import Route
 from postroom.model.secret import Secret
 from postroom.model.transport import SmtpAccount, redacted_url
 
@@ -26,8 +27,10 @@ def _plain(value: Any) -> Any:
         return {"url": redacted_url(value), "tls": value.tls.value} | {
             name: getattr(value, name) for name in rest
         }
-    if isinstance(value, Secret | Enum | Path | timedelta):
+    if isinstance(value, Secret | Enum | Path | timedelta | Route):
         return str(value)
+    if isinstance(value, frozenset):
+        return sorted(map(_plain, value))
     if isinstance(value, tuple):
         return [_plain(entry) for entry in value]
     if isinstance(value, Mapping):
