@@ -436,5 +436,5 @@ def _told(claimed: Claimed) -> tuple[object, ...]:
 
 TestTwoDesks = TwoDesks.TestCase
 TestTwoDesks.settings = settings(
-    max_examples=12, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=8, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
