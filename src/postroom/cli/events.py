@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 POLL_S = 1.0
 """Seconds between two looks of ``--follow``."""
 PAGE = 200
+pause = threading.Event().wait
+"""Waits so many seconds for what never comes; an interrupt ends it."""
 MAX_SHOWN = 5
 """Recipients named on one event; the rest is counted."""
 
@@ -65,7 +67,6 @@ def events(  # noqa: PLR0913 - the options of a command
 
 def _follow(server: "Server", path: str, params: Mapping[str, Any], after: int, *, json: bool) -> None:
     """Show what happens from now on; an interrupt is the usual end."""
-    pause = threading.Event()
     try:
         while True:
             page = server.ask("GET", path, params={**params, "after": after, "limit": PAGE})["events"]
@@ -73,7 +74,7 @@ def _follow(server: "Server", path: str, params: Mapping[str, Any], after: int, 
                 _show(event, json=json)
                 after = event["number"]
             if len(page) < PAGE:
-                pause.wait(POLL_S)
+                pause(POLL_S)
     except KeyboardInterrupt:
         return
 
