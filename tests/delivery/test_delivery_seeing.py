@@ -1,7 +1,9 @@
 """What is seen of a real server: its figures are what happened, its log is whole, its secrets are nowhere."""
 
+import fcntl
 import http.client
 import json
+import os
 import re
 import signal
 import socket
@@ -276,3 +278,29 @@ def test_few_descriptors_make_callers_wait_and_stop_nothing(tmp_path: Path) -> N
             assert figure(server, "postroom_http_connections_refused_total", "full") > 0
             assert "Traceback" not in server.log.read_text()
             assert "ulimit" in server.log.read_text()
+
+
+def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
+    """With its log in a full pipe the server goes on answering, and ends when it is told to."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    environ = {"PATH": os.environ["PATH"], "POSTROOM_API_KEY": KEY, "POSTROOM_LOG_JSON": "true"}
+    server = PostroomProcess(tmp_path / "data")
+    server.log.touch()
+    command = [str(Path(sys.executable).parent / "postroom"), "serve", "--data", str(server.data)]
+    command += ["--http", f"127.0.0.1:{server.port}"]
+    with subprocess.Popen(
+        command, env=environ, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=writing
+    ) as process:
+        server.process = process
+        server.wait_until_ready()
+        os.close(writing)
+        for number in range(100):
+            began = time.monotonic()
+            assert 404 == server.call("GET", f"/{number}/" + "x" * 150)[0]
+            assert time.monotonic() - began < 5
+        assert 200 == send(server, ["a@example.net"])[0]
+        assert 0 == server.stop()
+    first = os.read(reading, 4096).split(b"\n")[0]
+    os.close(reading)
+    assert "event" in json.loads(first)
