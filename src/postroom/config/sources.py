@@ -30,6 +30,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "POSTROOM_PUBLIC_URL": ("http", "public_url"),
     "POSTROOM_TRUSTED_PROXIES": ("http", "trusted_proxies"),
     "POSTROOM_FROM": ("from",),
+    "POSTROOM_FAILURES_TO": ("failures_to",),
     "POSTROOM_CAPTURE": ("capture",),
     "POSTROOM_API_KEY": ("api_key",),
     "POSTROOM_API_KEY_FILE": ("api_key_file",),
