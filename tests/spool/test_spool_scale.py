@@ -7,6 +7,7 @@ import apsw
 import pytest
 
 from postroom.model.message import MailClass
+from postroom.spool.sqlite.lanes import Lanes
 from spool.spool_room import NOW, Room, a_message
 from spool.sqlite_room import SMALL, filled, on, open_
 
@@ -30,7 +31,7 @@ def queue_bulk(data: Path, count: int) -> None:
 
 @pytest.mark.slow
 def test_a_code_is_claimed_at_once_before_a_hundred_thousand(tmp_path: Path) -> None:
-    """Steps of SQLite's machine for a claim do not grow with the queue, and it takes milliseconds."""
+    """Steps of SQLite's machine for a claim and for finding the lanes do not grow with the queue, and it takes milliseconds."""
     queue_bulk(tmp_path, BULK)
 
     async def scenario(room: Room) -> None:
@@ -54,6 +55,7 @@ def test_a_code_is_claimed_at_once_before_a_hundred_thousand(tmp_path: Path) -> 
         await room.accept(a_message(mail_class=MailClass.CODE))
         db.set_progress_handler(step, 10)
         await room.claim(NOW, limit=1, reserved=1)
-        assert steps < 100
+        assert [("", "default", 1, 0), ("", "default", 4, 0)] == sorted(Lanes(db).of("main"))
+        assert steps < 200
 
     on(open_(tmp_path, SMALL), scenario)

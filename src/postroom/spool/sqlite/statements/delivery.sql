@@ -8,9 +8,10 @@ ORDER BY due_at LIMIT ?;
 SELECT 1 FROM queue INDEXED BY queue_lane
 WHERE transport = ? AND route = ? AND tenant = ? AND priority = ? AND standing = ? AND due_at IS NOT NULL LIMIT 1;
 
--- next_lane: The first lane behind a given one.
+-- next_lane: The first lane behind a given one; with the latest due time there is, so that none of its own is met.
 SELECT transport, route, tenant, priority, standing FROM queue INDEXED BY queue_lane
-WHERE due_at IS NOT NULL AND (transport, route, tenant, priority, standing) > (?, ?, ?, ?, ?)
+WHERE due_at IS NOT NULL
+    AND (transport, route, tenant, priority, standing, due_at) > (?, ?, ?, ?, ?, 9223372036854775807)
 ORDER BY transport, route, tenant, priority, standing LIMIT 1;
 
 -- leased_suspect: Whether a suspect is in work.
