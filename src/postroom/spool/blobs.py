@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from postroom.errors import DiskFullError, InvariantError
+from postroom.errors import DiskFullError, InvariantError, StoreError
 from postroom.model.ids import TenantId
 from postroom.model.message import BlobRef
 from postroom.spool.disk import DiskWatch
@@ -26,6 +26,8 @@ from postroom.spool.disk import DiskWatch
 READ_SIZE = 1024 * 1024
 _SAFE_TENANT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}\Z")
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_BROKEN = frozenset({errno.EIO, errno.EROFS, errno.EUCLEAN})
+"""What a dying disk or a file system that shut itself down answers."""
 
 
 def sync_directory(directory: Path) -> None:
@@ -92,7 +94,7 @@ class FileBlobs(BlobFiles):
             left.unlink()
 
     def stage(self, tenant: TenantId) -> "StagedFile":
-        """Begin a blob. Raises DiskFullError."""
+        """Begin a blob. Raises DiskFullError, and StoreError when the disk fails."""
         return StagedFile(self, self._incoming, tenant, self._disk)
 
     def place(self, temporary: Path, tenant: TenantId, ref: BlobRef) -> None:
@@ -145,7 +147,7 @@ class StagedFile:
     """A blob being written."""
 
     def __init__(self, blobs: FileBlobs, incoming: Path, tenant: TenantId, disk: DiskWatch) -> None:
-        """Make the temporary file. Raises DiskFullError."""
+        """Make the temporary file. Raises as ``commit``."""
         disk.admit(0)
         blobs.path(tenant, "00")
         self._blobs = blobs
@@ -153,7 +155,7 @@ class StagedFile:
         self._disk = disk
         self._hash = hashlib.sha256()
         self._size = 0
-        with _full_disk_named():
+        with _disk_named():
             descriptor, name = tempfile.mkstemp(dir=incoming)
         self._path = Path(name)
         self._file: BinaryIO | None = os.fdopen(descriptor, "wb", buffering=0)
@@ -164,12 +166,12 @@ class StagedFile:
         return self._size
 
     def write(self, data: bytes) -> None:
-        """Append. Raises DiskFullError."""
+        """Append. Raises as ``commit``."""
         if self._file is None:
             raise InvariantError("a blob cannot be written after its end")
         self._disk.admit(len(data))
         try:
-            with _full_disk_named():
+            with _disk_named():
                 rest = memoryview(data)
                 while rest:
                     rest = rest[self._file.write(rest) :]
@@ -179,18 +181,18 @@ class StagedFile:
         self._size += len(data)
 
     def commit(self) -> BlobRef:
-        """Sync and move to the content's name. Raises DiskFullError."""
+        """Sync and move to the content's name. Raises DiskFullError, and StoreError when the disk fails."""
         if self._file is None:
             raise InvariantError("a blob can be committed once")
         ref = BlobRef(self._hash.hexdigest(), self._size)
         try:
-            with _full_disk_named():
+            with _disk_named():
                 os.fsync(self._file.fileno())
                 self._close()
                 self._blobs.place(self._path, self._tenant, ref)
         except BaseException:
             self._close()
-            self._path.unlink(missing_ok=True)
+            self._unlink()
             raise
         return ref
 
@@ -198,6 +200,10 @@ class StagedFile:
         """Remove the temporary file; does nothing after ``commit``."""
         if self._file is not None:
             self._close()
+            self._unlink()
+
+    def _unlink(self) -> None:
+        with contextlib.suppress(OSError):  # on a dying disk; the next start removes it
             self._path.unlink(missing_ok=True)
 
     def _close(self) -> None:
@@ -207,10 +213,12 @@ class StagedFile:
 
 
 @contextlib.contextmanager
-def _full_disk_named() -> Iterator[None]:
+def _disk_named() -> Iterator[None]:
     try:
         yield
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise DiskFullError(f"the disk is full: {error.strerror}") from error
+        if error.errno in _BROKEN:
+            raise StoreError(f"a file cannot be stored: {error.strerror}") from error
         raise
