@@ -113,7 +113,7 @@ def test_the_page_is_the_catalogue() -> None:
     assert draw_metrics.drawn(page) == page
 
 
-@pytest.mark.parametrize("page", ["docs/alerts.yml", "docs/metrics.md"])
+@pytest.mark.parametrize("page", ["docs/alerts.yml", "docs/metrics.md", "docs/operating.md"])
 def test_every_metric_that_is_named_exists(page: str) -> None:
     """A rule or a page that names a metric names one of the catalogue, with its labels."""
     text = (ROOT / page).read_text(encoding="utf-8")
