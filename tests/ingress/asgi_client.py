@@ -45,6 +45,7 @@ async def ask(  # noqa: PLR0913 - the parts of a request
     key: str | None = KEY,
     peer: str = "127.0.0.1",
     query: str = "",
+    raw_path: str = "",
 ) -> Answer:
     """Make one request and return its answer. ``value`` is sent as JSON."""
     given = {"host": "localhost:8587", **(headers or {})}
@@ -75,7 +76,7 @@ async def ask(  # noqa: PLR0913 - the parts of a request
         "method": method,
         "scheme": "http",
         "path": path,
-        "raw_path": path.encode(),
+        "raw_path": (raw_path or path).encode(),
         "query_string": query.encode(),
         "root_path": "",
         "headers": [(name.encode(), text.encode("latin-1")) for name, text in given.items()],

@@ -201,6 +201,38 @@ def test_many_are_counted_and_then_changed_once(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_a_token_used_twice_at_once_is_one_action(tmp_path: Path) -> None:
+    """Of many requests with one token at the same time one acts, the others are conflicts."""
+
+    async def story(room: DeskRoom) -> None:
+        await room.send(REFUSED)
+        room.clock.advance(1)
+        body: dict[str, Any] = {"filter": {"state": "refused"}}
+        dry = await counted(room, "retry", body)
+        both = await asyncio.gather(
+            *(room.ask("POST", "/v1/messages/retry", {**body, "token": dry["token"]}) for _ in range(8))
+        )
+        assert [200, *[409] * 7] == sorted(one.status for one in both)
+        room.later(1)
+        events = (await room.ask("GET", "/v1/events", query="kinds=recipient.queued")).json()["events"]
+        assert 1 == len(events)
+
+    run(tmp_path, story)
+
+
+def test_a_person_is_let_in_when_the_server_is_behind(tmp_path: Path) -> None:
+    """Under overload new mail is told to come back, and what could end the overload is done."""
+
+    async def story(room: DeskRoom) -> None:
+        room.app._is_overloaded = lambda: True
+        assert 503 == (await room.ask("POST", "/v1/messages", {"to": GOOD, "text": "x"})).status
+        hold = {"filter": {"class": "bulk"}, "reason": "too much at once"}
+        assert 201 == (await room.ask("POST", "/v1/holds", hold)).status
+        assert 200 == (await room.ask("POST", "/v1/transports/main/suspend", {"reason": "x"})).status
+
+    run(tmp_path, story)
+
+
 def test_uncertain_mail_of_an_account_is_resolved_together(tmp_path: Path) -> None:
     """What one account left uncertain is counted and resolved by one filter, with a note on each."""
 

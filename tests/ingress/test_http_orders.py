@@ -116,6 +116,21 @@ def test_a_suppressed_address_gets_nothing(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_an_address_with_a_slash_can_be_taken_off(tmp_path: Path) -> None:
+    """What may stand in an address may stand in a path, encoded."""
+
+    async def story(room: DeskRoom) -> None:
+        assert 201 == (await room.ask("POST", "/v1/suppressions", {"address": "a/b%c@example.com"})).status
+        path, raw = "/v1/suppressions/a/b%c@example.com", "/v1/suppressions/a%2Fb%25c%40example.com"
+        gone = await room.ask("DELETE", path, query="note=x", raw_path=raw)
+        assert 204 == gone.status
+        assert [] == await listed(room)
+        for raw in ("/v1/holds/a%2Fb", "/v1/none/a%2Fb", "/v1/holds/%2"):
+            assert 404 == (await room.ask("DELETE", "/v1/x/y/z", raw_path=raw)).status
+
+    run(tmp_path, story)
+
+
 def test_scopes_and_domains(tmp_path: Path) -> None:
     """A class's suppression leaves other classes alone; a domain's means everybody there."""
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -122,7 +123,7 @@ class Gate:
             scope[_MEDIA_TYPE] = refuse_body(
                 scope["headers"], max_body=operation.max_body, media_types=operation.media_types
             )
-            if operation.media_types:
+            if operation.media_types and operation.needs != "operate":  # who can end it is let in
                 self._refuse_overload()
             response = await operation.endpoint(Request(scope, receive))
         except Exception as error:  # noqa: BLE001 - the supervision point of a request: every error is an answer
@@ -137,12 +138,8 @@ class Gate:
         path: str = scope["path"]
         methods = self._static.get(path)
         if methods is None:
-            for pattern, candidates in self._patterns:
-                if match := pattern.match(path):
-                    scope["path_params"] = match.groupdict()
-                    methods = candidates
-                    break
-            else:
+            methods = self._matched(scope, path) or self._matched_encoded(scope)
+            if methods is None:
                 raise HttpError(
                     404,
                     Problem(
@@ -167,6 +164,23 @@ class Gate:
                 {"allow": allowed},
             )
         return operation
+
+    def _matched(self, scope: Scope, path: str) -> dict[str, Operation] | None:
+        for pattern, methods in self._patterns:
+            if match := pattern.match(path):
+                scope["path_params"] = match.groupdict()
+                return methods
+        return None
+
+    def _matched_encoded(self, scope: Scope) -> dict[str, Operation] | None:
+        """Match before decoding: an address may hold a slash, which stands in its segment as ``%2F``."""
+        raw: bytes = scope.get("raw_path") or b""
+        if b"%2" not in raw:
+            return None
+        methods = self._matched(scope, raw.decode("latin-1"))
+        if methods is not None:
+            scope["path_params"] = {name: unquote(text) for name, text in scope["path_params"].items()}
+        return methods
 
 
 def _pattern(path: str) -> re.Pattern[str]:
