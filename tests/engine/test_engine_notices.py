@@ -79,6 +79,8 @@ class Life:
         async with asyncio.timeout(20):
             while not condition():
                 self.clock.advance(step_s)
+                for name in self.transports:
+                    self.dispatcher.wake(name)
                 await asyncio.sleep(0.002)
 
     async def passes(self, seconds: float) -> None:

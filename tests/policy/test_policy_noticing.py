@@ -110,9 +110,9 @@ def test_recipients_are_counted_whole() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(LOST), st.sampled_from(CAUSES), st.integers(1, 300)),
+        st.tuples(st.sampled_from(LOST), st.sampled_from(CAUSES), st.integers(1, 100)),
         min_size=1,
-        max_size=200,
+        max_size=60,
     )
 )
 def test_a_digest_is_bounded(rows: list[tuple[EventKind, str, int]]) -> None:
