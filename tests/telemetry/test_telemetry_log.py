@@ -219,11 +219,11 @@ def test_access_records_are_for_machines_only() -> None:
     """One record for each request in JSON mode, none for people."""
     with recording(json=False) as lines:
         assert not access.is_on
-        access.record({"path": "/v1/messages"})
+        access.record({"path": "/v1/messages"}, status=200, now=0)
     assert [] == lines
     with recording(json=True) as lines:
         assert access.is_on
-        access.record({"path": "/a\nb", "status": 202})
+        access.record({"path": "/a\nb"}, status=202, now=0)
     assert {
         "event": "request",
         "path": "/a\nb",
@@ -231,3 +231,18 @@ def test_access_records_are_for_machines_only() -> None:
         "part": "http",
         "level": "info",
     }.items() <= json.loads(lines[0]).items()
+
+
+def test_refused_requests_cannot_fill_the_log() -> None:
+    """Ten a second have a record, the next one says how many had none, and good requests all have theirs."""
+    with recording(json=True) as lines:
+        for number in range(50):
+            access.record({"path": "/"}, status=404, now=7.5)
+            if number % 10 == 0:
+                access.record({"path": "/good"}, status=202, now=7.5)
+        access.record({"path": "/"}, status=404, now=8.0)
+
+    records = list(map(json.loads, lines))
+    assert 5 == sum(record["status"] == 202 for record in records)
+    assert 11 == sum(record["status"] == 404 for record in records)
+    assert 40 == sum(record.get("left_out", 0) for record in records)

@@ -25,6 +25,8 @@ from postroom.telemetry.sink import Sink, StandardError
 
 MAX_VALUE: Final = 2000
 """Characters of one value for people; machines get ten times as many."""
+MAX_REFUSED: Final = 10
+"""Records of refused requests in a second (security limit)."""
 
 _dumps: Final = json_module.JSONEncoder(ensure_ascii=True, default=str, separators=(", ", ": ")).encode
 
@@ -72,11 +74,16 @@ def logger(name: str) -> FilteringBoundLogger:
 
 
 class Access:
-    """One record for each request, in JSON only; made without the detours of other records."""
+    """One record for each request, in JSON only; made without the detours of other records.
+
+    Of refused requests ``MAX_REFUSED`` a second have one, so that a stranger cannot fill the disk with them;
+    the next record says how many were left out.
+    """
 
     def __init__(self) -> None:
         """Begin silent."""
         self._output: _Output | None = None
+        self._second = self._refused = self._left_out = 0
 
     def use(self, output: _Output | None) -> None:
         """Write there from now on; ``None``: nowhere."""
@@ -87,11 +94,24 @@ class Access:
         """Whether records are written."""
         return self._output is not None
 
-    def record(self, values: EventDict) -> None:
-        """Write one record."""
-        if self._output is not None:
+    def record(self, values: EventDict, *, status: int, now: float) -> None:
+        """Write one record; ``now`` in monotonic seconds."""
+        if self._output is not None and not (status >= 400 and self._is_flood(int(now))):
+            values["status"] = status
+            if self._left_out:
+                values["left_out"], self._left_out = self._left_out, 0
             stamped = _stamp(None, "info", {"part": "http", "event": "request", **values, "level": "info"})
             self._output.msg(_json_record(None, "info", merge_context(None, "info", stamped)))
+
+    def _is_flood(self, second: int) -> bool:
+        """Count a refused request; say whether this second has had enough of them."""
+        if second != self._second:
+            self._second, self._refused = second, 0
+        self._refused += 1
+        if self._refused <= MAX_REFUSED:
+            return False
+        self._left_out += 1
+        return True
 
 
 _stamp: Final = structlog.processors.TimeStamper(fmt="iso", utc=True)

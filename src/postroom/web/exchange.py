@@ -122,9 +122,9 @@ class Exchange:
             if self.status:
                 ANSWERS.count((str(self.status),))
             if access.is_on:
-                self._note(asyncio.get_running_loop().time() - begun_at)
+                self._note(begun_at, asyncio.get_running_loop().time())
 
-    def _note(self, seconds: float) -> None:
+    def _note(self, begun_at: float, now: float) -> None:
         """Write the access record; the query may hold addresses and stays out."""
         scope = self.scope
         client = scope["client"]
@@ -132,10 +132,11 @@ class Exchange:
             {
                 "method": scope["method"],
                 "path": scope["path"][:200],
-                "status": self.status,
-                "ms": round(seconds * 1000, 1),
+                "ms": round((now - begun_at) * 1000, 1),
                 "peer": client[0] if client else "",
-            }
+            },
+            status=self.status,
+            now=now,
         )
 
     # ------------------------------------------------------------------ the request's body
