@@ -31,7 +31,7 @@ def queue_bulk(data: Path, count: int) -> None:
 
 @pytest.mark.slow
 def test_a_code_is_claimed_at_once_before_a_hundred_thousand(tmp_path: Path) -> None:
-    """Steps of SQLite's machine for a claim and for finding the lanes do not grow with the queue, and it takes milliseconds."""
+    """Neither a claim nor finding the lanes grows with the queue, and a claim takes milliseconds."""
     queue_bulk(tmp_path, BULK)
 
     async def scenario(room: Room) -> None:

@@ -19,7 +19,7 @@ from postroom.model.message import Message
 from postroom.policy.fairness import Turns
 from postroom.spool.settings import SpoolSettings
 from postroom.spool.sqlite.lanes import Lanes
-from postroom.spool.sqlite.mark import Numbers
+from postroom.spool.sqlite.last_commit import Numbers
 from postroom.spool.sqlite.orders import StandingOrders
 from postroom.spool.sqlite.statement import statement
 

@@ -23,8 +23,8 @@ from postroom.spool.sqlite.events import SqliteEvents
 from postroom.spool.sqlite.gauge import SqliteGauge
 from postroom.spool.sqlite.hooks import SqliteHooks
 from postroom.spool.sqlite.inbox import SqliteCaptures, SqliteKeys
+from postroom.spool.sqlite.last_commit import LastCommit
 from postroom.spool.sqlite.ledger import Ledger
-from postroom.spool.sqlite.mark import Mark
 from postroom.spool.sqlite.migrations import migrate, migrations
 from postroom.spool.sqlite.operations import SqliteOperations
 from postroom.spool.sqlite.reader import Reader
@@ -57,7 +57,7 @@ class SqliteStore:
     """What an acceptance means here, for people."""
     _writer: Writer
     _reader: Reader
-    _mark: Mark
+    _last_commit: LastCommit
     _lock: int
 
     def on_failure(self, tell: Callable[[StoreError], None]) -> None:
@@ -75,7 +75,7 @@ class SqliteStore:
             await self._writer.close()
         finally:
             self._reader.close()
-            self._mark.close()
+            self._last_commit.close()
             os.close(self._lock)
 
 
@@ -100,12 +100,13 @@ def open_sqlite(data: Path, *, settings: SpoolSettings, clock: Clock, vfs: str |
             # SQLite alone would leave the mode to the umask; its -wal and -shm take the database's.
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
-        mark = Mark(data)
+        last_commit = LastCommit(data)
 
         disk = DiskWatch(data, settings, clock)
         blobs = FileBlobs(data, disk, grace=settings.blob_grace)
         writer = Writer(
-            lambda: _open_ledger(path, settings, mark, clock=clock, vfs=vfs), spend_ballast=disk.spend_ballast
+            lambda: _open_ledger(path, settings, last_commit, clock=clock, vfs=vfs),
+            spend_ballast=disk.spend_ballast,
         )
         sync_directory(data)
         reader = Reader(path, clock)
@@ -128,21 +129,23 @@ def open_sqlite(data: Path, *, settings: SpoolSettings, clock: Clock, vfs: str |
         durability=DURABILITY,
         _writer=writer,
         _reader=reader,
-        _mark=mark,
+        _last_commit=last_commit,
         _lock=lock,
     )
 
 
-def _open_ledger(path: Path, settings: SpoolSettings, mark: Mark, *, clock: Clock, vfs: str | None) -> Ledger:
-    """Open the writer's connection, bring the schema up to date and compare with the mark."""
+def _open_ledger(
+    path: Path, settings: SpoolSettings, last_commit: LastCommit, *, clock: Clock, vfs: str | None
+) -> Ledger:
+    """Open the writer's connection, bring the schema up to date and compare with the last commit."""
     db = open_for_writing(path, vfs=vfs)
     try:
         migrate(db, migrations(), now=micros(clock.now()))
-        ledger = Ledger(db, settings, committed=mark.write)
-        mark.begin(ledger.numbers)
+        ledger = Ledger(db, settings, committed=last_commit.write)
+        last_commit.begin(ledger.numbers)
     except BaseException:
         db.close()
-        mark.close()
+        last_commit.close()
         raise
     return ledger
 

@@ -1,11 +1,11 @@
-"""The last-id mark: how far the last commit came, kept in a small file beside the database.
+"""The last commit: how far it came, kept in a small file beside the database.
 
 SQLite cannot tell a write-ahead log that somebody removed from one that never was: it opens the database as
 it was at the last checkpoint, and acknowledged mail is gone without a word. So every commit raises a number
 in the database, and after it the number is written here, in place and without a sync. At the start a
-database that is behind its mark is refused.
+database that is behind is refused.
 
-The mark is never ahead by a power cut: it is written after the commit was synced. It may be behind, for as
+The file is never ahead by a power cut: it is written after the commit was synced. It may be behind, for as
 long as its page was not written back; then the log is there, for the same reason.
 
 A copy of the database that is put back on purpose is behind as well. The way on is the same for both: remove
@@ -36,7 +36,7 @@ class Numbers(NamedTuple):
     events: int
 
 
-class Mark:
+class LastCommit:
     """The open file."""
 
     def __init__(self, directory: Path) -> None:
@@ -73,7 +73,7 @@ class Mark:
         try:
             return Numbers(**{name: int(found[name]) for name in Numbers._fields})
         except (KeyError, ValueError):
-            log.warning("the mark of the last commit cannot be read", path=str(self.path))
+            log.warning("the numbers of the last commit cannot be read", path=str(self.path))
             return None
 
 

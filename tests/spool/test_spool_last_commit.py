@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from postroom.errors import StoreError
-from postroom.spool.sqlite.mark import NAME
+from postroom.spool.sqlite.last_commit import NAME
 from postroom.spool.sqlite.opening import DATABASE
 from spool.spool_room import Room, a_message, accepted
 from spool.sqlite_room import filled, on, open_
@@ -56,7 +56,7 @@ def test_putting_the_log_back_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_person_may_go_on_without_what_is_lost(tmp_path: Path) -> None:
-    """Removing the mark is the word of a person; the next loss is noticed again."""
+    """Removing the file is the word of a person; the next loss is noticed again."""
     data, left = tmp_path / "data", tmp_path / "left"
     killed(data, left)
     (left / LOG).unlink()
@@ -69,8 +69,8 @@ def test_a_person_may_go_on_without_what_is_lost(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"commits=x", b"\xff\xfe"])
-def test_a_mark_that_says_nothing_stops_nobody(tmp_path: Path, text: bytes) -> None:
-    """An empty or unreadable mark is written anew."""
+def test_a_file_that_says_nothing_stops_nobody(tmp_path: Path, text: bytes) -> None:
+    """An empty or unreadable file is written anew."""
     filled(tmp_path, a_message())
     (tmp_path / NAME).write_bytes(text)
     filled(tmp_path, a_message())
