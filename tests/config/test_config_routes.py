@@ -165,6 +165,16 @@ def test_capture_uses_no_routes(tmp_path: Path) -> None:
     assert ["routes.0.to"] == [field for field, _, _ in problems(tmp_path, f'{toml}"blk"')]
 
 
+def test_no_account_fails_over_into_the_capture_inbox(tmp_path: Path) -> None:
+    """A rule may send mail to the inbox, but a group never swallows what its accounts should send."""
+    inbox = f'{THREE}\n[[transports]]\nname = "inbox"\nurl = "capture:"\n[[routes]]\nto = '
+    assert settings(tmp_path, f'{inbox}"inbox"\ntag = "test"').routes[0].route == Route(("inbox",))
+    ((field, cause, _),) = problems(tmp_path, f'{inbox}"failover(main inbox)"')
+    assert (field, cause.partition(":")[0]) == ("routes.0.to", "the capture inbox beside accounts")
+    group = {"POSTROOM_TRANSPORT": "failover(smtp://mx.example.com capture:)"}
+    assert ["POSTROOM_TRANSPORT"] == [field for field, _, _ in problems(tmp_path, "", group)]
+
+
 def test_a_rule_that_is_never_asked_is_a_warning(tmp_path: Path) -> None:
     """A rule after one without conditions is told by name."""
     toml = f'{THREE}\n[[routes]]\nto = "main"\n[[routes]]\ntag = "x"\nto = "bulk"'

@@ -117,8 +117,7 @@ class _Loading:
     def _routes(self, specs: Sequence[TransportSpec], *, is_capturing: bool) -> tuple[RouteRule, ...]:
         """Return the rules; none while everything is captured, but what is wrong is told all the same."""
         is_known = not (self._broken & {"transports"} or self._ways.problems)
-        known = [spec.name for spec in specs] if is_known else None
-        read = read_routes(self._document.routes, known=known)
+        read = read_routes(self._document.routes, transports=specs if is_known else None)
         self.problems.extend(read.problems)
         self._warnings.extend(read.warnings)
         return () if is_capturing else read.rules

@@ -3,7 +3,7 @@
 Pure. Every problem is collected; a rule that can never be asked is a warning.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from postroom.config.document import RouteSection
@@ -11,6 +11,7 @@ from postroom.config.quantities import did_you_mean
 from postroom.errors import ConfigError, Problem
 from postroom.model.ids import TenantId
 from postroom.model.route import Route
+from postroom.model.transport import TransportKind, TransportSpec
 from postroom.policy.routing import DEFAULT_RULE, RouteRule, parse_route
 
 
@@ -23,8 +24,10 @@ class ReadRoutes:
     warnings: tuple[str, ...]
 
 
-def read_routes(sections: tuple[RouteSection, ...], *, known: Collection[str] | None) -> ReadRoutes:
-    """Read every rule; ``known`` are the transports' names, ``None`` when they could not be read."""
+def read_routes(
+    sections: tuple[RouteSection, ...], *, transports: Sequence[TransportSpec] | None
+) -> ReadRoutes:
+    """Read every rule; ``transports`` are ``None`` when they could not be read."""
     rules: list[RouteRule] = []
     problems: list[Problem] = []
     names = {DEFAULT_RULE}
@@ -41,7 +44,8 @@ def read_routes(sections: tuple[RouteSection, ...], *, known: Collection[str] | 
         except ConfigError as error:
             problems += error.problems
             continue
-        problems += _unknown(route, known, f"{field}.to")
+        if transports is not None:
+            problems += _leg_problems(route, transports, f"{field}.to")
         rules.append(_rule(section, name, route))
     return ReadRoutes(rules=tuple(rules), problems=tuple(problems), warnings=tuple(_warnings(rules)))
 
@@ -70,11 +74,23 @@ def _condition_problems(section: RouteSection, field: str) -> Iterator[Problem]:
         yield Problem(code="route", field=f"{field}.under", cause=cause, fix=fix)
 
 
-def _unknown(route: Route, known: Collection[str] | None, field: str) -> Iterator[Problem]:
+def _leg_problems(route: Route, transports: Sequence[TransportSpec], field: str) -> Iterator[Problem]:
+    kinds = {spec.name: spec.kind for spec in transports}
     for leg in route.legs:
-        if known is not None and leg not in known:
-            fix = did_you_mean(leg, known) if known else "Define it with [[transports]]."
+        if leg not in kinds:
+            fix = did_you_mean(leg, kinds) if kinds else "Define it with [[transports]]."
             yield Problem(code="route", field=field, cause=f"there is no transport {leg!r}", fix=fix)
+    if (problem := swallow_problem([kinds[leg] for leg in route.legs if leg in kinds], field)) is not None:
+        yield problem
+
+
+def swallow_problem(kinds: Collection[TransportKind], field: str) -> Problem | None:
+    """Refuse a group that sends some of its mail and captures the rest, as when an account fails."""
+    if len(set(kinds)) < 2:
+        return None
+    cause = "the capture inbox beside accounts: mail would be kept there and never sent when they fail"
+    fix = "Leave it out, or let a rule of its own send mail there."
+    return Problem(code="route", field=field, cause=cause, fix=fix)
 
 
 def _warnings(rules: list[RouteRule]) -> Iterator[str]:

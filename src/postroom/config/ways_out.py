@@ -15,6 +15,7 @@ from pathlib import Path
 
 from postroom.config.document import Document, TimeoutsSection, TransportSection
 from postroom.config.nexus_ini import NexusIni
+from postroom.config.routes import swallow_problem
 from postroom.config.sources import Sources
 from postroom.config.transport_url import SMTPS_PORT, SUBMISSION_PORT, TransportUrl, parse_transport_url
 from postroom.errors import ConfigError, Problem
@@ -127,6 +128,8 @@ class WaysOut:
                 specs[name] = self._spec(one, read, own_from=section.from_)
         if specs:
             self.default_route = Route(tuple(specs), kind)
+            problem = swallow_problem([spec.kind for spec in specs.values()], given_by)
+            self.problems.extend(() if problem is None else (problem,))
         return tuple(specs.values())
 
     def _spec(
