@@ -1,6 +1,7 @@
 """The log: one valid line a record, the ids of its task, no secrets, and nobody waits for its reader."""
 
 import asyncio
+import itertools
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from select import PIPE_BUF
 from urllib.parse import quote
 
 import pytest
@@ -20,7 +22,7 @@ from postroom.telemetry import configure_logging, context, logger, redaction
 from postroom.telemetry.catalogue import LOG_DROPPED
 from postroom.telemetry.logs import access
 from postroom.telemetry.redaction import conceal, redacted
-from postroom.telemetry.sink import Sink
+from postroom.telemetry.sink import Sink, whole_lines
 
 PASSWORD = 'correct "horse" \\ bättery'
 NASTY = "a\r\nINFO forged\x1b[2J\x00\u2028\u202ereversed\ud800"
@@ -246,3 +248,19 @@ def test_refused_requests_cannot_fill_the_log() -> None:
     assert 5 == sum(record["status"] == 202 for record in records)
     assert 11 == sum(record["status"] == 404 for record in records)
     assert 40 == sum(record.get("left_out", 0) for record in records)
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n"), max_size=3000), max_size=20))
+def test_records_are_written_whole(records: list[str]) -> None:
+    """No piece that is written ends inside of a record, and small records are not written one by one."""
+    pieces = list(whole_lines(records))
+
+    whole = "".join(f"{record}\n" for record in records).encode("utf-8", "backslashreplace")
+    assert whole == b"".join(pieces)
+    ends = set(
+        itertools.accumulate(len(record.encode("utf-8", "backslashreplace")) + 1 for record in records)
+    )
+    assert set(itertools.accumulate(map(len, pieces))) <= ends
+    for first, second in itertools.pairwise(pieces):
+        assert len(first) <= PIPE_BUF or b"\n" not in first[:-1]
+        assert len(first) + len(second) > PIPE_BUF

@@ -12,7 +12,9 @@ import os
 import sys
 import threading
 from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from select import PIPE_BUF
 from typing import Final
 
 from postroom.telemetry.catalogue import LOG_DROPPED
@@ -68,13 +70,31 @@ class Sink:
                 dropped, self._dropped = self._dropped, 0
             if dropped:
                 lines.append(f'{{"event": "log records dropped", "level": "warning", "count": {dropped}}}')
-            self._write_all("\n".join([*lines, ""]).encode("utf-8", "backslashreplace"))
+            for chunk in whole_lines(lines):
+                self._write_all(chunk)
 
     def _write_all(self, data: bytes) -> None:
         # A log that cannot be written (closed, disk full) has nobody to be told; the records are lost.
         with suppress(OSError):
             while data:
                 data = data[os.write(self._descriptor, data) :]
+
+
+def whole_lines(records: Iterable[str]) -> Iterator[bytes]:
+    """Put records into pieces that the kernel writes to a pipe as a whole.
+
+    The server and its sender process share standard error; a larger write of one may be cut by the other's.
+    A single record that is larger stays by itself.
+    """
+    piece = b""
+    for record in records:
+        line = record.encode("utf-8", "backslashreplace") + b"\n"
+        if piece and len(piece) + len(line) > PIPE_BUF:
+            yield piece
+            piece = b""
+        piece += line
+    if piece:
+        yield piece
 
 
 class StandardError(Sink):
