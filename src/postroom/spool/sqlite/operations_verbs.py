@@ -114,6 +114,7 @@ def _end_hold(ledger: Ledger, end: EndOfHold) -> tuple[Changed, bool] | None:
 def suppress(ledger: Ledger, batches: Sequence[Sequence[Suppression]]) -> Sequence[None]:
     """Store suppressions; what waits is another step."""
     for batch in batches:
+        ledger.orders.note_addresses(folded(one.address) for one in batch)
         for one in batch:
             address = folded(one.address)
             ledger.run(
@@ -130,7 +131,6 @@ def suppress(ledger: Ledger, batches: Sequence[Sequence[Suppression]]) -> Sequen
                     one.message_id,
                 ),
             )
-            ledger.orders.note_address(address)
             data = {"address": address, "scope": one.mail_class or "all"}
             data |= {"author": one.author} if one.author else {}
             data |= {"note": one.note} if one.note else {}

@@ -9,7 +9,7 @@ a table of bits (4 MiB, no more whatever their number) knows which addresses sur
 asked for the others. A bit too much, of a removed address or a rolled back transaction, costs one question.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,8 +41,7 @@ class StandingOrders:
         self._db = db
         self._holds: tuple[Hold, ...] | None = None
         self._bits = bytearray()
-        for (address,) in db.execute(statement("suppression_addresses")):
-            self.note_address(str(address))
+        self.note_addresses(str(row[0]) for row in db.execute(statement("suppression_addresses")))
 
     @property
     def holds(self) -> tuple[Hold, ...]:
@@ -60,12 +59,14 @@ class StandingOrders:
         """Read the holds again before they are asked next."""
         self._holds = None
 
-    def note_address(self, address: str) -> None:
-        """Remember that a suppression may name an address or ``@domain``, in folded form."""
-        if not self._bits:
-            self._bits = bytearray(1 << (_BITS - 3))
-        place = hash(address) & _MASK
-        self._bits[place >> 3] |= 1 << (place & 7)
+    def note_addresses(self, addresses: Iterable[str]) -> None:
+        """Remember that suppressions may name addresses or ``@domain``, in folded form."""
+        bits = self._bits
+        for address in addresses:
+            if not bits:
+                bits = self._bits = bytearray(1 << (_BITS - 3))
+            place = hash(address) & _MASK
+            bits[place >> 3] |= 1 << (place & 7)
 
     def _may_name(self, address: str) -> bool:
         place = hash(address) & _MASK

@@ -36,7 +36,7 @@ INSERT OR REPLACE INTO suppression (
 DELETE FROM suppression WHERE tenant = ? AND address = ? AND mail_class = ?;
 
 -- suppression_addresses: Every address that a suppression names.
-SELECT DISTINCT address FROM suppression;
+SELECT address FROM suppression;
 
 -- suppressions_of: Which suppressions stop mail of a class to an address or its domain.
 SELECT tenant, address, mail_class, reason, note, author, created_at, until, message_id FROM suppression
