@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 ARGS ?=
-FAULTS ?= 600
+FAULTS ?= 900
 CI ?=
 BENCH ?=
 
@@ -42,8 +42,8 @@ check: $(VENV)/.installed-dev  ## format, lint, types, layers, fast tests, docum
 bench: $(VENV)/.installed-dev  ## Postfix and Postroom on the same work (BENCH="--help" for its options)
 	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 
-faults: $(VENV)/.installed-dev  ## the fault injection for FAULTS seconds
-	$(BIN)/python -m pytest tests/faults -rs --faults $(FAULTS) --timeout 0 --junitxml $(BUILD)/tests-faults.xml
+faults: $(VENV)/.installed-dev  ## kills, power cuts, broken disks and wires: FAULTS seconds of them, and a report
+	timeout --kill-after 30 $$(($(FAULTS) + 1200)) $(BIN)/python -m pytest tests/faults -rs --faults $(FAULTS) --junitxml $(BUILD)/tests-faults.xml
 
 docs: $(VENV)/.installed-dev  ## draw the generated parts of docs/ again and check the documents
 	$(BIN)/python tools/draw_states.py

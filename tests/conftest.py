@@ -23,15 +23,8 @@ settings.load_profile("ci" if IS_CI else "local")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--faults", type=float, default=0.0, metavar="SECONDS", help="let each fault test go on for SECONDS"
+        "--faults", type=float, default=0.0, metavar="SECONDS", help="let the fault tests share SECONDS"
     )
-
-
-@pytest.fixture
-def fault_seconds(request: pytest.FixtureRequest) -> float:
-    """Return how long a fault test goes on; 0 means its short round, the one of ``make test``."""
-    seconds: float = request.config.getoption("--faults")
-    return seconds
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -20,7 +20,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 from peers.ledger_sink import LedgerSink
 from peers.postroom_process import KEY
@@ -70,11 +70,19 @@ class Ledger:
     """Numbers begin after this one: ledgers on one store have different numbers."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def next(self) -> Submission:
-        """Return what is to be handed in next."""
+    @overload
+    def next(self, *, most: None = None) -> Submission: ...
+
+    @overload
+    def next(self, *, most: int | None) -> Submission | None: ...
+
+    def next(self, *, most: int | None = None) -> Submission | None:
+        """Return what is to be handed in next, ``None`` when ``most`` were."""
         with self.lock:
             if self.unanswered:
                 return self.unanswered.pop()
+            if most is not None and len(self.submissions) >= most:
+                return None
             number = self.first + len(self.submissions) + 1
             self.submissions.append(Submission(number, self.make(number)))
             return self.submissions[-1]
@@ -110,14 +118,17 @@ class Caller:
     ) -> tuple[int, Any]:
         """Make one call. Raises OSError or HTTPException when there is no answer."""
         sent = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json", **(headers or {})}
-        try:
-            self._connection.request(method, path, None if body is None else json.dumps(body), sent)
-            answer = self._connection.getresponse()
-            content = answer.read()
-            return answer.status, json.loads(content) if content else None
-        except (OSError, http.client.HTTPException):
-            self._connection.close()
-            raise
+        for is_last in (method != "GET", True):  # a kept connection may have been closed meanwhile
+            try:
+                self._connection.request(method, path, None if body is None else json.dumps(body), sent)
+                answer = self._connection.getresponse()
+                content = answer.read()
+                return answer.status, json.loads(content) if content else None
+            except (OSError, http.client.HTTPException):
+                self._connection.close()
+                if is_last:
+                    raise
+        raise AssertionError("not reached")
 
     def hand_in(self, ledger: Ledger, submission: Submission) -> int | None:
         """Hand one submission in and note the answer; ``None`` when there was none."""
@@ -136,18 +147,22 @@ class Caller:
 
 
 @contextlib.contextmanager
-def load(ledger: Ledger, port: int, *, senders: int = 4, pause_s: float = 0.0) -> Iterator[None]:
+def load(
+    ledger: Ledger, port: int, *, senders: int = 4, pause_s: float = 0.0, count: int | None = None
+) -> Iterator[None]:
     """Hand in as fast as ``senders`` connections can, until the end of the block.
 
     A sender ends when its server does not answer. With a pause between its calls it never does: it tries again,
-    as after a refusal.
+    as after a refusal. With a count it goes on until so many were handed in and acknowledged.
     """
     stop = threading.Event()
 
     def run() -> None:
         caller = Caller(port)
-        while not stop.is_set():
-            status = caller.hand_in(ledger, ledger.next())
+        while not stop.is_set() or count is not None:
+            if (submission := ledger.next(most=count)) is None:
+                break
+            status = caller.hand_in(ledger, submission)
             if status is None and not pause_s:
                 break
             if pause_s or status not in {200, 202}:
