@@ -16,7 +16,8 @@ import uvloop
 from attacks.attack_room import inputs, row
 from net.wires import Handler, free_port, listening, server_context
 from postroom.clock import SystemClock
-from postroom.egress.hooks import MAX_ANSWER, MAX_TEXT, GuardedPoster
+from postroom.egress.calls import MAX_ANSWER, MAX_TEXT
+from postroom.egress.hooks import GuardedPoster
 from postroom.net.addresses import SocketAddress
 from postroom.net.guard import SETTING, Guard
 from postroom.ports import HookAnswer

@@ -1,76 +1,22 @@
 """One POST to a URL that a caller supplied: through the egress guard, and bounded in every direction.
 
-httpcore2, the engine of httpx2, is used by itself: it follows no redirect, reads no environment, no netrc and
-no cookies, and undoes no content coding, so none of that has to be turned off. Its network backend is
-replaced by one that asks the guard where to connect; the name stays in TLS (SNI and certificate) and in the
-Host header. A connection is used again for the same origin; it goes where the guard let it go.
-
-An answer is read up to ``MAX_ANSWER`` bytes and shown cut. A status that came counts even when the rest of
-the answer does not come in time.
+A status that came counts even when the rest of the answer does not come in time. The HTTP itself is
+``egress.calls``, loaded at the first post: with the authorities it trusts it costs a tenth of a start, and
+most servers never need it.
 """
 
 import asyncio
-import ssl
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
-
-import httpcore2
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from postroom.clock import Clock
-from postroom.net.addresses import SocketAddress
-from postroom.net.destination import Destination, DestinationError, parse_url
-from postroom.net.faults import NetFault, socket_fault, tls_fault
+from postroom.net.destination import DestinationError, parse_url
 from postroom.net.guard import Guard
 from postroom.policy.hooking import retry_after_s
 from postroom.ports import HookAnswer
 
-MAX_ANSWER = 16 * 1024
-"""Bytes of an answer that are read (security limit)."""
-MAX_TEXT = 500
-"""Characters of an answer that are kept."""
-CONNECT_S = 5.0
-"""Seconds for one address of several; a live server answers in one round trip."""
-IDLE_S = 15.0
-"""A connection without work is closed after this."""
-MAX_IDLE = 32
-_PEER_FAULTS = (
-    NetFault,
-    TimeoutError,
-    OSError,
-    httpcore2.TimeoutException,
-    httpcore2.NetworkError,
-    httpcore2.ProtocolError,
-)
-
-
-_Found = TypeVar("_Found", bound=OSError)
-
-
-class _GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """Connects to the addresses that the guard returns, and to nothing else."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-        self._sockets = httpcore2.AnyIOBackend()
-
-    async def connect_tcp(  # noqa: PLR0917 - the signature is httpcore2's
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the name is httpcore2's
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        timeout_s = CONNECT_S if timeout is None else timeout
-        fault: Exception | None = None
-        for address in await self._guard.addresses(host, port, timeout_s=timeout_s):
-            try:
-                return await self._sockets.connect_tcp(
-                    address.ip, port, timeout_s, local_address, socket_options
-                )
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-                fault = fault or httpcore2.ConnectError(_connect_phrase(error, address))
-        raise fault or httpcore2.ConnectError(f"no address ({host})")
+if TYPE_CHECKING:
+    from postroom.egress.calls import Calls
 
 
 class GuardedPoster:
@@ -80,15 +26,9 @@ class GuardedPoster:
         """Take the guard; ``ca_file`` is a PEM file of authorities to trust instead of the system's."""
         self._guard = guard
         self._clock = clock
-        context = ssl.create_default_context(cafile=ca_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=None,  # who posts bounds it, by endpoint
-            max_keepalive_connections=MAX_IDLE,
-            keepalive_expiry=IDLE_S,
-            network_backend=_GuardedBackend(guard),
-        )
+        self._ca_file = ca_file
+        self._calls: Calls | None = None
+        self._loading = asyncio.Lock()
 
     def problem_with(self, url: str) -> str:
         """Return why this URL may never be called, ``""`` when it may."""
@@ -98,16 +38,13 @@ class GuardedPoster:
         self, url: str, *, headers: Mapping[str, str], body: bytes, timeout_s: float
     ) -> HookAnswer:
         """Make one POST and return what it brought."""
-        begun = self._clock.monotonic()
-        answer = _Answer()
         try:
             destination = parse_url(url)
-            async with asyncio.timeout(timeout_s):
-                await self._exchange(destination, headers, body, answer)
         except DestinationError as error:
-            answer.phrase = str(error)
-        except _PEER_FAULTS as error:
-            answer.phrase = _phrase(error, timeout_s)
+            return HookAnswer(status=None, text=str(error), retry_after_s=None, duration_ms=0)
+        calls = self._calls or await self._loaded()
+        begun = self._clock.monotonic()
+        answer = await calls.post(destination, headers=headers, body=body, timeout_s=timeout_s)
         return HookAnswer(
             status=answer.status,
             text=answer.text,
@@ -115,86 +52,18 @@ class GuardedPoster:
             duration_ms=round((self._clock.monotonic() - begun) * 1000),
         )
 
-    async def _exchange(
-        self, destination: Destination, headers: Mapping[str, str], body: bytes, answer: "_Answer"
-    ) -> None:
-        url = httpcore2.URL(
-            scheme=b"https" if destination.is_tls else b"http",
-            host=destination.host.encode("ascii"),
-            port=destination.port,
-            target=destination.target.encode("ascii"),
-        )
-        sent = {
-            "host": destination.authority,
-            "user-agent": "Postroom",
-            "accept-encoding": "identity",
-            **headers,
-            "content-length": str(len(body)),
-        }
-        fields = [(name.encode("ascii"), value.encode("ascii")) for name, value in sent.items()]
-        timeouts = {"timeout": {"connect": CONNECT_S}}
-        async with self._pool.stream(
-            "POST", url, headers=fields, content=body, extensions=timeouts
-        ) as response:
-            answer.status = response.status
-            answer.fields = {name.lower(): value.decode("latin-1") for name, value in response.headers}
-            async for chunk in response.aiter_stream():
-                answer.content += chunk[: MAX_ANSWER - len(answer.content)]
-                if len(answer.content) >= MAX_ANSWER:
-                    break  # leaving the block closes the connection
+    async def _loaded(self) -> "Calls":
+        async with self._loading:
+            if self._calls is None:
+                self._calls = await asyncio.to_thread(self._load)
+            return self._calls
+
+    def _load(self) -> "Calls":
+        from postroom.egress.calls import Calls  # noqa: PLC0415 - see above
+
+        return Calls(self._guard, ca_file=self._ca_file)
 
     async def stop(self) -> None:
         """Close every connection."""
-        await self._pool.aclose()
-
-
-class _Answer:
-    """What has come of an answer so far."""
-
-    __slots__ = ("content", "fields", "phrase", "status")
-
-    def __init__(self) -> None:
-        self.status: int | None = None
-        self.fields: Mapping[bytes, str] = {}
-        self.content = b""
-        self.phrase = ""
-
-    @property
-    def text(self) -> str:
-        """The answer's text for people, or the local phrase when there is no answer."""
-        if self.status is None:
-            return self.phrase[:MAX_TEXT]
-        coding = self.fields.get(b"content-encoding", "identity").lower()
-        if coding != "identity":
-            return f"({coding[:20]}, not read)"
-        text = self.content.decode("utf-8", "replace")
-        return "".join(one if one.isprintable() else " " for one in text[:MAX_TEXT]).strip()
-
-
-def _connect_phrase(error: Exception, address: SocketAddress) -> str:
-    found = _deepest(error, OSError)
-    if found is None or isinstance(found, TimeoutError) or not found.errno:
-        return f"no connection to {address}"
-    return socket_fault(found, str(address)).text
-
-
-def _phrase(error: BaseException, timeout_s: float) -> str:
-    if isinstance(error, NetFault):
-        return error.fault.text
-    tls = _deepest(error, ssl.SSLError)
-    if tls is not None:
-        return tls_fault(tls).text
-    if isinstance(error, TimeoutError | httpcore2.TimeoutException):
-        return f"no answer within {timeout_s:g} s"
-    return str(error).rstrip(".").lower() or "the connection was closed before the answer"
-
-
-def _deepest(error: BaseException, kind: type[_Found]) -> _Found | None:
-    """Return the innermost cause of a kind: libraries wrap what the system said."""
-    found: _Found | None = None
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, kind):
-            found = seen
-        seen = seen.__cause__ or seen.__context__
-    return found
+        if self._calls is not None:
+            await self._calls.stop()
