@@ -108,7 +108,9 @@ def _extra(operation: Operation) -> dict[str, Any]:
                     "additionalProperties": {"type": "string", "format": "binary"},
                 }
             }
-        extra["requestBody"] = {"required": True, "content": content}
+        extra["requestBody"] = {"required": "" not in operation.media_types, "content": content}
+    elif operation.media_types:
+        extra["requestBody"] = {"required": True, "content": {kind: {} for kind in operation.media_types}}
     return extra
 
 
