@@ -3,12 +3,13 @@
 Three accounts are compared. The load notes outside the server what was acknowledged, refused, or left without
 an answer; the sink notes every copy; the server says what became of each message. Then:
 
-* every acknowledged message is there and ends in one state within the bound; what it calls accepted, the sink has;
+* every acknowledged message is there and ends in one state within the bound; what it calls accepted, the
+  sink has;
 * every copy belongs to something that was handed in;
 * a recipient has at most one copy more than its attempts that were declared uncertain.
 
-A submission without an answer is repeated with its idempotency key, as a careful caller does: so it may be stored
-once or not at all, never twice.
+A submission without an answer is repeated with its idempotency key, as a careful caller does: so it may be
+stored once or not at all, never twice.
 """
 
 import base64
@@ -152,8 +153,8 @@ def load(
 ) -> Iterator[None]:
     """Hand in as fast as ``senders`` connections can, until the end of the block.
 
-    A sender ends when its server does not answer. With a pause between its calls it never does: it tries again,
-    as after a refusal. With a count it goes on until so many were handed in and acknowledged.
+    A sender ends when its server does not answer. With a pause between its calls it never does: it tries
+    again, as after a refusal. With a count it goes on until so many were handed in and acknowledged.
     """
     stop = threading.Event()
 

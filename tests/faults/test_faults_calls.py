@@ -1,8 +1,8 @@
-"""A death and an error at every n-th system call that stores or sends something (reliability rules J2 and A7).
+"""A death and an error at every n-th system call that stores or sends something (reliability rule A7).
 
-One life is: start on an empty directory, three submissions (one with a file, one with three recipients), their
-delivery, an orderly stop. It is lived again and again, with a fault at the first, second, ... call of a kind, until a
-life ends unhurt: then every such call was a place of death once.
+One life is: start on an empty directory, three submissions (one with a file, one with three recipients),
+their delivery, an orderly stop. It is lived again and again, with a fault at the first, second, ... call of
+a kind, until a life ends unhurt: then every such call was a place of death once.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ SHORT = (1, 4, 9)
 
 
 def points(seconds: float, is_hurt: Callable[[int], bool]) -> Iterator[int]:
-    """Yield the numbers of calls to fail: in steps of two until one life is unhurt, then the others in any order.
+    """Yield the numbers of calls to fail: doubled until one life is unhurt, then the others in any order.
 
     ``is_hurt`` says whether the life of a number met its fault. Ends when all were tried or the time is over.
     """
@@ -78,7 +78,7 @@ def live(server: PostroomProcess, ledger: Ledger) -> int | None:
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("calls", WRITES)
-def test_death_at_every_call(
+def test_death_at_every_call(  # noqa: PLR0917 - fixtures
     calls: str, tmp_path: Path, share: Callable[[str], float], forks: ForkServer, tally: Tally
 ) -> None:
     """Wherever a write, sync, rename or send is the last thing a process does, nothing is lost."""
@@ -106,10 +106,10 @@ def test_death_at_every_call(
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("calls", ["fdatasync", "pwrite64"])
-def test_error_at_every_call(
+def test_error_at_every_call(  # noqa: PLR0917 - fixtures
     calls: str, tmp_path: Path, share: Callable[[str], float], forks: ForkServer, tally: Tally
 ) -> None:
-    """After an I/O error nothing more is acknowledged and the process ends with an error; no ghost comes twice."""
+    """After an I/O error nothing is acknowledged, the process ends with an error, no ghost comes twice."""
     hurt: set[int] = set()
     with LedgerSink() as sink:
         for number in points(share("calls") / len(WRITES), hurt.__contains__):
@@ -117,9 +117,7 @@ def test_error_at_every_call(
             sink.copies.clear()
             ledger = Ledger(first=2)
             server = a_server(tmp_path / f"data{number}", sink.port, forks=forks)
-            with traced_start(
-                server, calls, f"error=EIO:when={number}", output=tmp_path / "strace"
-            ) as trace:
+            with traced_start(server, calls, f"error=EIO:when={number}", output=tmp_path / "strace") as trace:
                 code = live(server, ledger)
                 failed = [at for at, text in trace.injected() if "postroom.sqlite" in text]
                 if failed:

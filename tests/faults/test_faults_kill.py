@@ -45,7 +45,9 @@ def settle_accounts(server: PostroomProcess, ledger: Ledger, sink: LedgerSink, t
         found = account(ledger, sink, server.port, bound_s=120)
         assert server.stop() == 0
     tally.add(found)
-    print(f"{found.acknowledged} acknowledged, {dict(found.states)}, {found.uncertain} uncertain, {held} held")
+    print(
+        f"{found.acknowledged} acknowledged, {dict(found.states)}, {found.uncertain} uncertain, {held} held"
+    )
     found.check()
 
 

@@ -1,9 +1,10 @@
-"""Peers that refuse, vanish, storm or reject the login: little is asked of them, and everything arrives afterwards.
+"""Peers that refuse, vanish, storm or reject the login: they are left in peace, and everything arrives later.
 
 Time runs faster for these servers: minutes of an outage pass in seconds.
 """
 
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,12 @@ MAILS = 20
 
 
 def lasting(number: int) -> Json:
-    return {"from": "app@example.com", "to": [f"r{number}@example.net"], "text": "x", "class": "transactional"}
+    return {
+        "from": "app@example.com",
+        "to": [f"r{number}@example.net"],
+        "text": "x",
+        "class": "transactional",
+    }
 
 
 def hand_in(call: Caller, ledger: Ledger, count: int = MAILS) -> None:
@@ -35,7 +41,7 @@ def hand_in(call: Caller, ledger: Ledger, count: int = MAILS) -> None:
 
 def gaps(times: list[float], speed: float) -> list[float]:
     """Return the seconds of the server's time between each two."""
-    return [(later - earlier) * speed for earlier, later in zip(times, times[1:], strict=False)]
+    return [(later - earlier) * speed for earlier, later in pairwise(times)]
 
 
 def test_a_link_that_is_down_burns_no_attempts(tmp_path: Path, tally: Tally) -> None:
@@ -66,7 +72,7 @@ def test_a_link_that_is_down_burns_no_attempts(tmp_path: Path, tally: Tally) -> 
 
 
 def test_a_peer_that_stopped_gives_its_descriptors_back(tmp_path: Path, tally: Tally) -> None:
-    """A peer that takes bytes and answers nothing is left at the limit of the step; copies only where declared."""
+    """A peer that takes bytes and answers nothing is left at the step's limit; copies only where declared."""
     speed = 200.0
     with (
         ForkServer(speed=speed) as forks,
@@ -101,7 +107,7 @@ def test_a_peer_that_stopped_gives_its_descriptors_back(tmp_path: Path, tally: T
 
 @pytest.mark.parametrize("verb", ["CONNECT", "MAIL"])
 def test_a_storm_of_421_is_met_with_few_probes(verb: str, tmp_path: Path, tally: Tally) -> None:
-    """Ten minutes of 421: after the first minute at most one probe in 30 s; afterwards no burst, all sent once."""
+    """Ten minutes of 421: soon at most one probe in 30 s; afterwards no burst, and all is sent once."""
     speed, connections = 60.0, 3
     storm = Say(b"421 4.3.2 try later\r\n", Then.CLOSE)
     with (

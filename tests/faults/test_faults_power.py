@@ -1,7 +1,8 @@
 """The power cut: what was not synced is gone, what was acknowledged is not.
 
-The store lies on an image whose file system is shut down without a flush at a random moment under load. The negative
-control does the same to a store that syncs too little and must lose mail: else these tests would prove nothing.
+The store lies on an image whose file system is shut down without a flush at a random moment under load. The
+negative control does the same to a store that syncs too little and must lose mail: else these tests would
+prove nothing.
 """
 
 import os
@@ -67,7 +68,7 @@ def assert_sound(data: Path, scratch: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("kind", KINDS)
-def test_power_cuts_lose_nothing_that_was_acknowledged(
+def test_power_cuts_lose_nothing_that_was_acknowledged(  # noqa: PLR0917 - fixtures
     kind: str, tmp_path: Path, share: Callable[[str], float], forks: ForkServer, tally: Tally
 ) -> None:
     """After a power cut at any moment every acknowledged message is there and the database is whole."""
@@ -98,7 +99,7 @@ def test_power_cuts_lose_nothing_that_was_acknowledged(
 
 @pytest.mark.slow
 def test_the_harness_sees_a_store_that_syncs_too_little(tmp_path: Path) -> None:
-    """The negative control: with synchronous=NORMAL a power cut loses acknowledged mail, and this harness sees it."""
+    """The negative control: with synchronous=NORMAL a cut loses acknowledged mail, and this sees it."""
     needs("ext4")
     dice = random.Random(1)
     with (

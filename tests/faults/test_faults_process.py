@@ -1,4 +1,4 @@
-"""Ends in order, a lack of descriptors, clocks that jump, logs that block, messages that kill, and repeated keys."""
+"""Ends in order, no descriptors, clocks that jump, logs that block, messages that kill, repeated keys."""
 
 import contextlib
 import fcntl
@@ -31,7 +31,7 @@ LATER = b"451 4.3.0 later\r\n"
 def test_sigterm_under_load_loses_nothing_and_doubles_nothing(
     tmp_path: Path, forks: ForkServer, tally: Tally
 ) -> None:
-    """Attempts past their dot get their reply, the others are given back: exit 0, no copy, nothing uncertain."""
+    """Attempts past their dot get their reply, others are given back: exit 0, no copy, nothing uncertain."""
     with LedgerSink() as sink, FaultProxy(sink.port, lambda _: Plan(delay_s=0.02)) as proxy:
         ledger = Ledger()
         server = a_server(tmp_path / "data", proxy.port, forks=forks)
@@ -51,7 +51,7 @@ def test_sigterm_under_load_loses_nothing_and_doubles_nothing(
 
 
 def test_a_second_sigterm_ends_sooner(tmp_path: Path, forks: ForkServer, tally: Tally) -> None:
-    """With a peer that keeps its last reply back the first SIGTERM waits; after a second one it ends within 5 s."""
+    """While a peer keeps its reply back the first SIGTERM waits; after a second one it ends in 5 s."""
     at_the_dot = threading.Event()
 
     def silent(command: Command) -> Say | None:

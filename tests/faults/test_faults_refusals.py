@@ -31,6 +31,27 @@ def way_of(recipient: str) -> str:
     return dice.choice(WAYS) if dice.random() < 1 / 3 else "taken"
 
 
+class Refusing:
+    """What the sink says: each refusal at its place, the temporary ones until it is healed."""
+
+    is_healed = False
+
+    def reply(self, recipient: str, step: str) -> bytes | None:
+        way = way_of(recipient)
+        return REPLIES[way] if way.startswith(step) and not (self.is_healed and way.endswith("4")) else None
+
+    def refuse(self, recipient: str) -> bytes | None:
+        return self.reply(recipient, "rcpt")
+
+    def at_the_dot(self, command: Command) -> bytes | None:
+        return self.reply(command.recipients[0], "dot") if command.verb == "." else None
+
+
+def to_one(number: int) -> Json:
+    to = [f"rcpt{number}@example.net"]
+    return {"from": "app@example.com", "to": to, "subject": "s", "text": "x", "class": "bulk"}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_account_of_ten_thousand_mails_agrees(
@@ -38,24 +59,9 @@ def test_every_account_of_ten_thousand_mails_agrees(
 ) -> None:
     """The API's counts equal the server's log exactly; a retry of the temporary ones delivers each once."""
     count = MAILS_OF_THE_LONG_ROUND if share("wire") else MAILS
-    is_healed = False
-
-    def refuse(recipient: str) -> bytes | None:
-        way = way_of(recipient)
-        return REPLIES[way] if way.startswith("rcpt") and not (is_healed and way.endswith("4")) else None
-
-    def at_the_dot(command: Command) -> bytes | None:
-        if command.verb != ".":
-            return None
-        way = way_of(command.recipients[0])
-        return REPLIES[way] if way.startswith("dot") and not (is_healed and way.endswith("4")) else None
-
-    def one(number: int) -> Json:
-        to = [f"rcpt{number}@example.net"]
-        return {"from": "app@example.com", "to": to, "subject": "s", "text": "x", "class": "bulk"}
-
-    with LedgerSink(refuse, script=at_the_dot) as sink:
-        ledger = Ledger(make=one)
+    server_side = Refusing()
+    with LedgerSink(server_side.refuse, script=server_side.at_the_dot) as sink:
+        ledger = Ledger(make=to_one)
         server = a_server(tmp_path / "data", sink.port, forks=forks)
         with server:
             with load(ledger, server.port, count=count):
@@ -70,7 +76,7 @@ def test_every_account_of_ten_thousand_mails_agrees(
             assert counts["accepted"] == expected["taken"] == seen["250"]
             assert counts["refused"] == seen["550"] + seen["554"] == expected["rcpt-5"] + expected["dot-5"]
             assert counts["deferred"] == seen["450"] + seen["451"] == temporary
-            is_healed = True
+            server_side.is_healed = True
             retried = 0
             for submission in ledger.submissions:
                 if way_of(submission.body["to"][0]).endswith("4"):

@@ -59,7 +59,7 @@ def until_answer(call: Caller, ledger: Ledger, status: int, *, seconds: float = 
 def test_a_full_disk_stops_intake_and_heals_by_itself(
     tmp_path: Path, forks: ForkServer, tally: Tally
 ) -> None:
-    """Below the watermark new mail is refused with 507 while reading goes on; with space again it is taken."""
+    """Below the watermark new mail gets 507 while reading goes on; with space again it is taken."""
     with small_disk(16 * 1024) as root, LedgerSink() as sink:
         ledger = Ledger()
         server = a_server(root / "data", sink.port, forks=forks, home=tmp_path, more=SMALL_DISK)
@@ -83,7 +83,7 @@ def test_a_full_disk_stops_intake_and_heals_by_itself(
 def test_a_disk_that_fills_behind_the_dot_still_keeps_the_result(
     tmp_path: Path, forks: ForkServer, tally: Tally
 ) -> None:
-    """The ballast is given up for the result of an attempt; what is not settled is not sent again in silence."""
+    """The ballast is given up for the result of an attempt, so that nothing is sent again."""
     with small_disk(16 * 1024) as root, LedgerSink() as sink:
         fillers: list[Path] = []
 
@@ -154,7 +154,7 @@ def _is_made(path: Path) -> bool:
 def test_a_disk_that_turned_read_only_ends_the_process(
     tmp_path: Path, forks: ForkServer, tally: Tally
 ) -> None:
-    """When every write fails (EROFS, as after a remount) nothing is acknowledged and the process ends with an error."""
+    """When every write fails (EROFS, as after a remount) the process ends with an error; nothing is lost."""
     with LedgerSink() as sink:
         ledger = Ledger()
         server = a_server(tmp_path / "data", sink.port, forks=forks)
@@ -228,7 +228,9 @@ def _flip(path: Path, place: int) -> None:
 
 def _blob_of(data: Path, number: int) -> Path:
     wanted = f"file of message {number}\n".encode() * 200
-    return next(path for path in (data / "blobs").rglob("*") if path.is_file() and path.read_bytes() == wanted)
+    return next(
+        path for path in (data / "blobs").rglob("*") if path.is_file() and path.read_bytes() == wanted
+    )
 
 
 @pytest.mark.parametrize("damage", ["row", "blob", "missing"])
@@ -290,7 +292,7 @@ def test_a_second_instance_is_refused_and_harms_nobody(tmp_path: Path, forks: Fo
 def test_a_foreign_write_lock_makes_callers_wait_and_loses_no_result(
     tmp_path: Path, forks: ForkServer, tally: Tally
 ) -> None:
-    """While another program holds the database, new mail gets 503 in bounded time; results are stored afterwards."""
+    """While another program holds the database new mail gets 503 soon; afterwards all is stored."""
     with LedgerSink() as sink:
         ledger = Ledger()
         with a_server(tmp_path / "data", sink.port, forks=forks) as server:

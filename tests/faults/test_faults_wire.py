@@ -1,11 +1,11 @@
 """The wire is cut at every byte of a dialogue, in both directions, in each way of grouping commands.
 
-Twice: through the transport alone, where each cut has its own verdict, and through a whole server, where the oracle
-compares what callers, sink and server say after hundreds of cuts.
+Twice: through the transport alone, where each cut has its own verdict, and through a whole server, where
+the oracle compares what callers, sink and server say after hundreds of cuts.
 
-Uncertain may be said only of a mail whose final dot was handed to the socket. The client writes the body and the dot
-as soon as the server asks for them, so that is possible only after a 354 has arrived, and at most one body of a
-connection is without an answer.
+Uncertain may be said only of a mail whose final dot was handed to the socket. The client writes the body
+and the dot as soon as the server asks for them, so that is possible only after a 354 has arrived, and at
+most one body of a connection is without an answer.
 """
 
 import asyncio
@@ -101,7 +101,7 @@ def judge(
 async def until(is_true: Callable[[], bool]) -> None:
     """Wait until threads of the test have seen an end."""
     async with asyncio.timeout(10):
-        while not is_true():
+        while not is_true():  # noqa: ASYNC110 - threads of the test know no event of this loop
             await asyncio.sleep(0.0005)
 
 
@@ -172,4 +172,3 @@ def every_cut(server: PostroomProcess, sink: LedgerSink, proxy: FaultProxy, *, s
     cuts += [Plan(down=byte, cut=Cut.RESET) for byte in range(0, len(whole.down), step)]
     random.Random(1).shuffle(cuts)
     return [plan for cut in cuts for plan in (NOTHING, cut)]
-

@@ -1,8 +1,8 @@
 """A small model of lease, attempt and uncertain: every state that can be reached keeps the promise.
 
-One recipient, a dispatcher, a store, a peer and crashes at any moment. A state is what is on disk, what is in
-memory, and what the peer has; a step is one durable write, one exchange with the peer, one crash or one decision.
-The walk visits every state. The promise:
+One recipient, a dispatcher, a store, a peer and crashes at any moment. A state is what is on disk, what is
+in memory, and what the peer has; a step is one durable write, one exchange with the peer, one crash or one
+decision. The walk visits every state. The promise:
 
 * a message that was acknowledged can always still reach an end (nothing is lost, nothing is stuck);
 * the peer has two copies only when an attempt was declared uncertain, and three only after two of them;
@@ -124,8 +124,9 @@ def _at_work(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
         case Wire.MAY_SEND:
             yield "the dot", replace(state, wire=Wire.SENT)
         case Wire.SENT:
-            yield "the peer takes it", replace(
-                state, wire=Wire.TAKEN, copies=min(state.copies + 1, MOST_COPIES)
+            yield (
+                "the peer takes it",
+                replace(state, wire=Wire.TAKEN, copies=min(state.copies + 1, MOST_COPIES)),
             )
             yield "the peer refuses it", _settled(state, S.REFUSED)
             yield "the peer defers it", _settled(state, S.DEFERRED)
@@ -147,9 +148,7 @@ def _settled(state: State, stored: RecipientState) -> State:
 def _lost(state: State, rules: Rules) -> State:
     if not rules.declares_after_loss:
         return _settled(state, S.DEFERRED)
-    return replace(
-        state, stored=S.UNCERTAIN, stage=Stage.NONE, wire=Wire.IDLE, declared=state.declared + 1
-    )
+    return replace(state, stored=S.UNCERTAIN, stage=Stage.NONE, wire=Wire.IDLE, declared=state.declared + 1)
 
 
 def _recovered(state: State, rules: Rules) -> State:

@@ -1,8 +1,8 @@
 """A proxy in a thread of the test process that harms connections by a plan.
 
-It can cut the wire after any byte in either direction (by FIN, by RST, or one way only), delay, split writes,
-keep back the n-th reply, refuse or ignore connections, and freeze as a stopped peer does: what is sent to it is
-acknowledged by the kernel and read by nobody. It knows lines and replies only to count them.
+It can cut the wire after any byte in either direction (by FIN, by RST, or one way only), delay, split
+writes, keep back the n-th reply, refuse connections, and freeze as a stopped peer does: what is sent to it
+is acknowledged by the kernel and read by nobody. It knows lines and replies only to count them.
 """
 
 import asyncio

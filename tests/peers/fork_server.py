@@ -3,12 +3,12 @@
 As a program it is the parent: it reads one JSON request a line and answers with one. A child runs the command
 line of ``postroom`` as a start from the shell does. Parent and children die with the test process.
 
-A child may be bent in ways no setting offers, so that a harness can be shown to see what it claims to see, and so
-that hours pass in seconds:
+A child may be bent in ways no setting offers, so that a harness can be shown to see what it claims to see,
+and so that hours pass in seconds:
 
 * ``synchronous``: the store's durability setting, say NORMAL, the negative control of the power cut;
-* ``processors``: how many the machine seems to have; with one the dialogues are led by the server itself, with
-  more by a sender process, which is not bent and takes a second to start;
+* ``processors``: how many the machine seems to have; with one the dialogues are led by the server itself,
+  with more by a sender process, which is not bent and takes a second to start;
 * ``speed``: how many seconds pass for Postroom in one; timers and timeouts included;
 * ``shift``: a file with seconds that are added to the wall clock;
 * ``poison``: a subject that kills the process at its attempt.
@@ -257,9 +257,9 @@ def _hurry(speed: float) -> None:
     def monotonic(_self: object) -> float:
         return began + (time.monotonic() - began) * speed
 
-    uvloop.run = run
-    SystemClock.now = now  # type: ignore[method-assign]  # a bend
-    SystemClock.monotonic = monotonic  # type: ignore[method-assign]  # a bend
+    uvloop.run = run  # type: ignore[assignment]  # a bend
+    SystemClock.now = now  # type: ignore[method-assign, assignment]  # a bend
+    SystemClock.monotonic = monotonic  # type: ignore[method-assign, assignment]  # a bend
 
 
 def _shift_wall_clock(path: Path) -> None:
@@ -273,7 +273,7 @@ def _shift_wall_clock(path: Path) -> None:
         def now(cls, tz: tzinfo | None = None) -> Any:
             return datetime.now(tz) + timedelta(seconds=float(path.read_text() or 0))
 
-    clock.datetime = Shifted  # type: ignore[misc]  # a bend
+    clock.datetime = Shifted  # type: ignore[attr-defined]  # a bend
 
 
 def _poison(subject: str) -> None:

@@ -1,7 +1,8 @@
 """A file system in a file, on a loop device, whose power can be cut: what was not synced is gone.
 
-The cut is the file system's own shutdown call without a flush of its log (FS_IOC_SHUTDOWN), which ext4 and XFS know.
-Needs root and loop devices. Mounts left over from a run that was killed are removed by name at the next one.
+The cut is the file system's own shutdown call without a flush of its log (FS_IOC_SHUTDOWN), which ext4 and
+XFS know. Needs root and loop devices. Mounts left over from a run that was killed are removed by name at the
+next one.
 """
 
 import contextlib

@@ -24,13 +24,13 @@ class Trace:
 
     def injected(self) -> list[tuple[float, str]]:
         """Return wall time and text of each call that was failed or delayed."""
-        return [(float(at), text) for at, text in _INJECTED.findall(self.output.read_text("utf-8", "replace"))]
+        return [
+            (float(at), text) for at, text in _INJECTED.findall(self.output.read_text("utf-8", "replace"))
+        ]
 
 
 @contextlib.contextmanager
-def traced_start(
-    server: PostroomProcess, calls: str, injection: str, *, output: Path
-) -> Iterator[Trace]:
+def traced_start(server: PostroomProcess, calls: str, injection: str, *, output: Path) -> Iterator[Trace]:
     """Start a forked server under strace and do not wait until it is ready.
 
     Args:
