@@ -5,7 +5,7 @@ that moves the endpoint's mark.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -103,25 +103,35 @@ def _spread_one(ledger: Ledger, wish: _Spread) -> int:
     if not enabled:
         return 0
     told = min(hook.told_up_to for hook in enabled)
-    events = _events(ledger.db, after=told, limit=wish.limit)
-    if not events:
+    found = _behind(ledger, told, _NEWEST, limit=wish.limit)
+    if not found:
         return 0
+    last = found[-1][0]
     for hook in enabled:
-        new = (event for event in events if event.number > hook.told_up_to)
+        new = [event for event in found if event[0] > hook.told_up_to]
         _insert(ledger, "insert_delivery", hook, new, now=wish.now)
-        if events[-1].number > hook.told_up_to:
-            ledger.run(statement("hook_was_told"), (events[-1].number, hook.id))
-    return len(events)
+        if last > hook.told_up_to:
+            ledger.run(statement("hook_was_told"), (last, hook.id))
+    return len(found)
 
 
-def _insert(ledger: Ledger, name: str, hook: Hook, events: Iterable[Event], *, now: int) -> int:
-    rows = [(hook.id, event.number, now) for event in events if _asks_for(hook, event)]
+_Chosen = tuple[int, str, str]
+"""Number, kind and tenant of an event."""
+
+
+def _behind(ledger: Ledger, after: int, last: int, *, limit: int) -> list[_Chosen]:
+    rows: Any = ledger.run(statement("events_behind"), (after, last, limit))
+    return list(rows)
+
+
+def _insert(ledger: Ledger, name: str, hook: Hook, events: Sequence[_Chosen], *, now: int) -> int:
+    rows = [
+        (hook.id, number, now)
+        for number, kind, tenant in events
+        if tenant == hook.tenant and (not hook.kinds or kind in hook.kinds)
+    ]
     ledger.run_many(statement(name), rows)
     return len(rows)
-
-
-def _asks_for(hook: Hook, event: Event) -> bool:
-    return event.tenant == hook.tenant and (not hook.kinds or event.kind in hook.kinds)
 
 
 def _replay(ledger: Ledger, wishes: Sequence[_Replay]) -> Sequence[tuple[int, int | None]]:
@@ -132,10 +142,9 @@ def _replay(ledger: Ledger, wishes: Sequence[_Replay]) -> Sequence[tuple[int, in
         if hook is None:
             answers.append((0, None))
             continue
-        page = _events(ledger.db, after=wish.first - 1, limit=REPLAY_CHUNK)
-        events = [event for event in page if event.number <= wish.last]
-        made = _insert(ledger, "replay_delivery", hook, events, now=wish.now)
-        answers.append((made, events[-1].number + 1 if len(events) == REPLAY_CHUNK else None))
+        found = _behind(ledger, wish.first - 1, wish.last, limit=REPLAY_CHUNK)
+        made = _insert(ledger, "replay_delivery", hook, found, now=wish.now)
+        answers.append((made, found[-1][0] + 1 if len(found) == REPLAY_CHUNK else None))
     return answers
 
 
@@ -167,8 +176,8 @@ def _set_mark(ledger: Ledger, marks: Sequence[tuple[str, str]]) -> Sequence[None
 
 def purge_deliveries(ledger: Ledger, *, limit: int) -> int:
     """Delete deliveries older than the oldest event, a chunk for each endpoint; return how many went."""
-    oldest = _events(ledger.db, after=0, limit=1)
-    before = oldest[0].number if oldest else _NEWEST
+    oldest = _behind(ledger, 0, _NEWEST, limit=1)
+    before = oldest[0][0] if oldest else _NEWEST
     gone = 0
     for hook in stored_hooks(ledger.db):
         ledger.run(statement("delete_old_deliveries"), (hook.id, before, limit))

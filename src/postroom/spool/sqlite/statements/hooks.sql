@@ -24,6 +24,9 @@ DELETE FROM hook_delivery WHERE hook_id = ?;
 -- hook_was_told: Move the mark of an endpoint.
 UPDATE hook SET told_up_to = ? WHERE id = ?;
 
+-- events_behind: What endpoints choose events by, of those between two numbers, in order.
+SELECT number, kind, tenant FROM event WHERE number > ? AND number <= ? ORDER BY number LIMIT ?;
+
 -- insert_delivery: An event is due at an endpoint, unless it was told of it before.
 INSERT OR IGNORE INTO hook_delivery (hook_id, event, state, tries, created_at, due_at, text, duration_ms)
 VALUES (?1, ?2, 'pending', 0, ?3, ?3, '', 0);
