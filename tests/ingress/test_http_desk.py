@@ -154,11 +154,13 @@ def test_recipients_that_are_not_there(tmp_path: Path) -> None:
         assert 422 == answer.status
         assert {("recipient-unknown", f"recipients.{place}") for place in (1, 2, 3)} == set(answer.problems())
         assert 1 == room.copies(REFUSED)
-        for path in ("retry", "resolve", "release", "events"):
-            body = {"resolution": "drop", "note": "x"} if path == "resolve" else None
-            gone = await room.ask("GET" if path == "events" else "POST", f"/v1/messages/no/{path}", body)
-            if path != "resolve":
-                assert 404 == gone.status, path
+        for path, body in (
+            ("retry", {}),
+            ("resolve", {"resolution": "drop", "note": "x"}),
+            ("release", None),
+        ):
+            assert 404 == (await room.ask("POST", f"/v1/messages/no/{path}", body)).status, path
+        assert 404 == (await room.ask("GET", "/v1/messages/no/events")).status
 
     run(tmp_path, story)
 
