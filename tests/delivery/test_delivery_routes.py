@@ -8,12 +8,19 @@ from typing import Any
 
 import pytest
 
+from peers.fork_server import ForkServer
 from peers.ledger_sink import Command, LedgerSink, Say, Then
 from peers.postroom_process import PostroomProcess, free_port
 
 pytestmark = pytest.mark.slow
 
 COUNT = 30
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[ForkServer]:
+    with ForkServer() as running:
+        yield running
 
 
 @contextmanager
@@ -38,12 +45,12 @@ def send(server: PostroomProcess, number: int, **fields: Any) -> str:
     return str(answer["id"])
 
 
-def test_mail_by_tag_goes_one_way_and_the_rest_the_other(tmp_path: Path) -> None:
+def test_mail_by_tag_goes_one_way_and_the_rest_the_other(tmp_path: Path, forks: ForkServer) -> None:
     """Each sink gets exactly the mail of its rule, whoever is asked says so, and explain said so before."""
     routes = '[[routes]]\nname = "letters"\ntag = "newsletter"\nto = "b"'
     with sinks("a", "b") as at:
         args = settings(tmp_path, {name: sink.port for name, sink in at.items()}, routes)
-        with PostroomProcess(tmp_path / "data", args=args) as server:
+        with PostroomProcess(tmp_path / "data", args=args, forks=forks) as server:
             _, explained = server.call("POST", "/v1/explain", {"to": "x@example.org", "tags": ["newsletter"]})
             assert ("letters", "b", True) == tuple(
                 explained[key] for key in ("rule", "transport", "accepted")
@@ -63,7 +70,7 @@ def test_mail_by_tag_goes_one_way_and_the_rest_the_other(tmp_path: Path) -> None
             assert server.stop() == 0
 
 
-def test_a_code_takes_the_leg_that_works(tmp_path: Path) -> None:
+def test_a_code_takes_the_leg_that_works(tmp_path: Path, forks: ForkServer) -> None:
     """While the first leg is suspended or refuses its login, mail goes by the second, each once."""
     routes = '[[routes]]\nto = "failover(a b)"'
     with sinks("a", "b") as at:
@@ -77,7 +84,7 @@ def test_a_code_takes_the_leg_that_works(tmp_path: Path) -> None:
         path.write_text(
             path.read_text().replace("smtp://127.0.0.1", "smtp://app%40example.com:wrong@127.0.0.1", 1)
         )
-        with PostroomProcess(tmp_path / "data", args=args) as server:
+        with PostroomProcess(tmp_path / "data", args=args, forks=forks) as server:
             ids = [send(server, number, **{"class": "code"}) for number in range(COUNT)]
             assert at["b"].wait_for(COUNT, timeout_s=20)
             assert set(ids) == {name for name, _ in at["b"].copies}
@@ -90,13 +97,32 @@ def test_a_code_takes_the_leg_that_works(tmp_path: Path) -> None:
             assert server.stop() == 0
 
 
-def test_a_group_of_urls_takes_turns(tmp_path: Path) -> None:
+def test_waiting_for_an_answer_watches_the_leg_that_was_taken(tmp_path: Path, forks: ForkServer) -> None:
+    """``Prefer: wait`` is answered at once by the outcome, or the pause, of a leg that is not the first."""
+    routes = '[[routes]]\ntag = "b"\nto = "b"\n[[routes]]\ntag = "gone"\nto = "gone"'
+    with sinks("a", "b") as at:
+        ports = {name: sink.port for name, sink in at.items()} | {"gone": free_port()}
+        with PostroomProcess(
+            tmp_path / "data", args=settings(tmp_path, ports, routes), forks=forks
+        ) as server:
+            body = {"to": "x@example.org", "subject": "Hello", "text": "It works."}
+            for tag, state in (("b", "accepted"), ("gone", "queued")):
+                begun = time.monotonic()
+                _, shown = server.call(
+                    "POST", "/v1/messages", {**body, "tags": [tag]}, headers={"Prefer": "wait=30"}
+                )
+                assert (tag, state) == (shown["transport"], shown["state"])
+                assert time.monotonic() - begun < 15
+            assert server.stop() == 0
+
+
+def test_a_group_of_urls_takes_turns(tmp_path: Path, forks: ForkServer) -> None:
     """POSTROOM_TRANSPORT alone: two of three servers share the mail, and the third's share goes to them."""
     with sinks("a", "b") as at:
         gone = free_port()
         urls = " ".join(f"smtp://127.0.0.1:{port}" for port in (at["a"].port, gone, at["b"].port))
         environ = {"POSTROOM_TRANSPORT": f"roundrobin({urls})", "POSTROOM_FROM": "app@example.com"}
-        with PostroomProcess(tmp_path / "data", environ=environ) as server:
+        with PostroomProcess(tmp_path / "data", environ=environ, forks=forks) as server:
             ids = [send(server, number) for number in range(3 * COUNT)]
             end = time.monotonic() + 60
             while len(at["a"].copies) + len(at["b"].copies) < 3 * COUNT:
@@ -113,7 +139,7 @@ def test_a_group_of_urls_takes_turns(tmp_path: Path) -> None:
             assert server.stop() == 0
 
 
-def test_what_may_have_arrived_stays_with_its_server(tmp_path: Path) -> None:
+def test_what_may_have_arrived_stays_with_its_server(tmp_path: Path, forks: ForkServer) -> None:
     """A mail cut after its final dot is uncertain and is not given to the other leg, which takes the rest."""
     routes = '[[routes]]\nto = "failover(a b)"'
     with sinks("a", "b") as at:
@@ -126,7 +152,7 @@ def test_what_may_have_arrived_stays_with_its_server(tmp_path: Path) -> None:
 
         at["a"].script = cut
         args = settings(tmp_path, {"a": at["a"].port, "b": at["b"].port}, routes)
-        with PostroomProcess(tmp_path / "data", args=args) as server:
+        with PostroomProcess(tmp_path / "data", args=args, forks=forks) as server:
             first = send(server, 0)
             assert at["a"].wait_for(1, timeout_s=10)
             rest = [send(server, number) for number in range(1, 6)]
