@@ -19,7 +19,7 @@ none of these, for it may be one mailbox. An address that a server knows not to 
 sends to it again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -138,24 +138,15 @@ def decide(
     results: list[RecipientResult] = []
     moves: list[Move] = []
     still_open: list[tuple[Line, Verdict]] = []
-    suppress: list[int] = []
-    first = claimed.recipients[0]
+    unknown: list[int] = []
     for line in lines:
-        evidence = line.evidence
-        recipient = line.recipient
-        verdict = classify(
-            evidence,
-            refusals=refusals.get(recipient, 0),
-            is_later_recipient=recipient != first,
-            is_capture=via.is_capture,
-        )
+        evidence, recipient = line.evidence, line.recipient
+        is_later, before = recipient != claimed.recipients[0], refusals.get(recipient, 0)
+        verdict = classify(evidence, refusals=before, is_later_recipient=is_later, is_capture=via.is_capture)
+        duration_ms, at = line.duration_ms, line.at
         results.append(
             RecipientResult(
-                recipient=recipient,
-                evidence=evidence,
-                verdict=verdict,
-                duration_ms=line.duration_ms,
-                at=line.at,
+                recipient=recipient, evidence=evidence, verdict=verdict, duration_ms=duration_ms, at=at
             )
         )
         state = _FINAL.get(verdict.outcome)
@@ -164,30 +155,22 @@ def decide(
         else:
             moves.append(Move(recipient=recipient, state=state, cause=verdict.cause))
             if state is RecipientState.REFUSED and _does_not_exist(evidence, verdict):
-                suppress.append(recipient)
+                unknown.append(recipient)
     is_success = counts = bool(moves)
     pause = trouble = None
     if still_open:
         facts = _Facts(claimed=claimed, via=via, rules=rules, now=now, roll=roll)
-        trouble = _trouble_of(still_open)
-        pause = None
-        for line, verdict in still_open:
-            if _pauses(line.evidence.step, verdict.action):
-                met = Trouble(evidence=line.evidence, verdict=verdict)
-                found = _pause(kind_of(line.evidence, verdict), met, via=via, now=now, roll=roll)
-                if longer(pause, found) is found:
-                    pause, trouble = found, met
+        pause, trouble = _met(still_open, facts)
         moves += _open_moves(still_open, facts, pause)
         counts = counts or any(_is_attempt(line, verdict) for line, verdict in still_open)
-    settlement = Settlement(
-        lease=claimed.lease, settled_at=now, results=tuple(results), moves=tuple(moves), counts=counts
-    )
     return Decision(
-        settlement=settlement,
+        settlement=Settlement(
+            lease=claimed.lease, settled_at=now, results=tuple(results), moves=tuple(moves), counts=counts
+        ),
         pause=pause,
         trouble=trouble,
         is_success=is_success and trouble is None,
-        suppress=tuple(suppress),
+        suppress=tuple(unknown),
     )
 
 
@@ -208,6 +191,22 @@ def _does_not_exist(evidence: Evidence, verdict: Verdict) -> bool:
         and reply is not None
         and reply.enhanced in _NO_SUCH_ADDRESS
     )
+
+
+def _met(
+    still_open: Sequence[tuple[Line, Verdict]], facts: _Facts
+) -> tuple[TransportPause | None, Trouble | None]:
+    """Return the longest pause that any of the recipients met, and what the server did."""
+    trouble = _trouble_of(still_open)
+    pause: TransportPause | None = None
+    for line, verdict in still_open:
+        if _pauses(line.evidence.step, verdict.action):
+            met = Trouble(evidence=line.evidence, verdict=verdict)
+            kind = kind_of(line.evidence, verdict)
+            found = _pause(kind, met, via=facts.via, now=facts.now, roll=facts.roll)
+            if longer(pause, found) is found:
+                pause, trouble = found, met
+    return pause, trouble
 
 
 def _trouble_of(still_open: Iterable[tuple[Line, Verdict]]) -> Trouble | None:
