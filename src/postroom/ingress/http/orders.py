@@ -147,8 +147,8 @@ class OrderDoors:
                     del problems[MAX_ROW_PROBLEMS:]
                 if len(batch) == ROWS_AT_ONCE:
                     stored += await self._stored(batch)
-                elif reader.rows % ROWS_A_TURN == 0:
-                    await asyncio.sleep(0)  # rows that are refused store nothing and would keep the loop
+                if reader.rows % ROWS_A_TURN == 0:
+                    await asyncio.sleep(0)
             stored += await self._stored(batch)
         answer = {
             "mode": self._service.mode,
