@@ -10,6 +10,7 @@ several happen for each message. Its parser is the oracle of the tests.
 Not here: which metrics there are (``catalogue``), the text (``exposition``).
 """
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -22,7 +23,7 @@ Sample = tuple[str, tuple[tuple[str, str], ...], float]
 """Suffix of the name, label names with their values, value."""
 
 
-class Metric:
+class Metric(ABC):
     """A name with what it means; ``labels`` maps each label to what stands in it, for people."""
 
     __slots__ = ("help", "labels", "name", "unit")
@@ -37,9 +38,9 @@ class Metric:
         self.unit = unit
         self.labels = dict(labels or {})
 
+    @abstractmethod
     def samples(self) -> Iterator[Sample]:
         """Return what is shown of it now."""
-        raise NotImplementedError
 
     def _pairs(self, values: Labels) -> tuple[tuple[str, str], ...]:
         return tuple(zip(self.labels, values, strict=True))
