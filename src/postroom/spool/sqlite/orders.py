@@ -68,9 +68,14 @@ class StandingOrders:
             place = hash(address) & _MASK
             bits[place >> 3] |= 1 << (place & 7)
 
-    def _may_name(self, address: str) -> bool:
-        place = hash(address) & _MASK
-        return bool(self._bits[place >> 3] & (1 << (place & 7)))
+    def _may_name(self, address: Address) -> bool:
+        """Say whether a suppression may name an address; no other work is done for most of them."""
+        bits, domain = self._bits, "@" + address.domain
+        place = hash(folded(address.local + domain)) & _MASK
+        if bits[place >> 3] & (1 << (place & 7)):
+            return True
+        place = hash(domain) & _MASK
+        return bool(bits[place >> 3] & (1 << (place & 7)))
 
     def of(self, message: Message, *, transport: str) -> Sequence[Ordered]:
         """Return what is held and suppressed of a message; suppression goes first."""
@@ -96,25 +101,20 @@ class StandingOrders:
         if not self._bits:
             return []
         found: dict[str, list[int]] = {}
+        recipients = message.envelope.recipients
         for number in members:
-            stop = self.suppression(
-                message.tenant, message.mail_class, message.envelope.recipients[number], now=now
-            )
+            if not self._may_name(recipients[number]):
+                continue
+            spec = recipients[number].spec
+            stop = suppression_of(self._db, message.tenant, message.mail_class, spec, now=micros(now))
             if stop is not None:
                 found.setdefault(suppression_cause(stop.reason), []).append(number)
+        if not found:
+            return []
         return [
             Ordered(state=RecipientState.SUPPRESSED, cause=cause, members=tuple(numbers))
             for cause, numbers in found.items()
         ]
-
-    def suppression(
-        self, tenant: TenantId, mail_class: MailClass, address: Address, *, now: datetime
-    ) -> Suppression | None:
-        """Return why an address is not sent to."""
-        spec, domain = folded(address.spec), "@" + address.domain
-        if not self._bits or not (self._may_name(spec) or self._may_name(domain)):
-            return None
-        return suppression_of(self._db, tenant, mail_class, spec, now=micros(now))
 
 
 def suppression_of(
