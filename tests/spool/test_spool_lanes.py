@@ -212,8 +212,9 @@ def test_a_suspect_never_hides_what_is_behind_it(kind: str, tmp_path: Path) -> N
 
 
 @every_store
-def test_a_suspect_whose_lease_runs_out_frees_the_way(kind: str, tmp_path: Path) -> None:
-    """A worker that hangs with a suspect does not stop the others for ever."""
+@pytest.mark.parametrize("until", [timedelta(seconds=30), HOUR])
+def test_a_suspect_that_hangs_frees_the_way(kind: str, tmp_path: Path, until: timedelta) -> None:
+    """When its lease is over, or it has been in work for a minute without a death, the next one goes."""
 
     async def scenario(room: Room) -> None:
         await room.accept()
@@ -221,9 +222,9 @@ def test_a_suspect_whose_lease_runs_out_frees_the_way(kind: str, tmp_path: Path)
         await room.claim()
         await room.claim(transport="spare")
         await room.spool.recover(now=NOW, wait=WAIT)
-        assert 1 == len(await room.claim(until=MINUTE))
-        assert [] == list(await room.claim(transport="spare"))
-        assert 1 == len(await room.claim(NOW + MINUTE, transport="spare"))
-        assert [] == list(await room.claim(NOW + HOUR - MINUTE))
+        assert 1 == len(await room.claim(until=until))
+        soon = NOW + min(until, MINUTE)
+        assert [] == list(await room.claim(soon - timedelta(seconds=1), transport="spare"))
+        assert 1 == len(await room.claim(soon, transport="spare"))
 
     play(kind, tmp_path / "data", scenario)

@@ -118,12 +118,14 @@ class Spool(Protocol):
         """Lease up to ``limit`` due groups of ``transport``, shared among its lanes by ``policy.fairness``.
 
         The last ``reserved`` of the limit are for groups of priority 1 (one-time codes) alone. A group that
-        was in work at the death of a process (a suspect) is claimed only while no other suspect is leased.
+        was in work at the death of a process (a suspect) is claimed only while no other suspect of the store
+        has been in work for less than a minute; any orderly end of an attempt clears it.
 
         Writes an attempt row (stage open) for each in the same transaction. A group larger than
         ``max_recipients`` is claimed in part; the rest stays queued and due. Groups whose message has
         expired are not claimed (``expire`` settles them). Rows that cannot be read back intact
-        (content hash) are held with cause ``content-damaged`` and never handed out.
+        (content hash) are held with cause ``content-damaged`` and never handed out. Raises DiskFullError
+        below the second watermark: a result could not be stored.
         """
         ...
 

@@ -71,6 +71,10 @@ def standing_of(state: str, *, crashes: int) -> Standing:
     return Standing.RETRY if state in _AGAIN else Standing.FRESH
 
 
+SUSPECT_ALONE = 60_000_000
+"""Microseconds a suspect in work keeps the others waiting. A message that kills does so at once; one that
+waits for its server may take ten minutes, and all suspects behind it would wait as long."""
+
 _AGAIN = frozenset({RecipientState.DEFERRED, RecipientState.UNCERTAIN})
 
 

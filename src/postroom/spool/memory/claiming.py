@@ -8,7 +8,7 @@ from postroom.model.ids import AttemptId, LeaseToken
 from postroom.model.transport import TransportKind
 from postroom.policy import fairness
 from postroom.policy.fairness import CODE
-from postroom.spool.groups import PRIORITIES, Standing
+from postroom.spool.groups import PRIORITIES, SUSPECT_ALONE, Standing
 from postroom.spool.memory.ending import free
 from postroom.spool.memory.ledger import MemoryLedger
 from postroom.spool.memory.operations import without_suppressed
@@ -76,16 +76,23 @@ def _due(ledger: MemoryLedger, want: Claim) -> list[Due]:
 
 
 def _suspect(ledger: MemoryLedger, want: Claim, suspects: list[Due]) -> list[Due]:
-    """Return the one suspect that may be claimed, if any: never two at a time in the whole store."""
+    """Return the one suspect that may be claimed, if any: one at a time in the whole store."""
     ordered = sorted(suspects, key=lambda due: (PRIORITIES[due[0].message.mail_class], *_order(due)))
     if lapsed := [due for due in ordered if due[2].lease is not None]:
         return lapsed[:1]
-    if any(
-        group.standing is Standing.SUSPECT and group.lease is not None and (group.due_at or 0) > want.now
-        for _, _, group in ledger.groups()
-    ):
+    if any(_is_alone(record, group, now=want.now) for record, _, group in ledger.groups()):
         return []
     return ordered[:1]
+
+
+def _is_alone(record: Record, group: Group, *, now: int) -> bool:
+    """Say whether a group is a suspect in work beside which no other may be."""
+    return (
+        group.standing is Standing.SUSPECT
+        and group.lease is not None
+        and (group.due_at or 0) > now
+        and record.attempts[group.lease].opened_at > now - SUSPECT_ALONE
+    )
 
 
 def _order(due: Due) -> tuple[int, int, int]:

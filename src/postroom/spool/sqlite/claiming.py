@@ -15,7 +15,7 @@ from postroom.model.transport import TransportKind
 from postroom.policy import fairness
 from postroom.policy.fairness import CODE
 from postroom.spool.codec import decode_message
-from postroom.spool.groups import CONTENT_DAMAGED, Standing, members_of, members_text
+from postroom.spool.groups import CONTENT_DAMAGED, SUSPECT_ALONE, Standing, members_of, members_text
 from postroom.spool.sqlite import rows
 from postroom.spool.sqlite.ending import free
 from postroom.spool.sqlite.lanes import Lane
@@ -136,11 +136,11 @@ def _of_lane(ledger: Ledger, want: Claim, lane: Lane, *, limit: int) -> list[Gro
 
 
 def _suspect(ledger: Ledger, want: Claim, suspects: list[Group]) -> list[Group]:
-    """Return the one suspect that may be claimed, if any: never two at a time in the whole store."""
+    """Return the one suspect that may be claimed, if any: one at a time in the whole store."""
     lapsed = [row for row in suspects if row.lease is not None]
     if lapsed:
         return lapsed[:1]
-    if ledger.run(_LEASED_SUSPECT, (want.now,)).fetchone() is not None:
+    if ledger.run(_LEASED_SUSPECT, (want.now, want.now - SUSPECT_ALONE)).fetchone() is not None:
         return []
     return [min(suspects, key=lambda row: (row.priority, *_order(row)))]
 

@@ -14,8 +14,10 @@ WHERE due_at IS NOT NULL
     AND (transport, route, tenant, priority, standing, due_at) > (?, ?, ?, ?, ?, 9223372036854775807)
 ORDER BY transport, route, tenant, priority, standing LIMIT 1;
 
--- leased_suspect: Whether a suspect is in work.
-SELECT 1 FROM queue INDEXED BY queue_suspect WHERE standing = 2 AND lease IS NOT NULL AND due_at > ? LIMIT 1;
+-- leased_suspect: Whether a suspect is in work, and has been since a given time.
+SELECT 1 FROM queue INDEXED BY queue_suspect
+JOIN attempt ON attempt.seq = queue.seq AND attempt.number = queue.lease
+WHERE standing = 2 AND lease IS NOT NULL AND due_at > ? AND opened_at > ? LIMIT 1;
 
 -- content: The stored bytes of a message and their hash.
 SELECT body, sha256 FROM content WHERE seq = ?;
