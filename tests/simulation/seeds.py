@@ -21,7 +21,7 @@ def run_seed(seed: int) -> Counter[str]:
         rng = random.Random(seed)
         world = World(clock, rng, _servers(rng))
         await world.start()
-        acts = [(rng.uniform(0, SPAN_S), "mail") for _ in range(rng.randint(4, 14))]
+        acts = [(rng.uniform(0, SPAN_S), "mail") for _ in range(rng.randint(3, 8))]
         acts += [(rng.uniform(0, SPAN_S), "kill") for _ in range(rng.choice((0, 0, 1, 1, 2)))]
         acts += [(rng.uniform(0, SPAN_S), "restart") for _ in range(rng.choice((0, 0, 1)))]
         acts += [(rng.uniform(0, SPAN_S), "suspend") for _ in range(rng.choice((0, 0, 0, 1)))]
@@ -67,6 +67,9 @@ async def _act(world: World, act: str) -> None:
                     route, mail_class=rng.choice(tuple(MailClass)), recipients=rng.choice((1, 1, 2, 3))
                 )
         case "kill":
+            for _ in range(3):  # so that something is under way
+                await world.submit(Route((rng.choice(names),)), recipients=rng.choice((1, 2)))
+            await world.clock.sleep(rng.uniform(0, 0.4))
             await world.kill()
             await world.start()
         case "restart":
