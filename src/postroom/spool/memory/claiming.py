@@ -95,6 +95,11 @@ def _is_alone(record: Record, group: Group, *, now: int) -> bool:
     )
 
 
+def lane_of(record: Record, group: Group) -> tuple[str, int, int]:
+    """Return the place of a group's lane among those of its transport and route."""
+    return record.message.tenant, PRIORITIES[record.message.mail_class], group.standing
+
+
 def _order(due: Due) -> tuple[int, int, int]:
     record, number, group = due
     return group.due_at or 0, record.seq, number

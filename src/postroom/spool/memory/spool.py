@@ -266,7 +266,7 @@ class MemorySpool:
         """Give what waits to another leg."""
         moved, at = 0, micros(now)
         found = [
-            (group.due_at, record.seq, number)
+            (claiming.lane_of(record, group), group.due_at, record.seq, number)
             for record, number, group in self._ledger.groups()
             if (group.transport, group.route) == (transport, route)
             and group.due_at is not None
@@ -276,7 +276,7 @@ class MemorySpool:
                 or (group.state is not RecipientState.UNCERTAIN and group.digest is None)
             )
         ]
-        for _, seq, number in sorted(found):
+        for _, _, seq, number in sorted(found):
             record = self._ledger.records[seq]
             group = record.groups[number]
             self._ledger.note(
