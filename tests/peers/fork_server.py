@@ -8,7 +8,7 @@ and so that hours pass in seconds:
 
 * ``synchronous``: the store's durability setting, say NORMAL, the negative control of the power cut;
 * ``processors``: how many the machine seems to have; with one the dialogues are led by the server itself,
-  with more by a sender process, which is not bent and takes a second to start;
+  with more by a sender process, which is bent by ``poison`` alone and takes a second to start;
 * ``speed``: how many seconds pass for Postroom in one; timers and timeouts included;
 * ``shift``: a file with seconds that are added to the wall clock;
 * ``poison``: a subject that kills the process at its attempt.
@@ -222,7 +222,11 @@ def bend(*, processors: int, speed: float, synchronous: str, poison: str) -> Non
             (name, synchronous, level) if name == "synchronous" else (name, value, expected)
             for name, value, expected in connection._WRITER_PRAGMAS
         )
-    if poison:
+    if poison and processors > 1:
+        from postroom.bootstrap import ways  # noqa: PLC0415
+
+        ways.COMMAND = (sys.executable, __file__, "sender", poison)
+    elif poison:
         _poison(poison)
 
 
@@ -281,14 +285,20 @@ def _poison(subject: str) -> None:
     from postroom.egress.smtp import SmtpTransport  # noqa: PLC0415
 
     usual = SmtpTransport.attempt
+    header = f"\r\nSubject: {subject}\r\n".encode()
 
     async def attempt(self: SmtpTransport, work: Any) -> Any:
-        if work.subject == subject:
+        if header in bytes(work.rendered.segments[0]):
             os.kill(os.getpid(), signal.SIGKILL)
         return await usual(self, work)
 
     SmtpTransport.attempt = attempt  # type: ignore[method-assign]  # a bend
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1] == "sender":
+    from postroom.bootstrap import sender
+
+    _poison(sys.argv[2])
+    sender.main(sys.argv[3:])
+elif __name__ == "__main__":
     _main(int(sys.argv[1]), json.loads(sys.argv[2]))
