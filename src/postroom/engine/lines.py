@@ -116,7 +116,9 @@ class Line:
             self.way.pace.ended()
         else:
             self.way.pace.give_back()
-        if self.outstanding <= self.window // 2:
+        if self.way.pauses and not self.outstanding:
+            self.look_at_routes()  # what was under a lease when the leg went down stayed behind then
+        elif self.outstanding <= self.window // 2:
             self.wake.set()
 
     def expect(self, due_at: datetime) -> None:
