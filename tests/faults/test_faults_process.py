@@ -251,7 +251,7 @@ def test_a_message_that_kills_the_process_is_held_after_three_deaths(tmp_path: P
 )
 @pytest.mark.timeout(240)
 def test_a_message_that_kills_the_sender_process_holds_nobody_up(tmp_path: Path, tally: Tally) -> None:
-    """With a sender process the server lives on, the others are sent soon, and the guilty one is held."""
+    """With a sender process the server lives on, others are sent soon, and the guilty one is held."""
 
     def with_poison(number: int) -> Json:
         subject = "poison" if number == 3 else f"message {number}"

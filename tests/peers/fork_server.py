@@ -225,7 +225,7 @@ def bend(*, processors: int, speed: float, synchronous: str, poison: str) -> Non
     if poison and processors > 1:
         from postroom.bootstrap import ways  # noqa: PLC0415
 
-        ways.COMMAND = (sys.executable, __file__, "sender", poison)
+        ways.__dict__["COMMAND"] = (sys.executable, __file__, "sender", poison)
     elif poison:
         _poison(poison)
 
