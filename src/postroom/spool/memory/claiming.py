@@ -77,7 +77,10 @@ def _due(ledger: MemoryLedger, want: Claim) -> list[Due]:
 
 def _suspect(ledger: MemoryLedger, want: Claim, suspects: list[Due]) -> list[Due]:
     """Return the one suspect that may be claimed, if any: one at a time in the whole store."""
-    ordered = sorted(suspects, key=lambda due: (PRIORITIES[due[0].message.mail_class], *_order(due)))
+    firsts: dict[tuple[str | int, ...], Due] = {}
+    for due in sorted(suspects, key=_order):
+        firsts.setdefault((due[2].route, *lane_of(due[0], due[2])), due)
+    ordered = sorted(firsts.values(), key=lambda due: (PRIORITIES[due[0].message.mail_class], *_order(due)))
     if lapsed := [due for due in ordered if due[2].lease is not None]:
         return lapsed[:1]
     if any(_is_alone(record, group, now=want.now) for record, _, group in ledger.groups()):

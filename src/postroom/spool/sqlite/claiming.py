@@ -137,12 +137,12 @@ def _of_lane(ledger: Ledger, want: Claim, lane: Lane, *, limit: int) -> list[Gro
 
 def _suspect(ledger: Ledger, want: Claim, suspects: list[Group]) -> list[Group]:
     """Return the one suspect that may be claimed, if any: one at a time in the whole store."""
-    lapsed = [row for row in suspects if row.lease is not None]
-    if lapsed:
+    ordered = sorted(suspects, key=lambda row: (row.priority, *_order(row)))
+    if lapsed := [row for row in ordered if row.lease is not None]:
         return lapsed[:1]
     if ledger.run(_LEASED_SUSPECT, (want.now, want.now - SUSPECT_ALONE)).fetchone() is not None:
         return []
-    return [min(suspects, key=lambda row: (row.priority, *_order(row)))]
+    return ordered[:1]
 
 
 def _shared(
