@@ -49,8 +49,8 @@ class Waiting:
     def take(self, now: float) -> Job | None:
         """Take the next attempt whose caller still waits; ``now`` is monotonic."""
         while self._count:
-            self._count -= 1
             job = self._next(now).popleft()
+            self._count -= 1
             if not job.future.done():
                 return job
         return None
