@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from postroom.engine.dispatcher import Dispatcher
 from postroom.engine.rendering import RenderedMessages
@@ -450,8 +450,3 @@ def most_in_any_window(instants: Sequence[float], length: float) -> int:
     """Return the most instants in one half-open window of that length."""
     ordered = sorted(instants)
     return max((bisect_right(ordered, at) - bisect_right(ordered, at - length) for at in ordered), default=0)
-
-
-def at(seconds: float) -> datetime:
-    """Return an instant of the run."""
-    return START + timedelta(seconds=seconds)
