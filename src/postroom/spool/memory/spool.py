@@ -342,8 +342,8 @@ class MemorySpool:
         others += ledger.orders.purge(now=now, before=now - retention.events, limit=limit)
         for key in [key for key in ledger.sent if key[1] < (micros(now) - _SENT_KEPT) // MINUTE]:
             del ledger.sent[key]
-        past = [key for key, use in self._uses.items() if use[2] <= micros(now)][:limit]
-        for use_key in past:
+        past = sorted((use[2], key) for key, use in self._uses.items() if use[2] <= micros(now))[:limit]
+        for _, use_key in past:
             del self._uses[use_key]
         captures = self._purge_captures(now - retention.captures, limit)
         return len(contents) + len(messages) + len(old) + len(past) + captures + others
