@@ -17,7 +17,7 @@ import pytest
 
 from faults.conftest import Tally
 from faults.faults_room import a_server
-from faults.ledger import Caller, Ledger, account, load
+from faults.ledger import Caller, Ledger, account, load, release_suspects
 from peers import loop_image
 from peers.fork_server import ForkServer
 from peers.ledger_sink import LedgerSink
@@ -89,6 +89,9 @@ def test_power_cuts_lose_nothing_that_was_acknowledged(  # noqa: PLR0917 - fixtu
                 cuts += 1
             tally.power_cuts += cuts
             with server:
+                call = Caller(server.port)
+                release_suspects(call, ledger)
+                call.close()
                 found = account(ledger, sink, server.port, bound_s=120)
                 assert server.stop() == 0
         tally.add(found)
