@@ -70,8 +70,8 @@ SELECT uncertain_policy FROM message WHERE seq = ?;
 UPDATE message SET changed_at = max(coalesce(changed_at, 0), ?) WHERE seq = ?;
 
 -- add_sent: Attempts that began in a minute, or were given back.
-INSERT INTO sent (transport, minute, count) VALUES (?, ?, ?)
-ON CONFLICT (transport, minute) DO UPDATE SET count = max(count + excluded.count, 0);
+INSERT INTO sent (transport, minute, count) VALUES (?1, ?2, max(?3, 0))
+ON CONFLICT (transport, minute) DO UPDATE SET count = max(count + ?3, 0);
 
 -- insert_event: Something happened.
 INSERT INTO event (number, at, kind, tenant, seq, members, transport, cause, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
