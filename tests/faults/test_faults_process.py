@@ -246,7 +246,7 @@ def test_a_message_that_kills_the_process_is_held_after_three_deaths(tmp_path: P
 
 @pytest.mark.xfail(
     strict=True,
-    """With a sender process the server lives on, others are sent soon, the guilty one is held."""
+    reason="deaths of the sender process are not counted for what is in it: the guilty one kills it again"
     " by its schedule, and what is beside it is put off each time",
 )
 @pytest.mark.timeout(240)
