@@ -2,7 +2,6 @@ import asyncio
 import copy
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +146,7 @@ def test_after_the_pause_one_message_probes_and_its_success_resumes_the_rest(tmp
 
 
 def test_a_short_pause_never_cuts_a_long_one(tmp_path: Path) -> None:
-    """A straggler that met a throttle has a pause of its own beside that of a refused login; the longest rules."""
+    """A throttle met beside a refused login has a pause of its own; the longest rules."""
     evidence = [BAD_LOGIN, SLOW_DOWN]
 
     async def story(room: EngineRoom) -> None:

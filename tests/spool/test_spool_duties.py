@@ -240,6 +240,23 @@ def test_groups_of_unknown_transports_are_given_to_a_known_one(kind: str, tmp_pa
 
 
 @every_store
+def test_uncertain_mail_of_a_removed_transport_waits_for_a_person(kind: str, tmp_path: Path) -> None:
+    """Another account is never told to repeat what the removed one may have sent."""
+
+    async def scenario(room: Room) -> None:
+        message = a_message()
+        await room.accept(message, transport="gone")
+        (claimed,) = await room.claim(transport="gone")
+        await room.settle(claimed.lease, uncertain(0, until=NOW + WAIT))
+        assert 1 == await room.spool.reroute(known=["main"], to="main")
+        assert ["uncertain"] == await room.states(message.id)
+        assert await room.spool.next_due_at("main") is None
+        assert [] == list(await room.claim(NOW + DAY, until=DAY))
+
+    play(kind, tmp_path / "data", scenario)
+
+
+@every_store
 def test_a_pause_is_kept_replaced_and_removed(kind: str, tmp_path: Path) -> None:
     """One pause a transport, the newest."""
 

@@ -285,9 +285,12 @@ class Dispatcher:
                 await self.health.objected(way, trouble)
 
     async def _refusals(self, claimed: Claimed, report: Report) -> Mapping[int, int]:
-        """Return how many 5xx replies a recipient got before; read only when one came again."""
-        replies = (line.evidence.reply for line in report.lines)
-        if not any(reply is not None and reply.is_permanent for reply in replies):
+        """Return how many 5xx replies a recipient got before; read only when one came again.
+
+        A refused login is judged without a look: until its pause stands, others would log in as well.
+        """
+        said = ((line.evidence.step, line.evidence.reply) for line in report.lines)
+        if not any(reply and reply.is_permanent and step not in TRANSPORT_STEPS for step, reply in said):
             return settling.NO_REFUSALS
         message = claimed.message
         view = await self._spool.view(message.id, tenant=message.tenant)

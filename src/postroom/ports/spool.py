@@ -178,7 +178,10 @@ class Spool(Protocol):
         ...
 
     async def reroute(self, *, known: Sequence[str], to: str) -> int:
-        """Give groups whose transport is not in ``known`` to ``to``; return how many."""
+        """Give groups whose transport is not in ``known`` to ``to``; return how many.
+
+        Uncertain ones wait for a person from then on: another account may not know what the first one did.
+        """
         ...
 
     async def view(self, message_id: MessageId, *, tenant: TenantId) -> MessageView | None:

@@ -242,6 +242,8 @@ class MemorySpool:
         for record, _, group in self._ledger.groups():
             if group.lease is None and group.transport not in known:
                 group.transport = record.transport = to
+                if group.state is RecipientState.UNCERTAIN:
+                    group.due_at = None
                 moved += 1
         return moved
 

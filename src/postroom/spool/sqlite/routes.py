@@ -38,7 +38,7 @@ class FailOver:
 
 
 def reroute(ledger: Ledger, wishes: Sequence[Reroute]) -> Sequence[int]:
-    """Move unleased groups of unknown transports, whatever state they are in; answer with how many."""
+    """Move unleased groups of unknown transports; uncertain ones wait for a person there."""
     answers = []
     for wish in wishes:
         strangers: list[Any] = ledger.run(statement("strangers"), (json.dumps(wish.known),)).fetchall()
