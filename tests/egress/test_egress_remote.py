@@ -26,6 +26,7 @@ from postroom.clock import SystemClock
 from postroom.egress.frames import Unpacker, packed, packed_report, packed_work, report_of, work_of
 from postroom.egress.remote import RemoteTransport, SenderProcess
 from postroom.mime.rendered import BlobSegment, RenderedMessage
+from postroom.model.ids import MessageId
 from postroom.model.message import BlobRef
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.reply import Reply
@@ -90,7 +91,7 @@ def test_files_are_read_by_the_sender(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_death_before_the_dot() -> None:
-    """A sender that dies before the leave: a fault of ours, and the next attempt finds a new process."""
+    """A sender that dies before the leave: the attempt did not begin, and the next finds a new process."""
 
     async def main() -> None:
         peer = SmtpPeer(silent_at="DATA")
@@ -98,10 +99,37 @@ def test_death_before_the_dot() -> None:
             attempt = asyncio.create_task(transport.attempt(work("a@example.net", "b@example.net")))
             await peer.until(lambda: any("DATA" in dialogue.lines for dialogue in peer.dialogues))
             os.kill(process_of(transport), signal.SIGKILL)
-            assert [("mail", "local"), ("mail", "local")] == told(await attempt)
+            assert [] == told(await attempt)
             peer.silent_at = "never"
             assert [("body_end", 250)] == told(await transport.attempt(work()))
         assert 1 == len(peer.mails)
+
+    asyncio.run(main())
+
+
+def test_the_third_death_names_the_message() -> None:
+    """What was in the sender at three deaths is to be held; what was beside it at the first is sent."""
+
+    async def main() -> None:
+        guilty = replace(work("guilty@example.net"), message_id=MessageId("guilty"))
+        peer = SmtpPeer()
+        async with listening(peer) as port, running(port, max_connections=2, pipelining=False) as transport:
+            for death in range(3):
+                peer.silent_at = "DATA"
+                attempts = [asyncio.create_task(transport.attempt(guilty))]
+                if not death:
+                    attempts.append(asyncio.create_task(transport.attempt(work())))
+                await peer.until(lambda: any("DATA" in dialogue.lines for dialogue in peer.dialogues))
+                peer.dialogues.clear()
+                os.kill(process_of(transport), signal.SIGKILL)
+                told_of = [told(await attempt) for attempt in attempts]
+                peer.silent_at = "never"
+                if not death:
+                    assert [[], []] == told_of
+                    assert [("body_end", 250)] == told(await transport.attempt(work()))
+            assert [[("mail", "local")]] == told_of
+            (line,) = (await transport.attempt(guilty)).lines
+            assert Step.BODY_END is line.evidence.step
 
     asyncio.run(main())
 

@@ -244,11 +244,6 @@ def test_a_message_that_kills_the_process_is_held_after_three_deaths(tmp_path: P
     assert not any(recipient.startswith("r3@") for _, recipient in sink.copies)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="deaths of the sender process are not counted for what is in it: the guilty one kills it again"
-    " by its schedule, and what is beside it is put off each time",
-)
 @pytest.mark.timeout(240)
 def test_a_message_that_kills_the_sender_process_holds_nobody_up(tmp_path: Path, tally: Tally) -> None:
     """With a sender process the server lives on, others are sent soon, and the guilty one is held."""

@@ -4,9 +4,9 @@ The engine's process owns the store and takes mail in; dialogues, TLS and hashin
 of their own, so that two processors share the work. The port is the same, and so is the order of things: the
 sender asks for leave before each final dot, leave is given after the store has recorded it.
 
-When the sender process dies, an attempt that had leave is uncertain, any other failed for a reason of ours
-and is tried again by its class's schedule; a new process is started. When this process dies, the kernel kills
-the sender.
+When the sender process dies, an attempt that had leave is uncertain and any other did not begin; a new one is
+started, and what was in the old one is attempted one at a time (``suspects``). When this process dies, the
+kernel kills the sender.
 """
 
 import asyncio
@@ -30,8 +30,10 @@ from postroom.egress.frames import (
     packed_work,
     report_of,
 )
+from postroom.egress.pool import NOT_BEGUN
 from postroom.egress.reports import same_for_all
 from postroom.egress.smtp import checked_account
+from postroom.egress.suspects import Suspects
 from postroom.errors import InvariantError
 from postroom.mime.rendered import Variant
 from postroom.model.outcome import Evidence, Fault, FaultKind
@@ -43,6 +45,8 @@ from postroom.telemetry import logger
 RESTART_FIRST_S = 0.5
 RESTART_CAP_S = 30.0
 """Pause before a sender process that ended is started again; doubled while it ends without having worked."""
+DIED = "the sending process ended"
+DIED_AFTER_DOT = "the sending process ended after the final dot"
 END_S = 5.0
 """How long a sender process may take to end after its last frame."""
 
@@ -76,6 +80,7 @@ class SenderProcess:
         self._numbers = 0
         self._answers: dict[int, Answer] = {}
         self._stopped: dict[int, asyncio.Future[None]] = {}
+        self.suspects = Suspects()
         self._allowed: dict[int, int] = {}
         self._pause_s = RESTART_FIRST_S
         self._restart: asyncio.Task[None] | None = None
@@ -242,6 +247,13 @@ class RemoteTransport:
 
     async def attempt(self, work: Work) -> Report:
         """Make one attempt. Never raises for what a peer does; passes on what ``work.commit`` raises."""
+        suspects = self._sender.suspects
+        if work.message_id not in suspects:
+            return await self._attempt(work)
+        async with suspects.alone:
+            return await self._attempt(work)
+
+    async def _attempt(self, work: Work) -> Report:
         sender = self._sender
         channel = await sender.up()
         number, answer = sender.begin(channel, self._way, work)
@@ -257,19 +269,21 @@ class RemoteTransport:
         finally:
             sender.forget(channel, number)
         if isinstance(said, Report):
+            sender.suspects.survived(work.message_id)
             return said
+        if said is Said.LOST:
+            return self._failed(work, Step.MAIL, Fault(kind=FaultKind.LOCAL, text=DIED))
+        if had_leave:
+            return self._failed(work, Step.BODY_END, Fault(kind=FaultKind.CLOSED, text=DIED_AFTER_DOT))
         if said is Said.MAY_I:
             raise InvariantError("a sender process asked twice for leave to send a final dot")
-        return self._died(work, had_leave=had_leave and said is Said.GONE)
+        if sender.suspects.died_with(work.message_id):
+            return self._failed(work, Step.MAIL, Fault(kind=FaultKind.LOCAL, text=DIED, cause="crash-loop"))
+        return NOT_BEGUN
 
     async def stop(self, *, grace_s: float) -> None:
         """Take no new attempt; before the dot abort (not begun), after the dot wait up to ``grace_s``."""
         await self._sender.stop(self._way, grace_s)
 
-    def _died(self, work: Work, *, had_leave: bool) -> Report:
-        text = "the sending process ended"
-        if had_leave:
-            step, fault = Step.BODY_END, Fault(kind=FaultKind.CLOSED, text=f"{text} after the final dot")
-        else:
-            step, fault = Step.MAIL, Fault(kind=FaultKind.LOCAL, text=text)
+    def _failed(self, work: Work, step: Step, fault: Fault) -> Report:
         return same_for_all(work, Evidence(step=step, fault=fault), self._clock.now())

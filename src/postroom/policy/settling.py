@@ -36,6 +36,8 @@ from postroom.policy.classify import classify, concerns_account
 from postroom.policy.pausing import SHORT_WAITS_S, SPREAD, is_outage, kind_of, longer, pause_s
 from postroom.policy.retry import WAIT_AFTER_DOT_S, ClassRules, delay_after, next_delay
 
+_HOLDS = frozenset({"crash-loop", "content-damaged"})
+"""Local causes that trying again does not cure: the message waits for a person."""
 _FINAL = {
     OutcomeKind.ACCEPTED: RecipientState.ACCEPTED,
     OutcomeKind.CAPTURED: RecipientState.CAPTURED,
@@ -249,6 +251,8 @@ def _open_move(line: Line, verdict: Verdict, facts: _Facts, pause: TransportPaus
     if verdict.outcome is OutcomeKind.UNCERTAIN:
         due_at = _uncertain_due_at(line, facts)
         return Move(recipient=line.recipient, state=RecipientState.UNCERTAIN, due_at=due_at, cause=cause)
+    if cause in _HOLDS:
+        return Move(recipient=line.recipient, state=RecipientState.HELD, cause=cause)
     if pause is not None:
         if line.evidence.step in TRANSPORT_STEPS:
             return None
