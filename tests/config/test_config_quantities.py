@@ -55,6 +55,7 @@ def test_neither(written: object) -> None:
         parse_size(written)
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_no_text_breaks_the_parsers(text: str) -> None:
     """Any text is read or refused by ValueError, and a refusal does not repeat it."""
@@ -114,6 +115,7 @@ def test_no_rates(written: object) -> None:
         parse_rates(written)
 
 
+@pytest.mark.slow
 @given(st.text() | st.text(alphabet="0123456789smhd*/, .", max_size=30))
 def test_no_text_breaks_the_lists(text: str) -> None:
     """Any text is read or refused by ValueError; what is read can be worked with."""

@@ -83,6 +83,7 @@ def test_a_token_does_not_outlive_the_process() -> None:
         DryRuns(clock=ManualClock(), dice=dice).redeem(token, "retry", WANTED)
 
 
+@pytest.mark.slow
 @given(st.text() | st.from_regex(r"[0-9a-f]{1,40}\.[0-9]{1,40}\.[0-9a-f]{1,20}\.[A-Za-z]{0,43}"))
 def test_no_text_is_a_token(text: str) -> None:
     """Whatever is made up is refused as a wrong field."""

@@ -212,6 +212,7 @@ def test_a_login_is_the_reverse_path(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_many_failures_are_few_mails(tmp_path: Path) -> None:
     """A hundred refusals make one notice at once and one with the rest a quarter of an hour later."""
 

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 import standardwebhooks
 
 from peers.hook_server import HookServer, Request, hook_server, plain
@@ -224,6 +225,7 @@ def test_a_failed_try_comes_again_under_the_same_id() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_slow_endpoint_delays_nobody() -> None:
     """While one endpoint keeps silent to every try, another is told of everything."""
 
@@ -310,6 +312,7 @@ def test_an_endpoint_that_was_enabled_again_is_told() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_dead_endpoint_is_asked_ever_more_slowly() -> None:
     """With a thousand events waiting, an endpoint that takes nothing sees few tries, not thousands."""
 
@@ -326,6 +329,7 @@ def test_a_dead_endpoint_is_asked_ever_more_slowly() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_rest_that_is_over_delays_nothing() -> None:
     """Long after its failures an endpoint hears of what happens at once."""
 

@@ -63,6 +63,7 @@ def opened(
     return before or open_memory()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @pytest.mark.parametrize("seed", range(2))
 def test_each_event_reaches_each_endpoint(tmp_path: Path, kind: str, seed: int) -> None:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from tools import draw_openapi
 
 from postroom.ingress.http.app import described
@@ -27,6 +28,7 @@ def test_paths_that_are_not_served_are_not_described() -> None:
     assert "0" != document["info"]["version"]
 
 
+@pytest.mark.slow
 def test_the_server_starts_without_the_framework() -> None:
     """What `postroom serve` imports holds neither FastAPI nor uvicorn: a second of every start."""
     script = "import json, sys, postroom.bootstrap.serve; print(json.dumps(sorted(sys.modules)))"

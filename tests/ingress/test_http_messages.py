@@ -435,6 +435,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(JSON_VALUES, st.sampled_from([None, *sorted(SubmissionBody.model_json_schema()["properties"])]))
 def test_any_json_is_answered(value: object, field: str | None) -> None:
     """Whatever JSON comes, as a whole or as any field, is answered with 422 or taken; never a 500."""

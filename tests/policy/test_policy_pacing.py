@@ -39,6 +39,7 @@ def a_limit(allowed: int = 85, seen: int = 100, window_s: int = HOUR_S) -> Learn
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     length=st.sampled_from([1, 60, 3600, 86400]),

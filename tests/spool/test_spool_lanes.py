@@ -172,6 +172,7 @@ def test_one_poisonous_message_among_many_is_found_by_three_deaths(seed: int, tm
     play("memory", tmp_path, scenario)
 
 
+@pytest.mark.slow
 def test_random_deaths_hold_next_to_nothing(tmp_path: Path) -> None:
     """Kills that no message is guilty of do not add up: who was in work at one is cleared by its next end."""
     held = mails = 0
