@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 import trustme
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from peers import postfix
+from peers.foreign import TidyController
 from peers.ledger_sink import LedgerSink
 from peers.postroom_process import KEY, PostroomProcess
 
@@ -71,7 +71,7 @@ def _submission_server(tmp_path: Path, mailbox: Mailbox, *, is_implicit: bool) -
         options |= {"ssl_context": context, "auth_require_tls": False}
     else:
         options |= {"tls_context": context, "require_starttls": True}
-    controller = Controller(mailbox, hostname="localhost", port=postfix.free_port(), **options)
+    controller = TidyController(mailbox, hostname="localhost", port=postfix.free_port(), **options)
     controller.start()
     try:
         yield controller.port, ca_file

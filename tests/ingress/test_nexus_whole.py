@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from peers.foreign import TidyController
 from peers.postroom_process import PostroomProcess, free_port
 
 pytestmark = pytest.mark.slow
@@ -83,7 +83,7 @@ class NextServer:
 def gateway(directory: Path, *, password: str) -> Iterator[tuple[NextServer, int]]:
     """Run the next server and Postroom with the INI file; yield the server and ``api_port``."""
     hop, api_port = NextServer(), free_port()
-    controller = Controller(
+    controller = TidyController(
         hop,
         hostname="127.0.0.1",
         port=free_port(),

@@ -1,5 +1,6 @@
 """The README's commands work, typed as they stand, in a clean copy of the repository."""
 
+import contextlib
 import json
 import os
 import re
@@ -104,7 +105,11 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
         yield Copy(directory, port, environment | {"POSTROOM_API_KEY": key[0]})
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
+        try:
+            process.wait(timeout=30)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def is_ready(port: int) -> bool:

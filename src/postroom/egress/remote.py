@@ -174,7 +174,10 @@ class SenderProcess:
         if stopped is None:
             stopped = self._stopped[way] = asyncio.get_running_loop().create_future()
         self._channel.send(packed(STOP, way, grace_s))
-        await stopped
+        done, _ = await asyncio.wait({stopped}, timeout=grace_s + END_S)
+        if not done and self._process is not None:
+            log.critical("the sender process does not answer and is ended", transport=way)
+            self._process.kill()
 
     # ------------------------------------------------------------------ what comes
 
