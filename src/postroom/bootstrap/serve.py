@@ -39,7 +39,7 @@ from postroom.telemetry.process import (
 from postroom.web.keyless import parse_networks
 from postroom.web.server import HttpServer, serve
 
-SWITCH_S = 0.0005
+SWITCH_S = 0.0002
 """How long the thread that has committed waits for a busy event loop before it may tell; Python's own 5 ms
 would be added to every acceptance under load."""
 
