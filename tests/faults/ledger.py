@@ -221,21 +221,22 @@ def settled(call: Caller, names: list[str], *, bound_s: float) -> dict[str, Json
 
 
 def release_suspects(call: Caller, ledger: Ledger) -> int:
-    """Let go what waits for a person because it was in work at three deaths; return how many messages.
+    """Let go what waits after deaths; return how many messages.
 
-    Where deaths come at random the innocent are stopped now and then: visibly, and with a way on.
+    Where deaths come at random the innocent are held now and then: visibly, and with a way on. And what was
+    uncertain again and again waits for minutes by its schedule, longer than a test does.
     """
     released = 0
     for one in ledger.acknowledged:
         status, view = call("GET", f"/v1/messages/{one.acknowledged}")
-        if status != 200 or view["state"] not in {"held", "uncertain"} or view["next_attempt_at"] is not None:
+        if status != 200 or not {one["state"] for one in view["recipients"]} & {"held", "uncertain"}:
             continue
         causes = {one["cause"] for one in view["recipients"] if one["state"] == "held"}
         assert causes <= {"crash-loop"}, view
         path = f"/v1/messages/{one.acknowledged}/retry"
         status, answer = call("POST", path, {"confirm_duplicate": True})
-        assert status == 200, answer
-        released += 1
+        assert status in {200, 409}, answer  # 409: its time came just now
+        released += status == 200
     return released
 
 
