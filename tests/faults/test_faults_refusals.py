@@ -16,6 +16,8 @@ from peers.ledger_sink import Command, LedgerSink
 
 MAILS = 1000
 MAILS_OF_THE_LONG_ROUND = 10_000
+ENOUGH_S = 60.0
+"""Seconds for the parts on the wire from which the long round is made."""
 WAYS = ("rcpt-4", "rcpt-5", "dot-4", "dot-5")
 REPLIES = {
     "rcpt-4": b"450 4.2.0 mailbox busy\r\n",
@@ -58,7 +60,7 @@ def test_every_account_of_ten_thousand_mails_agrees(
     tmp_path: Path, share: Callable[[str], float], forks: ForkServer, tally: Tally
 ) -> None:
     """The API's counts equal the server's log exactly; a retry of the temporary ones delivers each once."""
-    count = MAILS_OF_THE_LONG_ROUND if share("wire") else MAILS
+    count = MAILS_OF_THE_LONG_ROUND if share("wire") >= ENOUGH_S else MAILS
     server_side = Refusing()
     with LedgerSink(server_side.refuse, script=server_side.at_the_dot) as sink:
         ledger = Ledger(make=to_one)
@@ -81,7 +83,7 @@ def test_every_account_of_ten_thousand_mails_agrees(
             for submission in ledger.submissions:
                 if way_of(submission.body["to"][0]).endswith("4"):
                     status, answer = call("POST", f"/v1/messages/{submission.acknowledged}/retry", {})
-                    assert status == 200, answer
+                    assert status in {200, 409}, answer  # 409: its own time came before ours
                     retried += 1
             assert retried == temporary
             call.close()

@@ -109,6 +109,8 @@ SPEED = 60.0
 """A pause after a connection that failed takes a quarter of a second."""
 STEP = 17
 """Of the short round: every seventeenth byte."""
+ENOUGH_S = 60.0
+"""Seconds for this part from which every byte is cut in the riding mode too."""
 
 
 @pytest.mark.timeout(900)
@@ -130,7 +132,7 @@ def test_a_server_survives_cuts_at_every_byte(
             more='[classes.bulk]\nfirst_retry = "5 s"\nmax_retry = "60 s"\nuncertain = "retry"',
         )
         with server:
-            plans = [NOTHING, *every_cut(server, sink, proxy, step=1 if share("wire") else STEP)]
+            plans = [NOTHING, *every_cut(server, sink, proxy, step=1 if share("wire") >= ENOUGH_S else STEP)]
             ledger = Ledger(make=to_three, first=1)
             proxy.ended.clear()
             proxy.plan = lambda _number: plans.pop() if plans else NOTHING
