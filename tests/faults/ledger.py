@@ -178,7 +178,7 @@ def load(
     finally:
         stop.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(30 if count is None else 300)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
