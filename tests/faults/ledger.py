@@ -203,7 +203,7 @@ class Account:
     views: Mapping[str, Json]
 
     def check(self) -> None:
-        """Assert that nothing is lost and nothing doubled in silence; keep every account of what is not so."""
+        """Assert that nothing is lost and nothing doubled in silence; keep the account when it is not so."""
         if self.lost or self.undeclared:
             addresses = {text.partition(":")[0] for text in self.undeclared}
             views = [
