@@ -164,7 +164,8 @@ def test_no_slot_is_wasted_and_none_given_twice(
     assert got_others <= common
     assert min(room, codes + min(others, common)) == got_codes + got_others
     if others >= room and codes >= room and not reserved:
-        assert got_codes <= (7 * room + 7) // 8
+        # Turns are carried: what went to others before may be one slot that codes get back now.
+        assert got_codes <= (7 * room + 7) // 8 + 1
 
 
 def test_what_is_carried_over_is_only_of_those_that_wait() -> None:
