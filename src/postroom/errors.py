@@ -97,6 +97,15 @@ class StoreError(OperatorError):
     """The store cannot be used as it is: unsafe, locked by another process, newer, or damaged."""
 
 
+class SecretKeyError(OperatorError):
+    """Secrets cannot be sealed or opened: the key is missing, wrong or unreadable."""
+
+    def __init__(self, cause: str, text: str) -> None:
+        """Take the cause id (``secret-key-missing``, ``secret-key-wrong``) and what was found."""
+        super().__init__(text)
+        self.cause = cause
+
+
 class OverloadError(OperatorError):
     """A bound is reached; temporary."""
 

@@ -1,7 +1,10 @@
 """A configured way out, as a parsed value (forms of the URL: ``docs/transports.md``)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from postroom.model.address import Mailbox
 from postroom.model.secret import Secret
@@ -27,6 +30,66 @@ class TlsMode(StrEnum):
     """Plain; explicit only."""
 
 
+class ProxyKind(StrEnum):
+    """What kind of proxy stands between."""
+
+    SOCKS5 = "socks5"
+    """RFC 1928 with user and password of RFC 1929; the proxy resolves the server's name."""
+    HTTP = "http"
+    """HTTP CONNECT (RFC 9110 section 9.3.6) with Basic credentials; the proxy resolves the server's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """A proxy of one transport."""
+
+    kind: ProxyKind
+    host: str
+    port: int
+    username: str | None = None
+    password: Secret | None = None
+
+
+class GrantKind(StrEnum):
+    """How a token for the login is obtained (RFC 6749, RFC 7523)."""
+
+    REFRESH_TOKEN = "refresh_token"  # noqa: S105 - a kind, not a password
+    CLIENT_CREDENTIALS = "client_credentials"
+    SERVICE_ACCOUNT = "service_account"
+    """A signed assertion (RFC 7523), as Google's service accounts do it; ``secret`` is the JSON key file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OAuthGrant:
+    """Where the token of a login comes from."""
+
+    kind: GrantKind
+    token_url: str
+    client_id: str = ""
+    client_secret: Secret | None = None
+    secret: Secret | None = None
+    """The refresh token, or the service account's key file; ``None`` for client credentials."""
+    scope: str = ""
+
+
+class FromPolicy(StrEnum):
+    """What happens to a From that is not the account."""
+
+    KEEP = "keep"
+    REWRITE = "rewrite"
+    """From becomes the account; the wished sender stays as display name and in Reply-To."""
+    REFUSE = "refuse"
+
+
+class TransportOrigin(StrEnum):
+    """Where a transport is configured."""
+
+    FILE = "file"
+    ENVIRONMENT = "environment"
+    STORED = "stored"
+    """By a call or ``postroom setup``; the only kind that calls may change."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmtpAccount:
     """Where to connect and who we are there."""
@@ -44,6 +107,18 @@ class SmtpAccount:
     """Check the certificate and its name; ``False`` is loud."""
     auth: str | None = None
     """Force one SASL mechanism; ``None`` chooses."""
+    oauth: OAuthGrant | None = None
+    """Log in with a token instead of a password."""
+    proxy: Proxy | None = None
+    source_address: str | None = None
+    """IP address of this machine to connect from."""
+    server_name: str | None = None
+    """Name in TLS (SNI) and in the certificate, when it is not ``host``."""
+    pin: str | None = None
+    """SHA-256 (64 lower-case hex digits) of the server's certificate or of its public key; a certificate
+    that has it needs no authority and no name, one that has not is refused."""
+    provider: str | None = None
+    """Id of the provider, given or found by the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +140,10 @@ class TransportSpec:
     account: SmtpAccount | None = None
     """Given exactly when ``kind`` is SMTP."""
     default_from: Mailbox | None = None
+    from_policy: FromPolicy = FromPolicy.KEEP
+    receivers: tuple[Mailbox, ...] = ()
+    """Who gets test mails and, later, alerts that name nobody."""
+    origin: TransportOrigin = TransportOrigin.FILE
     subject_prefix: str = ""
     """Put verbatim before the subject."""
     ehlo_name: str | None = None
@@ -105,6 +184,25 @@ class StepTimeouts:
     """Never shorter: ending this wait early makes duplicates (RFC 1047)."""
     rset: float = 30.0
     quit: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTransport:
+    """A transport as the store keeps it: what a person said, in the form of ``POST /v1/transports``."""
+
+    name: str
+    fields: Mapping[str, Any]
+    """JSON values without any secret."""
+    secrets: Mapping[str, Secret]
+    """By the field's path (``password``, ``proxy.password``, ``oauth.secret``); sealed at rest. Empty when
+    ``problem`` is set."""
+    problem: str = ""
+    """Cause id why the secrets cannot be read (``secret-key-missing``, ``secret-key-wrong``); nothing is
+    sent by it meanwhile."""
+    created_at: datetime
+    changed_at: datetime
+    author: str = ""
+    """Name of the key that changed it last."""
 
 
 def redacted_url(account: SmtpAccount) -> str:

@@ -4,16 +4,19 @@ The engine imports these and never an adapter; ``bootstrap`` puts adapter and en
 protocol has one conformance suite in ``tests/`` that every adapter passes.
 """
 
+from postroom.ports.doctor import ESCAPE_PORTS, Doctor
 from postroom.ports.events import Events, HookAnswer, HookPoster, Hooks, Marks
 from postroom.ports.operations import Operations
 from postroom.ports.spool import IdempotencyClaim, KeyReused, Recovery, Replayed, Retention, Spool, Stored
-from postroom.ports.stores import Blobs, BlobSource, Captures, Keys, StagedBlob
-from postroom.ports.transport import Report, ReportLine, Transport, Work
+from postroom.ports.stores import Blobs, BlobSource, Captures, Keys, StagedBlob, TransportRecords
+from postroom.ports.transport import Report, ReportLine, TokenSource, Transport, Work
 
 __all__ = [
+    "ESCAPE_PORTS",
     "BlobSource",
     "Blobs",
     "Captures",
+    "Doctor",
     "Events",
     "HookAnswer",
     "HookPoster",
@@ -31,6 +34,8 @@ __all__ = [
     "Spool",
     "StagedBlob",
     "Stored",
+    "TokenSource",
     "Transport",
+    "TransportRecords",
     "Work",
 ]

@@ -6,6 +6,7 @@ from typing import BinaryIO, Protocol
 
 from postroom.model.ids import TenantId
 from postroom.model.message import BlobRef
+from postroom.model.transport import StoredTransport
 from postroom.model.view import ApiKey, CapturedMail
 
 
@@ -79,4 +80,20 @@ class Keys(Protocol):
 
     async def revoke(self, key_id: str, *, at: datetime) -> bool:
         """Revoke a key; ``False`` when there is none with this id or name."""
+        ...
+
+
+class TransportRecords(Protocol):
+    """Transports that were made by calls; their secrets are sealed at rest."""
+
+    async def all(self) -> Sequence[StoredTransport]:
+        """Return every record, oldest first; one whose secrets cannot be read has ``problem`` set."""
+        ...
+
+    async def put(self, record: StoredTransport) -> None:
+        """Store a record, in place of one of the same name. Raises ``SecretKeyError`` without a key."""
+        ...
+
+    async def remove(self, name: str) -> bool:
+        """Remove a record; ``False`` when there is none."""
         ...

@@ -9,6 +9,7 @@ from postroom.mime.rendered import RenderedMessage, Variant
 from postroom.model.address import Address
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.outcome import Evidence
+from postroom.model.secret import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,4 +87,16 @@ class Transport(Protocol):
 
     async def stop(self, *, grace_s: float) -> None:
         """Take no new attempt; before the dot abort (not begun), after the dot wait up to ``grace_s``."""
+        ...
+
+
+class TokenSource(Protocol):
+    """Where logins with a token get it. One refresh at a time, whoever asks meanwhile waits for it."""
+
+    async def token(self, transport: str, *, rejected: Secret | None = None) -> Secret:
+        """Return a token for this transport's account that lives at least another minute.
+
+        ``rejected`` is one that the server refused: it is not returned again, and a token is refreshed at
+        most once for it. Raises ``NetFault`` (step AUTH) naming the cause when there is none.
+        """
         ...
