@@ -1,176 +1,26 @@
 """The commands against a scripted server: what they ask, what they show, how they exit."""
 
-import io
 import json
 import re
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
+from cli.scripted_answers import ACCEPTED, CAPTURED, CAPTURED_MESSAGE, ID, KEY, NEW_KEY, STATUS, Run, message
 from cli.scripted_server import ScriptedServer, problem
 from postroom.bootstrap import direct, serve
 from postroom.bootstrap.serve import Started
-from postroom.cli.app import run
 from postroom.config.cli_key import CliKey, write_cli_key
 from postroom.config.settings import Settings
 from postroom.errors import InputError, Problem, StoreError
 from postroom.model.secret import Secret
-from postroom.schema import answers, status_answers
-
-KEY = "test-key-s3cret-0123456789"
-ID = "20300131080000.22aaaaaaaaaaaaaaaaaaaa"
-Run = Callable[..., tuple[int, str, str]]
-
-
-def message(state: str, **changes: Any) -> dict[str, Any]:
-    attempt = {
-        "at": "2030-01-31T08:00:01Z",
-        "transport": "main",
-        "step": "rcpt",
-        "code": 550,
-        "enhanced": "5.1.1",
-        "text": "5.1.1 no such user\x1b[2J",
-        "outcome": state,
-        "duration_ms": 12,
-    }
-    recipient = {
-        "address": "a@example.com",
-        "state": state,
-        "cause": "mailbox-unknown",
-        "meaning": "There is no such mailbox.",
-        "remedy": "Check the address.",
-        "attempts": [attempt],
-    }
-    value = {
-        "id": ID,
-        "mode": "live",
-        "state": state,
-        "open": state in {"queued", "sending", "deferred", "held", "uncertain"},
-        "class": "transactional",
-        "counts": {state: 1},
-        "transport": "main",
-        "route": "main",
-        "created_at": "2030-01-31T08:00:00Z",
-        "next_attempt_at": None,
-        "expires_at": "2030-02-03T08:00:00Z",
-        "from": "b@example.com",
-        "subject": "Hi",
-        "tags": [],
-        "metadata": {},
-        "recipients": [recipient],
-        **changes,
-    }
-    answers.MessageAnswer.model_validate(value)
-    return value
-
-
-CAPTURED_MESSAGE = message("captured", mode="capture")
-STATUS: dict[str, Any] = {
-    "status": "degraded",
-    "mode": "live",
-    "ready": True,
-    "version": "1.2.3",
-    "started_at": "2030-01-31T07:00:00Z",
-    "uptime_s": 4000,
-    "problems": [],
-    "next": [{"text": "2 recipients are held", "command": "postroom release --state held"}],
-    "durability": "fsync",
-    "counts": {"queued": 2, "accepted": 5},
-    "oldest_open_at": "2030-01-31T08:00:00Z",
-    "oldest_due_at": {"code": "2030-01-31T08:00:30Z"},
-    "uncertain": {"recipients": 3, "oldest_accepted_at": "2030-01-30T08:00:00Z"},
-    "store": {
-        "disk_free": 5 << 30,
-        "disk_reserve": 1 << 30,
-        "intake_stopped": False,
-        "wal": 4096,
-        "waiting_operations": 0,
-    },
-    "transports": [
-        {
-            "name": "main",
-            "target": "smtps://app@example.com:*****@mx.example.com:465",
-            "default": True,
-            "state": "down",
-            "level": 2,
-            "pauses": [
-                {
-                    "kind": "login",
-                    "open": True,
-                    "over": False,
-                    "since": "2030-01-31T08:00:00Z",
-                    "until": "2030-01-31T08:15:00Z",
-                    "cause": "login-refused",
-                    "meaning": "The server refused the login.",
-                    "remedy": "Use an application password.",
-                    "evidence": "535 5.7.8 no",
-                    "step": "auth",
-                    "host": "mx.example.com",
-                    "author": "",
-                    "failures": 1,
-                }
-            ],
-            "pace": [],
-            "quota_ends_at": None,
-        }
-    ],
-}
-NEW_KEY = {
-    "id": "k1",
-    "name": "app",
-    "scopes": ["read", "send"],
-    "senders": ["@example.com"],
-    "networks": [],
-    "created_at": "2030-01-31T08:00:00Z",
-    "revoked_at": None,
-}
-CAPTURED = {
-    "number": 7,
-    "message_id": ID,
-    "captured_at": "2030-01-31T08:00:00Z",
-    "from": "b@example.com",
-    "reverse_path": "b@example.com",
-    "recipients": ["a@example.com"],
-    "subject": "Hi \u2028 there",
-    "size": 321,
-    "source": "/v1/captured/7/source",
-}
-ACCEPTED = {"id": ID, "mode": "live", "state": "queued"}
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as running:
-        yield running
-
-
-@pytest.fixture
-def postroom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Return a runner of commands in an empty directory; it proves that no key is ever shown."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("POSTROOM_URL", "POSTROOM_API_KEY", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
-
-    def runner(
-        *args: str, url: str | None = None, key: str | None = KEY, stdin: str = ""
-    ) -> tuple[int, str, str]:
-        if url is not None:
-            monkeypatch.setenv("POSTROOM_URL", url)
-        if url is not None and key is not None:
-            monkeypatch.setenv("POSTROOM_API_KEY", key)
-        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
-        code = run(args)
-        out, err = capfd.readouterr()
-        assert KEY not in out + err
-        return code, out, err
-
-    return runner
+from postroom.schema import status_answers
 
 
 def test_send_asks_for_what_was_said(postroom: Run, server: ScriptedServer) -> None:
@@ -365,157 +215,6 @@ def test_captured(postroom: Run, server: ScriptedServer) -> None:
 # --------------------------------------------------------------------------- failures
 
 
-FIELD = {"code": "address-syntax", "field": "to.0", "cause": "no domain", "fix": "Write name@example.com."}
-REFUSALS = [
-    (400, 2),
-    (401, 4),
-    (403, 4),
-    (404, 1),
-    (409, 1),
-    (413, 2),
-    (415, 2),
-    (422, 2),
-    (429, 3),
-    (500, 1),
-    (503, 3),
-    (507, 3),
-]
-
-
-@pytest.mark.parametrize(("status", "code"), REFUSALS)
-def test_refusals(postroom: Run, server: ScriptedServer, status: int, code: int) -> None:
-    """A problem document is shown as field, cause and fix, and its status chooses the exit code."""
-    server.script["POST /v1/messages"] = (status, problem(status, "some-code", "not like this", (FIELD,)))
-    found, out, err = postroom("send", "--to", "a", "--message", "x", url=server.url)
-    assert (code, "") == (found, out)
-    for words in ("not like this", "to.0: no domain", "Write name@example.com."):
-        assert words in err
-    found, out, err = postroom("send", "--to", "a", "--message", "x", "--json", url=server.url)
-    assert (code, "") == (found, out)
-    assert {"error": "not like this", "exit": code, "problems": [FIELD]}.items() <= json.loads(err).items()
-
-
-def test_try_again_later(postroom: Run, server: ScriptedServer) -> None:
-    """Retry-After becomes words."""
-    server.headers["Retry-After"] = "7"
-    server.script["GET /v1/status"] = (503, problem(503, "overload", "the queue is full"))
-    assert "Try again in 7 s." in postroom("status", url=server.url)[2]
-
-
-def test_no_server(postroom: Run, tmp_path: Path) -> None:
-    """Without a server: which URL was tried, and the command that starts one."""
-    with ScriptedServer() as gone:
-        url = gone.url
-    code, out, err = postroom("status", url=url)
-    assert (3, "") == (code, out)
-    assert f"no server answers at {url}" in err
-    assert f"postroom serve --data {tmp_path / 'postroom-data'}" in err
-
-
-def test_a_lost_answer(postroom: Run, server: ScriptedServer) -> None:
-    """A mail whose answer is lost may be stored: the way to ask again without a second copy is told."""
-    server.script["POST /v1/messages"] = None
-    code, _, err = postroom("send", "--to", "a@example.com", "--message", "x", url=server.url)
-    assert code == 5
-    key = server.asked[0].json["idempotency_key"]
-    assert len(key) == 32
-    assert f"--idempotency-key {key}" in err
-
-
-@pytest.mark.parametrize("answer", [(200, b"<html>"), (200, []), (502, b"bad gateway"), (404, b"nothing")])
-def test_something_else_answers(postroom: Run, server: ScriptedServer, answer: tuple[int, Any]) -> None:
-    """A web server that is not Postroom is told apart."""
-    server.script["GET /v1/status"] = answer
-    code, _, err = postroom("status", url=server.url)
-    assert code == 3
-    assert server.url in err
-
-
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1", "127.0.0.1:8587", "http://[::1"])
-def test_a_url_that_cannot_be_used(postroom: Run, url: str) -> None:
-    """A wrong POSTROOM_URL is a mistake of usage with the right form."""
-    code, _, err = postroom("status", url=url)
-    assert code == 2
-    assert "http://HOST:PORT" in err
-
-
-@pytest.mark.parametrize(
-    ("args", "words"),
-    [
-        (("send", "--to", "a@example.com", "--attach", "none.pdf"), "none.pdf"),
-        (("send", "--to", "a@example.com", "--text", "Hello"), "--message"),
-        (("send", "--to", "a@example.com", "--text", "-", "--html", "-"), "standard input"),
-        (("send", "--to", "a@example.com", "--text", "-", "--message", "x"), "twice"),
-        (("send", "--to", "a@example.com", "--header", "nothing"), "NAME: VALUE"),
-        (("send", "--to", "a@example.com", "--wait", "31"), "--wait"),
-        (("sned",), "send"),
-        (("captured", "show", "x"), "'N'"),
-        (("transport-url", "--host", "mx.example.com", "--encryption", "ssl"), "--encryption"),
-        (("config", "check", "--config", "none.toml"), "none.toml"),
-        (("serve", "--http", "nowhere"), "--http"),
-    ],
-)
-def test_wrong_usage(postroom: Run, args: tuple[str, ...], words: str) -> None:
-    """What is wrong with a command is told before anything is asked of a server, with exit code 2."""
-    code, out, err = postroom(*args)
-    assert (2, "") == (code, out)
-    assert words in err
-
-
-# --------------------------------------------------------------------------- finding the server
-
-
-def test_the_server_is_found_by_its_data_directory(
-    postroom: Run, server: ScriptedServer, tmp_path: Path
-) -> None:
-    """cli.key in the data directory names URL and key; --data and the settings say where that is."""
-    server.script["GET /v1/status"] = (200, STATUS)
-    for name in ("postroom-data", "other", "third"):
-        (tmp_path / name).mkdir()
-        write_cli_key(tmp_path / name, CliKey(url=server.url, key=Secret(f"{name}-{KEY}")))
-    (tmp_path / "set.toml").write_text('data = "third"\n')
-    for args in ((), ("--data", "other"), ("--config", "set.toml")):
-        assert postroom("status", *args)[0] == 0
-    used = [
-        asked.headers["Authorization"].removeprefix("Bearer ").removesuffix(f"-{KEY}")
-        for asked in server.asked
-    ]
-    assert used == ["postroom-data", "other", "third"]
-
-
-@pytest.mark.parametrize("key", ["s3cret-\u00e4", "s3cret key", "s3cret\nkey"])
-def test_a_key_that_cannot_be_one(postroom: Run, server: ScriptedServer, key: str) -> None:
-    """A key that no header can carry is told before anything is asked, and not repeated."""
-    code, _, err = postroom("status", url=server.url, key=key)
-    assert (2, []) == (code, server.asked)
-    assert "POSTROOM_API_KEY" in err
-    assert "s3cret" not in err
-
-
-def test_a_key_goes_only_to_its_own_server(postroom: Run, server: ScriptedServer, tmp_path: Path) -> None:
-    """The key of cli.key is not sent to another POSTROOM_URL; a variable's key goes to cli.key's server."""
-    server.script["GET /v1/status"] = (200, STATUS)
-    (tmp_path / "postroom-data").mkdir()
-    write_cli_key(tmp_path / "postroom-data", CliKey(url="http://127.0.0.1:1", key=Secret(KEY)))
-    postroom("status", url=server.url, key=None)
-    assert "Authorization" not in server.asked[0].headers
-    write_cli_key(tmp_path / "postroom-data", CliKey(url=server.url, key=Secret("other")))
-    postroom("status", url=f"{server.url}/", key=KEY)
-    assert server.asked[1].headers["Authorization"] == f"Bearer {KEY}"
-
-
-def test_the_variables_may_stand_in_env(postroom: Run, server: ScriptedServer, tmp_path: Path) -> None:
-    """POSTROOM_URL is read from .env, and the key from a file."""
-    server.script["GET /v1/status"] = (200, STATUS)
-    (tmp_path / ".env").write_text(f"POSTROOM_URL={server.url}\nPOSTROOM_API_KEY_FILE=key\n")
-    (tmp_path / "key").write_text(f"{KEY}\n")
-    assert postroom("status")[0] == 0
-    assert server.asked[0].headers["Authorization"] == f"Bearer {KEY}"
-
-
-# --------------------------------------------------------------------------- without a server
-
-
 def test_config_check(postroom: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Good settings are shown without secrets; wrong ones are all listed with exit code 2."""
     monkeypatch.setenv("POSTROOM_TRANSPORT", f"smtps://app@example.com:{KEY}@mx.example.com")
@@ -621,7 +320,9 @@ def test_send_direct(postroom: Run, wiring: Wiring, tmp_path: Path) -> None:
     code, out, _ = postroom("send", "--direct", "--to", "a@example.com", "--attach", "a.txt")
     assert (0, [("send", False, ["a@example.com"], {"file0": Path("a.txt")}, 30)]) == (code, wiring.asked)
     assert "a@example.com captured" in out
-    wiring.error = InputError([Problem(**FIELD)])
+    wiring.error = InputError(
+        [Problem(code="address-syntax", field="to.0", cause="no domain", fix="Write it.")]
+    )
     code, _, err = postroom("send", "--direct", "--to", "a")
     assert code == 2
     assert "to.0: no domain" in err
