@@ -51,9 +51,9 @@ async def running(
     spec = replace(spec, **changes)
     with TemporaryDirectory() as directory:
         data = Path(directory) if blobs is None else blobs.path(work().tenant, "0" * 64).parents[3]
-        settings = SenderSettings(specs=(spec,), data=data, log_json=False)
+        settings = SenderSettings(data=data, log_json=False)
         sender = SenderProcess(COMMAND, packed_settings(settings), clock=SystemClock())
-        transport = RemoteTransport(spec, 0, sender=sender, clock=SystemClock())
+        transport = RemoteTransport(spec, sender=sender, clock=SystemClock())
         await sender.start()
         try:
             yield transport

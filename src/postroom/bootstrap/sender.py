@@ -1,6 +1,7 @@
 """The sender process: ``python -m postroom.bootstrap.sender DESCRIPTOR``, started by the server alone.
 
-Its settings come as the first frame over the socket pair: no secret stands in its arguments or environment.
+Its settings come as the first frame over the socket pair and its transports by later ones: no secret stands
+in its arguments or environment.
 """
 
 import ctypes
@@ -21,6 +22,7 @@ from postroom.egress.frames import packed
 from postroom.egress.sender import Sender
 from postroom.egress.smtp import SmtpTransport
 from postroom.model.transport import TransportSpec
+from postroom.ports import Transport
 from postroom.spool.blobs import BlobFiles
 from postroom.telemetry import configure_logging
 
@@ -31,9 +33,8 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SenderSettings:
-    """All that a sender process needs."""
+    """All that a sender process needs beside its transports, which come by frames of their own."""
 
-    specs: tuple[TransportSpec, ...]
     data: Path
     log_json: bool
 
@@ -58,14 +59,18 @@ def main(arguments: Sequence[str]) -> None:
         return  # the server has gone already
     settings: SenderSettings = pickle.loads(frame[0])  # noqa: S301 - from the server, over a private socket
     configure_logging(json=settings.log_json)
-    conceal_accounts(settings.specs)
     uvloop.run(_serve(settings, end))
 
 
 async def _serve(settings: SenderSettings, end: socket.socket) -> None:
     clock, blobs = SystemClock(), BlobFiles(settings.data)
-    transports = [SmtpTransport(spec, clock=clock, blobs=blobs) for spec in settings.specs]
-    await Sender(transports, clock=clock).serve(end)
+
+    def build(packed_spec: bytes) -> Transport:
+        spec: TransportSpec = pickle.loads(packed_spec)  # noqa: S301 - as above
+        conceal_accounts([spec])
+        return SmtpTransport(spec, clock=clock, blobs=blobs)
+
+    await Sender(build, clock=clock).serve(end)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def sender_process(settings: Settings, *, clock: Clock) -> SenderProcess | None:
     specs = _remote(settings)
     if not specs or (os.cpu_count() or 1) < 2:
         return None
-    first = SenderSettings(specs=specs, data=settings.data, log_json=settings.log_json)
+    first = SenderSettings(data=settings.data, log_json=settings.log_json)
     return SenderProcess(COMMAND, packed_settings(first), clock=clock)
 
 
@@ -34,7 +34,6 @@ def build_ways(settings: Settings, store: SqliteStore, *, sender: SenderProcess 
         return Ways(
             [Way(transport=_capture(spec, store, clock), target="capture", default_from=default_from)]
         )
-    remote = _remote(settings)
     ways = []
     for spec in settings.transports:
         if spec.account is None:
@@ -44,7 +43,7 @@ def build_ways(settings: Settings, store: SqliteStore, *, sender: SenderProcess 
         if sender is None:
             transport = SmtpTransport(spec, blobs=store.blobs, clock=clock)
         else:
-            transport = RemoteTransport(spec, remote.index(spec), sender=sender, clock=clock)
+            transport = RemoteTransport(spec, sender=sender, clock=clock)
         ways.append(
             Way(
                 transport=transport,

@@ -3,10 +3,12 @@
 Pure. Both ends are the same program on the same interpreter, joined by a socket pair that nobody else
 holds, so the fastest form that Python has will do; it is never stored and never read from anybody else.
 
-    to the sender    ATTEMPT n way work...   GO n may_send   DROP n   ALLOW way connections   STOP way grace_s
+    to the sender    WAY way spec   ATTEMPT n way work...   GO n may_send   DROP n   ALLOW way connections
+                     STOP way grace_s
     to the engine    COMMIT n   REPORT n lines   STOPPED way
 
-``n`` numbers the attempts of one sender process, ``way`` its transports in configured order.
+``n`` numbers the attempts of one sender process, ``way`` the transports that its engine ever had: a number is
+never used again. ``STOP`` is the last word about one.
 """
 
 import marshal
@@ -24,7 +26,7 @@ from postroom.model.reply import Reply
 from postroom.model.step import Step
 from postroom.ports import Report, ReportLine, Work
 
-ATTEMPT, GO, DROP, ALLOW, STOP, COMMIT, REPORT, STOPPED = range(8)
+ATTEMPT, GO, DROP, ALLOW, STOP, COMMIT, REPORT, STOPPED, WAY = range(9)
 
 LENGTH = 4
 """Octets of the length before each frame."""

@@ -11,6 +11,7 @@ kernel kills the sender.
 
 import asyncio
 import enum
+import pickle
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from postroom.egress.frames import (
     REPORT,
     STOP,
     STOPPED,
+    WAY,
     Frame,
     packed,
     packed_work,
@@ -81,6 +83,9 @@ class SenderProcess:
         self._answers: dict[int, Answer] = {}
         self._stopped: dict[int, asyncio.Future[None]] = {}
         self.suspects = Suspects()
+        self._ways: dict[int, bytes] = {}
+        """The frame that makes each transport, by its number; a process that is started again gets them all."""
+        self._made = 0
         self._allowed: dict[int, int] = {}
         self._pause_s = RESTART_FIRST_S
         self._restart: asyncio.Task[None] | None = None
@@ -101,9 +106,16 @@ class SenderProcess:
         _, channel = await loop.create_unix_connection(lambda: Channel(self._take, self._ended), sock=ours)
         self._channel = channel
         channel.send(self._first)
+        for frame in self._ways.values():
+            channel.send(frame)
         for way, connections in self._allowed.items():
             channel.send(packed(ALLOW, way, connections))
         self._is_up.set()
+
+    async def start_once(self) -> None:
+        """Start the process unless it was started before. Raises OSError."""
+        if self._process is None:
+            await self.start()
 
     async def close(self) -> None:
         """End the process; its transports were stopped before."""
@@ -122,6 +134,38 @@ class SenderProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    # ------------------------------------------------------------------ transports
+
+    def add(self, spec: TransportSpec) -> int:
+        """Take a transport; return its number, which no other one gets."""
+        way, self._made = self._made, self._made + 1
+        frame = self._ways[way] = packed(WAY, way, pickle.dumps(spec))
+        if self._channel is not None:
+            self._channel.send(frame)
+        return way
+
+    def allow(self, way: int, connections: int) -> None:
+        """Bound the connections of a transport."""
+        if way in self._ways:
+            self._allowed[way] = connections
+            if self._channel is not None:
+                self._channel.send(packed(ALLOW, way, connections))
+
+    async def stop(self, way: int, grace_s: float) -> None:
+        """Stop one transport for good and wait until it has stopped."""
+        self._ways.pop(way, None)
+        self._allowed.pop(way, None)
+        if self._channel is None:
+            return
+        stopped = self._stopped.get(way)  # a second call, with less patience, ends the first too
+        if stopped is None:
+            stopped = self._stopped[way] = asyncio.get_running_loop().create_future()
+        self._channel.send(packed(STOP, way, grace_s))
+        done, _ = await asyncio.wait({stopped}, timeout=grace_s + END_S)
+        if not done and self._process is not None:
+            log.critical("the sender process does not answer and is ended", transport=way)
+            self._process.kill()
 
     # ------------------------------------------------------------------ attempts
 
@@ -159,25 +203,6 @@ class SenderProcess:
         """Nobody waits for this attempt any more; one that is under way is given up before its dot."""
         if self._answers.pop(number, None) is not None and channel is self._channel:
             channel.send(packed(DROP, number))
-
-    def allow(self, way: int, connections: int) -> None:
-        """Bound the connections of a transport."""
-        self._allowed[way] = connections
-        if self._channel is not None:
-            self._channel.send(packed(ALLOW, way, connections))
-
-    async def stop(self, way: int, grace_s: float) -> None:
-        """Stop one transport and wait until it has stopped."""
-        if self._channel is None:
-            return
-        stopped = self._stopped.get(way)  # a second call, with less patience, ends the first too
-        if stopped is None:
-            stopped = self._stopped[way] = asyncio.get_running_loop().create_future()
-        self._channel.send(packed(STOP, way, grace_s))
-        done, _ = await asyncio.wait({stopped}, timeout=grace_s + END_S)
-        if not done and self._process is not None:
-            log.critical("the sender process does not answer and is ended", transport=way)
-            self._process.kill()
 
     # ------------------------------------------------------------------ what comes
 
@@ -230,8 +255,8 @@ class RemoteTransport:
 
     is_capture = False
 
-    def __init__(self, spec: TransportSpec, way: int, *, sender: SenderProcess, clock: Clock) -> None:
-        """Take the spec and its place among the transports of the sender process.
+    def __init__(self, spec: TransportSpec, *, sender: SenderProcess, clock: Clock) -> None:
+        """Take the spec, and have the sender process take it.
 
         Raises as ``checked_account``.
         """
@@ -240,7 +265,7 @@ class RemoteTransport:
         self.capacity = spec.max_connections * 2
         self.max_recipients = spec.max_recipients
         self.variant = Variant(subject_prefix=spec.subject_prefix)
-        self._way = way
+        self._way = sender.add(spec)
         self._sender = sender
         self._clock = clock
 

@@ -6,7 +6,7 @@ It ends when the engine's end of the socket closes, at once for what has not rea
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from postroom.clock import Clock
 from postroom.egress.channel import Channel
@@ -18,11 +18,13 @@ from postroom.egress.frames import (
     GO,
     STOP,
     STOPPED,
+    WAY,
     Frame,
     packed,
     packed_report,
     work_of,
 )
+from postroom.egress.pool import NOT_BEGUN
 from postroom.egress.reports import same_for_all
 from postroom.errors import InvariantError
 from postroom.model.outcome import Evidence, Fault, FaultKind
@@ -36,10 +38,11 @@ log = logger("sender")
 class Sender:
     """Serves one engine."""
 
-    def __init__(self, transports: Sequence[Transport], *, clock: Clock) -> None:
-        """Take the transports in the order by which frames name them."""
+    def __init__(self, build: Callable[[bytes], Transport], *, clock: Clock) -> None:
+        """Take what makes a transport of a spec as a frame carries it."""
         self._clock = clock
-        self._transports = tuple(transports)
+        self._build = build
+        self._transports: dict[int, Transport] = {}
         self._loop = asyncio.get_running_loop()
         self._channel: Channel | None = None
         self._attempts: dict[int, asyncio.Task[None]] = {}
@@ -76,7 +79,10 @@ class Sender:
             if (task := self._attempts.get(number)) is not None:
                 task.cancel()
         elif kind == ALLOW:
-            self._transports[number].allow(frame[2])
+            if (transport := self._transports.get(number)) is not None:
+                transport.allow(frame[2])
+        elif kind == WAY:
+            self._transports[number] = self._build(frame[2])
         elif kind == STOP:
             stopping = self._loop.create_task(self._stop(number, frame[2]))
             self._stopping.add(stopping)
@@ -99,7 +105,8 @@ class Sender:
 
         work = work_of(frame, commit)
         try:
-            report = await self._transports[frame[2]].attempt(work)
+            transport = self._transports.get(frame[2])
+            report = NOT_BEGUN if transport is None else await transport.attempt(work)
         except Exception as error:  # supervision: the engine must hear of an end
             log.exception("attempt failed inside", message_id=work.message_id)
             fault = Fault(kind=FaultKind.LOCAL, text=f"internal error: {type(error).__name__}")
@@ -111,5 +118,7 @@ class Sender:
         self._send(packed_report(number, report))
 
     async def _stop(self, way: int, grace_s: float) -> None:
-        await self._transports[way].stop(grace_s=grace_s)
+        if (transport := self._transports.get(way)) is not None:
+            await transport.stop(grace_s=grace_s)
+            self._transports.pop(way, None)
         self._send(packed(STOPPED, way))
