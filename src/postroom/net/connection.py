@@ -8,7 +8,7 @@ read as if they had come under TLS: RFC 3207 section 6). It knows nothing of SMT
 import asyncio
 import ssl
 from collections.abc import Container
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from postroom.clock import Clock
 from postroom.model.outcome import Fault, FaultKind
@@ -18,6 +18,9 @@ from postroom.net.addresses import SocketAddress, race, resolve
 from postroom.net.faults import NetFault, socket_fault, tls_fault
 from postroom.net.tls import TlsLayer, is_tls
 from postroom.telemetry import logger
+
+if TYPE_CHECKING:
+    from postroom.net.certificates import Certificate
 
 MAX_UNREAD = 256 * 1024
 """Bytes that may wait for the reader before the socket is left alone; a reply has at most 64 lines of
@@ -34,6 +37,7 @@ class Connection(asyncio.Protocol):
         port: its port.
         peer_address: the address that answered.
         tls_version: ``TLSv1.2``, ``TLSv1.3``, or ``None`` while plain.
+        tls_cipher: the cipher suite, ``""`` while plain.
         is_resumed: whether TLS took up an earlier session.
     """
 
@@ -43,6 +47,7 @@ class Connection(asyncio.Protocol):
         self.port = account.port
         self.peer_address = address.ip
         self.tls_version: str | None = None
+        self.tls_cipher = ""
         self.is_resumed = False
         self._peer = str(address)
         self._account = account
@@ -136,6 +141,25 @@ class Connection(asyncio.Protocol):
         await self._shake_hands(timeout_s, is_implicit=False)
 
     @property
+    def certificate(self) -> "Certificate | None":
+        """The server's certificate, read anew at each asking; ``None`` while plain or when unreadable."""
+        from postroom.net.certificates import read_certificate  # noqa: PLC0415 - see there
+
+        if self._tls is None:
+            return None
+        try:
+            return read_certificate(self._tls.certificate)
+        except ValueError:
+            return None
+
+    @property
+    def channel_binding(self) -> bytes | None:
+        """The bytes of ``tls-server-end-point`` (RFC 5929); ``None`` while plain or when undefined."""
+        from postroom.net.certificates import end_point_binding  # noqa: PLC0415 - see there
+
+        return end_point_binding(self._tls.certificate) if self._tls is not None else None
+
+    @property
     def has_unread(self) -> bool:
         """Whether bytes wait for ``receive``."""
         return bool(self._chunks)
@@ -175,9 +199,12 @@ class Connection(asyncio.Protocol):
                 received = await self._during_handshake(deadline - self._loop.time())
                 if is_first and not is_tls(received):
                     raise self._tls_failure(_plain_fault(received, is_implicit=is_implicit))
+            if fault := layer.pin_fault():
+                raise self._tls_failure(fault)
             self.write(layer.to_send())
             self._tls = layer
             self.tls_version = layer.version
+            self.tls_cipher = layer.cipher
             self.is_resumed = layer.is_resumed
             if rest := layer.decrypt(b""):
                 self._take(rest)
@@ -306,7 +333,7 @@ async def dial(
         NetFault: at step RESOLVE, CONNECT or TLS; cause ``tls-on-plain`` when an implicit-TLS account's port
             speaks plain.
     """
-    if not account.verify and account.tls is not TlsMode.NONE:
+    if not account.verify and account.pin is None and account.tls is not TlsMode.NONE:
         _log.warning("the certificate will not be verified", host=account.host, port=account.port)
     resolved = await resolve(account.host, account.port, timeout_s=timeouts.connect)
     addresses = [address for address in resolved if address.ip not in avoid]

@@ -1,8 +1,9 @@
 """TLS over bytes: asyncio hands no session to ``wrap_bio``, so this layer is ours.
 
 Rules: TLS 1.2 at least; the certificate and the host's name are checked unless the account says
-otherwise, and that is logged at every dial; sessions are resumed per account (RFC 8446 section 2.2),
-which saves a flight and the certificates. No input or output here: ``Connection`` moves the bytes.
+otherwise, and that is logged at every dial; a pin stands in place of authority and name and is checked at
+every handshake; sessions are resumed per account (RFC 8446 section 2.2), which saves a flight and the
+certificates. No input or output here: ``Connection`` moves the bytes.
 """
 
 import ssl
@@ -11,6 +12,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from postroom.model.outcome import Fault, FaultKind
 from postroom.model.transport import SmtpAccount
 
 MAX_SESSIONS = 1024
@@ -34,8 +36,10 @@ def tls_context(account: SmtpAccount) -> ssl.SSLContext:
     Raises:
         OSError: the CA file cannot be read or holds no certificate (``ssl.SSLError`` is one).
     """
+    if account.pin is not None or not account.verify:
+        return _context(None, 0, False)
     changed_at = Path(account.ca_file).stat().st_mtime_ns if account.ca_file else 0
-    return _context(account.ca_file, changed_at, account.verify)
+    return _context(account.ca_file, changed_at, True)
 
 
 @lru_cache(maxsize=64)
@@ -54,15 +58,20 @@ class TlsLayer:
     def __init__(self, account: SmtpAccount) -> None:
         """Prepare a handshake with the last session of this account, when there is one."""
         context = tls_context(account)
-        self._key = (account.host, account.port, account.username, account.ca_file, account.verify)
+        name = (account.server_name or account.host).rstrip(".")
+        self._key = (
+            *(account.host, account.port, account.username),
+            *(name, account.ca_file, account.verify, account.pin),
+        )
         self._context = context
+        self._pin = account.pin
         known = _sessions.get(self._key)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(
             self._incoming,
             self._outgoing,
-            server_hostname=account.host,
+            server_hostname=name,
             session=known[1] if known is not None and known[0] is context else None,
         )
         self._is_session_kept = False
@@ -73,6 +82,30 @@ class TlsLayer:
     def version(self) -> str:
         """The protocol, for example ``TLSv1.3``."""
         return self._object.version() or ""
+
+    @property
+    def cipher(self) -> str:
+        """The cipher suite, for example ``TLS_AES_256_GCM_SHA384``."""
+        known = self._object.cipher()
+        return known[0] if known is not None else ""
+
+    @property
+    def certificate(self) -> bytes:
+        """The server's certificate in DER, after the handshake; also when a session was taken up."""
+        return self._object.getpeercert(binary_form=True) or b""
+
+    def pin_fault(self) -> Fault | None:
+        """Return why the server is not the pinned one, ``None`` when it is or nothing is pinned."""
+        if self._pin is None:
+            return None
+        from postroom.net.certificates import digest, key_digest  # noqa: PLC0415 - see there
+
+        found = self.certificate
+        own, own_key = digest(found), key_digest(found)
+        if self._pin in {own, own_key}:
+            return None
+        text = f"the certificate is not the pinned one: its sha-256 is {own}, of its public key {own_key}"
+        return Fault(kind=FaultKind.TLS, text=text, cause="pin-mismatch")
 
     @property
     def is_resumed(self) -> bool:
