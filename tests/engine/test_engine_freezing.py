@@ -9,6 +9,7 @@ from postroom.engine.freezing import FREEZE_BYTES, Sending, field_digests, freez
 from postroom.engine.limits import MessageLimits
 from postroom.model.address import parse_address, parse_mailbox
 from postroom.model.message import Attachment, BlobRef, MailClass, Message, Submission, UncertainPolicy
+from postroom.model.transport import FromPolicy
 from postroom.policy.retry import CLASS_RULES
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -104,7 +105,18 @@ def test_mail_from_is_the_sender_else_the_account_else_from() -> None:
     boss = replace(_submission(), sender=parse_mailbox("boss@example.org"))
     assert _frozen(boss, sending=account).envelope.reverse_path.spec == "boss@example.org"
     assert _frozen(boss).content.sender == parse_mailbox("boss@example.org")
-    assert _frozen(replace(_submission(), sender=APP)).content.sender is None
+    rewriting = Sending(
+        transport="main",
+        default_from=None,
+        account=parse_address("login@example.org"),
+        from_policy=FromPolicy.REWRITE,
+    )
+    assert _frozen(boss, sending=rewriting).envelope.reverse_path.spec == "login@example.org"
+    key = Sending(transport="main", default_from=APP, account=None, from_policy=FromPolicy.REWRITE)
+    assert _frozen(boss, sending=key).envelope.reverse_path.spec == "app@example.com"
+    plain_key = replace(key, from_policy=FromPolicy.KEEP)
+    other = replace(_submission(), from_=parse_mailbox("other@example.com"))
+    assert _frozen(other, sending=plain_key).envelope.reverse_path.spec == "other@example.com"
 
 
 def test_bcc_is_in_the_envelope_and_nowhere_else() -> None:

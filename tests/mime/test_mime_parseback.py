@@ -51,7 +51,7 @@ def test_what_the_writer_writes_passes() -> None:
         content(html="<img>", text=None),
     ):
         check(render(message), message)
-        variant = Variant(subject_prefix="p ", from_=box("x@example.net"))
+        variant = Variant(subject_prefix="p ", account=box("x@example.net").address)
         check(render(message, variant), message, variant)
 
 
@@ -184,7 +184,7 @@ def test_another_content_or_variant_does_not_pass() -> None:
         with pytest.raises(InvariantError):
             check(render(SIMPLE), message)
     with pytest.raises(InvariantError):
-        check(render(SIMPLE), SIMPLE, Variant(from_=box("x@example.org")))
+        check(render(SIMPLE), SIMPLE, Variant(account=box("x@example.org").address))
 
 
 def test_large_messages_are_checked_in_a_moment() -> None:

@@ -153,17 +153,17 @@ def test_sender_is_written_only_when_it_differs_from_the_author() -> None:
     robot = box("robot@example.com")
     assert "Sender" in names_of(wire(content(sender=robot)))
     assert "Sender" not in names_of(wire(content(sender=box("Robot Ann <ann@example.com>"))))
-    assert "Sender" not in names_of(wire(content(sender=robot), variant=Variant(from_=robot)))
+    assert "Sender" not in names_of(wire(content(sender=robot), variant=Variant(account=robot.address)))
 
 
-def test_a_variant_changes_subject_and_from_alone() -> None:
-    """The prefix is put verbatim before the subject and From is replaced; nothing else changes."""
+def test_a_variant_changes_subject_and_sender_alone() -> None:
+    """The prefix stands verbatim before the subject, the account in From, the wished sender in Reply-To."""
     plain = wire(content())
-    varied = wire(
-        content(), variant=Variant(subject_prefix="[Test] ", from_=box("Relay <relay@example.net>"))
-    )
+    variant = Variant(subject_prefix="[Test] ", account=box("relay@example.net").address)
     expected = plain.replace(b"Subject: Hello", b"Subject: [Test] Hello")
-    assert expected.replace(b"Ann Example <ann@example.com>", b"Relay <relay@example.net>", 1) == varied
+    wished = b"From: Ann Example <ann@example.com>\r\n"
+    shown = b"From: Ann Example <relay@example.net>\r\nReply-To: Ann Example <ann@example.com>\r\n"
+    assert expected.replace(wished, shown, 1) == wire(content(), variant=variant)
 
 
 @pytest.mark.parametrize(

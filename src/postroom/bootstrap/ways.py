@@ -9,8 +9,8 @@ from postroom.egress.capture import CaptureTransport
 from postroom.egress.remote import RemoteTransport, SenderProcess
 from postroom.egress.smtp import SmtpTransport
 from postroom.engine.ways import Way, Ways
-from postroom.model.address import Address, AddressError, parse_address, parse_mailbox
-from postroom.model.transport import TransportKind, TransportSpec, redacted_url
+from postroom.model.address import parse_mailbox
+from postroom.model.transport import TransportKind, TransportSpec, login_address, redacted_url
 from postroom.ports import Transport
 from postroom.spool.sqlite.opening import SqliteStore
 
@@ -38,7 +38,14 @@ def build_ways(settings: Settings, store: SqliteStore, *, sender: SenderProcess 
     for spec in settings.transports:
         if spec.account is None:
             transport: Transport = _capture(spec, store, clock)
-            ways.append(Way(transport=transport, target="capture", default_from=spec.default_from))
+            ways.append(
+                Way(
+                    transport=transport,
+                    target="capture",
+                    default_from=spec.default_from,
+                    from_policy=spec.from_policy,
+                )
+            )
             continue
         if sender is None:
             transport = SmtpTransport(spec, blobs=store.blobs, clock=clock)
@@ -49,7 +56,8 @@ def build_ways(settings: Settings, store: SqliteStore, *, sender: SenderProcess 
                 transport=transport,
                 target=redacted_url(spec.account),
                 default_from=spec.default_from,
-                account=_login_address(spec.account.username),
+                account=login_address(spec.account.username),
+                from_policy=spec.from_policy,
                 rates=spec.rates,
             )
         )
@@ -65,13 +73,3 @@ def _remote(settings: Settings) -> tuple[TransportSpec, ...]:
 
 def _capture(spec: TransportSpec, store: SqliteStore, clock: Clock) -> CaptureTransport:
     return CaptureTransport(spec, blobs=store.blobs, captures=store.captures, clock=clock)
-
-
-def _login_address(username: str | None) -> Address | None:
-    """Return the login when it is an address; one that is none never becomes MAIL FROM."""
-    if not username:
-        return None
-    try:
-        return parse_address(username)
-    except AddressError:
-        return None

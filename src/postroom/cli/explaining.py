@@ -120,6 +120,7 @@ def _show(answer: Mapping[str, Any]) -> None:
 
 _DETAILS = (
     ("from", "from"),
+    ("from_wished", "rewritten from"),
     ("reverse_path", "MAIL FROM"),
     ("not_before", "sent not before"),
     ("expires_at", "given up at"),

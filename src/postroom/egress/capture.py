@@ -9,7 +9,7 @@ from functools import partial
 
 from postroom.clock import Clock
 from postroom.errors import DiskFullError, InvariantError
-from postroom.mime.rendered import Variant
+from postroom.mime.rendered import variant_of
 from postroom.mime.writer import wire_chunks
 from postroom.model.message import BlobRef
 from postroom.model.outcome import Evidence, Fault, FaultKind
@@ -35,7 +35,7 @@ class CaptureTransport:
     def __init__(self, spec: TransportSpec, *, blobs: Blobs, captures: Captures, clock: Clock) -> None:
         """Take the name and the subject prefix from ``spec``."""
         self.name = spec.name
-        self.variant = Variant(subject_prefix=spec.subject_prefix)
+        self.variant = variant_of(spec)
         self._blobs = blobs
         self._captures = captures
         self._clock = clock

@@ -37,7 +37,7 @@ from postroom.egress.reports import same_for_all
 from postroom.egress.smtp import checked_account
 from postroom.egress.suspects import Suspects
 from postroom.errors import InvariantError
-from postroom.mime.rendered import Variant
+from postroom.mime.rendered import variant_of
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.step import Step
 from postroom.model.transport import TransportSpec
@@ -264,7 +264,7 @@ class RemoteTransport:
         self.name = spec.name
         self.capacity = spec.max_connections * 2
         self.max_recipients = spec.max_recipients
-        self.variant = Variant(subject_prefix=spec.subject_prefix)
+        self.variant = variant_of(spec)
         self._way = sender.add(spec)
         self._sender = sender
         self._clock = clock

@@ -12,7 +12,7 @@ from postroom.egress.pool import Pool
 from postroom.egress.reports import same_for_all
 from postroom.errors import ConfigError, InvariantError, Problem
 from postroom.grammar import CONTROL
-from postroom.mime.rendered import BlobSegment, Variant
+from postroom.mime.rendered import BlobSegment, variant_of
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.step import Step
 from postroom.model.transport import SmtpAccount, TransportSpec
@@ -58,7 +58,7 @@ class SmtpTransport:
         self.name = spec.name
         self.capacity = spec.max_connections * 2
         self.max_recipients = spec.max_recipients
-        self.variant = Variant(subject_prefix=spec.subject_prefix)
+        self.variant = variant_of(spec)
         self._clock = clock
         self._blobs = blobs
         dialer = Dialer(spec, account, clock=clock, greeting_probe_s=greeting_probe_s)

@@ -1,6 +1,7 @@
 """One attempt: from a claimed group to the facts of what happened, whatever happens.
 
-A bug in one attempt is that message's local fault, never a recipient's and never another message's.
+A bug in one attempt is that message's local fault, never a recipient's and never another message's. When a
+way out sends as its account instead of the wished From, the story of the message says so.
 """
 
 from collections.abc import Mapping
@@ -10,11 +11,12 @@ from postroom.engine.rendering import RenderedMessages
 from postroom.engine.ways import Way
 from postroom.errors import StoreError, UnknownOutcomeError
 from postroom.model.attempt import Claimed
-from postroom.model.message import MailClass
+from postroom.model.event import EventFilter, EventKind, NewEvent
+from postroom.model.message import Content, MailClass, Message
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.step import Step
 from postroom.policy.retry import ClassRules
-from postroom.ports import Report, ReportLine, Spool, Work
+from postroom.ports import Events, Report, ReportLine, Spool, Work
 from postroom.telemetry import logger
 
 FATAL = (StoreError, UnknownOutcomeError)
@@ -27,17 +29,24 @@ class Attempts:
     """Makes attempts."""
 
     def __init__(
-        self, *, spool: Spool, rules: Mapping[MailClass, ClassRules], rendered: RenderedMessages, clock: Clock
+        self,
+        *,
+        spool: Spool,
+        rules: Mapping[MailClass, ClassRules],
+        rendered: RenderedMessages,
+        clock: Clock,
+        events: Events | None = None,
     ) -> None:
-        """Take the parts."""
+        """Take the parts; without ``events`` the story does not tell what was rewritten."""
         self._spool = spool
+        self._events = events
         self._rules = rules
         self._rendered = rendered
         self._clock = clock
 
     async def make(self, way: Way, claimed: Claimed) -> Report:
         """Make one attempt and return its facts. Raises only what ends the process."""
-        message, lease = claimed.message, claimed.lease
+        message, lease, sending = claimed.message, claimed.lease, way.sending
         past_commit = False
 
         async def commit() -> bool:
@@ -51,18 +60,19 @@ class Attempts:
         try:
             rendered = self._rendered.take(message, way.transport.variant)
             if claimed.digest is not None and claimed.digest != rendered.digest:
-                return self._local_fault(
-                    claimed, Step.BODY_END, "the bytes differ from those sent before", "bytes-changed"
-                )
+                return self._bytes_changed(claimed)
+            content = way.transport.variant.applied(message.content)
+            if content.from_ is not message.content.from_:
+                await self._tell_rewritten(way, message, content)
             return await way.transport.attempt(
                 Work(
                     message_id=message.id,
                     tenant=message.tenant,
-                    reverse_path=message.envelope.reverse_path,
+                    reverse_path=sending.reverse_path(message.content, message.door),
                     recipients=recipients,
                     rendered=rendered,
                     subject=message.content.subject,
-                    sender=message.content.from_.address.spec,
+                    sender=content.from_.address.spec,
                     priority=self._rules[message.mail_class].priority,
                     commit=commit,
                 )
@@ -72,10 +82,56 @@ class Attempts:
         except Exception as error:  # supervision: a bug in one attempt is this message's local fault, no more
             log.exception("attempt failed inside", message_id=message.id, transport=way.name)
             step = Step.BODY_END if past_commit else Step.BODY
-            return self._local_fault(claimed, step, f"internal error: {type(error).__name__}", None)
+            text = f"internal error: {type(error).__name__}"
+            return self._failed(claimed, step, Fault(kind=FaultKind.LOCAL, text=text))
 
-    def _local_fault(self, claimed: Claimed, step: Step, text: str, cause: str | None) -> Report:
-        evidence = Evidence(step=step, fault=Fault(kind=FaultKind.LOCAL, text=text, cause=cause))
+    def refused(self, way: Way, claimed: Claimed) -> Report:
+        """Return the facts of what this way out must not send; once its bytes left, nobody knows."""
+        if claimed.digest is not None:
+            return self._bytes_changed(claimed)
+        text = (
+            f"{way.name} sends only as {way.sending.identity}, not as {claimed.message.content.from_.address}"
+        )
+        fault = Fault(kind=FaultKind.CAPABILITY, text=text, cause="from-not-account")
+        return self._failed(claimed, Step.MAIL, fault)
+
+    async def _tell_rewritten(self, way: Way, message: Message, content: Content) -> None:
+        """Tell once for each transport that From is another than was wished."""
+        events = self._events
+        if events is None:
+            return
+        kind = EventKind.MESSAGE_REWRITTEN
+        told = EventFilter(
+            tenant=message.tenant, kinds=(kind,), message_id=message.id, transport=way.name, limit=1
+        )
+        if await events.page(told):
+            return
+        data = {
+            "from": str(message.content.from_),
+            "to": str(content.from_),
+            "reply_to": ", ".join(map(str, content.reply_to)),
+            "why": "from_policy is rewrite",
+        }
+        await events.append(
+            [
+                NewEvent(
+                    at=self._clock.now(),
+                    kind=kind,
+                    tenant=message.tenant,
+                    message_id=message.id,
+                    transport=way.name,
+                    data=data,
+                )
+            ]
+        )
+
+    def _bytes_changed(self, claimed: Claimed) -> Report:
+        text = "the bytes differ from those sent before"
+        fault = Fault(kind=FaultKind.LOCAL, text=text, cause="bytes-changed")
+        return self._failed(claimed, Step.BODY_END, fault)
+
+    def _failed(self, claimed: Claimed, step: Step, fault: Fault) -> Report:
+        evidence = Evidence(step=step, fault=fault)
         now = self._clock.now()
         return Report(
             lines=tuple(

@@ -70,7 +70,7 @@ class Dispatcher:
         """
         self.health = Health(spool=spool, ways=ways, clock=clock, signals=signals, events=events)
         self.health.changed = self._look_at_routes
-        self._attempts = Attempts(spool=spool, rules=rules, rendered=rendered, clock=clock)
+        self._attempts = Attempts(spool=spool, rules=rules, rendered=rendered, clock=clock, events=events)
         self._spool = spool
         self._ways = ways
         self._rules = rules
@@ -218,7 +218,10 @@ class Dispatcher:
         measuring.begun(claimed)
         is_begun = True
         try:
-            is_begun = await self._settle(line, claimed, await self._attempts.make(line.way, claimed))
+            if line.way.sending.refuses(claimed.message.content.from_):
+                is_begun = await self._pass_on(line, claimed)
+            else:
+                is_begun = await self._settle(line, claimed, await self._attempts.make(line.way, claimed))
         except FATAL as error:
             self._fatal(error)
         except Exception:  # supervision: the lease stays and ends by itself; other messages go on
@@ -228,6 +231,29 @@ class Dispatcher:
             if claimed.is_suspect:  # the store hands out one at a time: the next may wait on any line
                 for other in self._lines.values():
                     other.wake.set()
+
+    async def _pass_on(self, line: Line, claimed: Claimed) -> bool:
+        """Settle what this way must not send, without its server: another leg takes it, or it is refused."""
+        way, message, now = line.way, claimed.message, self._clock.now()
+        decision = settling.decide(
+            claimed,
+            self._attempts.refused(way, claimed).lines,
+            via=line.via(now),
+            rules=self._rules[message.mail_class],
+            now=now,
+            roll=self._dice.roll(),
+        )
+        settlement, leg = decision.settlement, None
+        if claimed.digest is None and (route := _route(claimed.route)) is not None:
+            leg = self._ways.taker(route, message.content.from_, now, leaving=way.name)
+        if leg is not None:
+            settlement = settling.passed_on(settlement, to=leg)
+        await self._spool.settle(settlement)
+        measuring.settled(way.name, settlement)
+        if leg is not None:
+            self.wake(leg)
+        self._signals.attempted(message.id)
+        return False
 
     async def _settle(self, line: Line, claimed: Claimed, report: Report) -> bool:
         """Settle an attempt; return whether its server was asked to take the message."""

@@ -75,6 +75,8 @@ class Made:
     """What is known only once the message is made."""
 
     from_: Mailbox
+    wished: Mailbox | None
+    """The wished sender when the transport sends as its account instead."""
     reverse_path: Address
     size: int
     """Bytes on the wire, before dot-stuffing."""
@@ -176,8 +178,11 @@ class Explainer:
     async def _made(self, submission: Submission, message: Message, size: int, way: Way) -> Made:
         paced_until = self._paced_until(way, message.created_at)
         paused_until = max((pause.until for pause in way.pauses.values()), default=message.created_at)
+        wished = message.content.from_
+        shown = way.transport.variant.applied(message.content).from_
         return Made(
-            from_=message.content.from_,
+            from_=shown,
+            wished=None if shown is wished else wished,
             reverse_path=message.envelope.reverse_path,
             size=size,
             expires_at=message.expires_at,

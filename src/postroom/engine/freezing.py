@@ -15,6 +15,7 @@ from postroom.errors import Problem
 from postroom.model.address import NULL_PATH, Address, Mailbox
 from postroom.model.ids import ENTROPY_BYTES, letters, new_message_id
 from postroom.model.message import Content, Door, Envelope, Message, Submission
+from postroom.model.transport import FromPolicy
 from postroom.policy.retry import ClassRules
 from postroom.ports import IdempotencyClaim, KeyReused
 
@@ -31,6 +32,33 @@ class Sending:
     transport: str
     default_from: Mailbox | None
     account: Address | None
+    """The login, when it is an address."""
+    from_policy: FromPolicy = FromPolicy.KEEP
+
+    @property
+    def identity(self) -> Address | None:
+        """The address that may send here: the login, else the default sender's."""
+        return self.account or (self.default_from.address if self.default_from is not None else None)
+
+    def refuses(self, from_: Mailbox) -> bool:
+        """Say whether this way out takes no mail from that sender."""
+        identity = self.identity
+        return (
+            self.from_policy is FromPolicy.REFUSE
+            and identity is not None
+            and not from_.address.is_same(identity)
+        )
+
+    def reverse_path(self, content: Content, door: Door) -> Address:
+        """Return MAIL FROM of a message that goes out here.
+
+        A notice of ours asks for no report (reliability rule D10); providers with a login want its address.
+        """
+        if self.from_policy is FromPolicy.REWRITE and (identity := self.identity) is not None:
+            return identity
+        if content.sender is not None:
+            return content.sender.address
+        return self.account or (NULL_PATH if door is Door.POSTROOM else content.from_.address)
 
 
 def problems(
@@ -60,6 +88,14 @@ def _sender_problems(submission: Submission, sending: Sending, senders: Sequence
             fix="Give `from`, or set POSTROOM_FROM (or `from` in postroom.toml) to the sender's address.",
         )
         return
+    if sending.refuses(from_):
+        yield Problem(
+            code="from-not-account",
+            field="from",
+            cause=f"transport {sending.transport!r} sends only as {sending.identity}, not as {from_.address}",
+            fix="Send from that address and put the person into `reply_to`; or set the transport's"
+            " `from_policy` to `rewrite`, which does so for every message.",
+        )
     if not senders:
         return
     for name, mailbox in (("from", from_), ("sender", submission.sender)):
@@ -154,12 +190,28 @@ def freeze(
     from_ = submission.from_ or sending.default_from
     if from_ is None:
         raise AssertionError("freeze needs a sender; problems() was not asked")
-    sender = submission.sender
     recipients = dict.fromkeys(
         mailbox.address for mailbox in (*submission.to, *submission.cc, *submission.bcc)
     )
     due_at = max(submission.send_at or now, now)
     domain = submission.message_id_domain or id_domain or from_.address.domain
+    content = Content(
+        message_id=f"{message_id}@{domain}",
+        date=now,
+        boundary=letters(entropy[ENTROPY_BYTES:]),
+        from_=from_,
+        sender=submission.sender,
+        to=submission.to,
+        cc=submission.cc,
+        reply_to=submission.reply_to,
+        subject=submission.subject,
+        text=submission.text,
+        html=submission.html,
+        headers=submission.headers,
+        attachments=submission.attachments,
+        in_reply_to=submission.in_reply_to,
+        references=submission.references,
+    )
     return Message(
         id=message_id,
         tenant=submission.tenant,
@@ -170,26 +222,9 @@ def freeze(
         expires_at=submission.expires_at or due_at + rules.expires,
         uncertain_policy=submission.uncertain_policy or rules.uncertain,
         envelope=Envelope(
-            reverse_path=sender.address if sender else sending.account or _own_path(submission, from_),
-            recipients=tuple(recipients),
+            reverse_path=sending.reverse_path(content, submission.door), recipients=tuple(recipients)
         ),
-        content=Content(
-            message_id=f"{message_id}@{domain}",
-            date=now,
-            boundary=letters(entropy[ENTROPY_BYTES:]),
-            from_=from_,
-            sender=sender if sender and sender.address != from_.address else None,
-            to=submission.to,
-            cc=submission.cc,
-            reply_to=submission.reply_to,
-            subject=submission.subject,
-            text=submission.text,
-            html=submission.html,
-            headers=submission.headers,
-            attachments=submission.attachments,
-            in_reply_to=submission.in_reply_to,
-            references=submission.references,
-        ),
+        content=content,
         tags=submission.tags,
         metadata=submission.metadata,
     )
@@ -199,11 +234,6 @@ def freeze(
 def _digested_fields() -> tuple[str, ...]:
     left_out = {"idempotency_key", "tenant", "door"}
     return tuple(field.name for field in fields(Submission) if field.name not in left_out)
-
-
-def _own_path(submission: Submission, from_: Mailbox) -> Address:
-    """A notice of ours asks for no report (reliability rule D10); providers with a login want its address."""
-    return NULL_PATH if submission.door is Door.POSTROOM else from_.address
 
 
 def field_digests(submission: Submission) -> Mapping[str, str]:

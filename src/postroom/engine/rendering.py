@@ -5,6 +5,7 @@ Rendering is a pure function, so losing an entry costs time and nothing else.
 
 from postroom.engine.limits import MessageLimits
 from postroom.errors import Problem
+from postroom.mime import parseback
 from postroom.mime.rendered import RenderedMessage, Variant
 from postroom.mime.writer import render
 from postroom.model.ids import MessageId
@@ -51,10 +52,15 @@ class RenderedMessages:
             self._bytes -= entry[1].size
 
     def take(self, message: Message, variant: Variant) -> RenderedMessage:
-        """Return the message rendered for ``variant``, from memory or anew."""
+        """Return the message rendered for ``variant``, from memory, or anew and read back.
+
+        Raises InvariantError when what was written is not what was asked for.
+        """
         entry = self._kept.pop(message.id, None)
         if entry is not None:
             self._bytes -= entry[1].size
             if entry[0] == variant:
                 return entry[1]
-        return render(message.content, variant)
+        rendered = render(message.content, variant)
+        parseback.check(rendered, message.content, variant)
+        return rendered

@@ -3,6 +3,7 @@
 The rules and the turning are ``policy.routing``; the health of the legs is the ways' own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +12,7 @@ from postroom.engine.ways import Way, Ways
 from postroom.model.message import Submission
 from postroom.model.route import Route
 from postroom.policy.failover import first_leg
-from postroom.policy.routing import RouteTable, turn_of, turns
+from postroom.policy.routing import RouteRule, RouteTable, turn_of, turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +32,24 @@ class Chosen:
 
 
 class Routes:
-    """Chooses a way out for each submission. What a choice comes to is made once and looked up."""
+    """Chooses a way out for each submission.
 
-    def __init__(self, ways: Ways, table: RouteTable | None = None) -> None:
-        """Take the ways and the rules, whose every leg is one of the ways; without rules it is the first."""
+    What a choice comes to is made once and looked up, until the ways change.
+    """
+
+    def __init__(
+        self, ways: Ways, table: RouteTable | None = None, *, rules: Sequence[RouteRule] = ()
+    ) -> None:
+        """Take the ways and the rules; without a ``table`` what no rule matches goes by the first way."""
         self._ways = ways
-        self._table = table or RouteTable((), Route((ways.default.name,)))
+        self._given = table
+        self._rules = rules
+        self._learn()
+
+    def _learn(self) -> None:
+        ways = self._ways
+        self._version = ways.version
+        self._table = self._given or RouteTable(self._rules, Route((ways.default.name,)))
         self._turns = {
             routed.rule: tuple(_Turn(routed.rule, route, ways) for route in turns(routed.route))
             for routed in self._table.decisions
@@ -62,6 +75,8 @@ class Routes:
         return turn.by(way or self._ways.leg(turn.route, now))
 
     def _turn(self, submission: Submission, entropy: bytes) -> "_Turn":
+        if self._version != self._ways.version:
+            self._learn()
         of_rule = self._turns[self._table.choose(submission).rule]
         if len(of_rule) == 1:
             return of_rule[0]
@@ -95,5 +110,5 @@ def _chosen(rule: str, route: Route, way: Way) -> Chosen:
         route=route,
         written=str(route) if len(route.legs) > 1 else "",
         way=way,
-        sending=Sending(transport=way.name, default_from=way.default_from, account=way.account),
+        sending=way.sending,
     )

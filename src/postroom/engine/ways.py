@@ -1,12 +1,17 @@
-"""The configured ways out, as the engine knows them, and the choice among them."""
+"""The ways out, as the engine knows them, and the choice among them.
+
+What the settings name comes first, in its order, then what calls made, in theirs. Ways may come, be replaced
+and go at any time (``engine.roster``): whoever keeps what was derived from them looks at ``version``.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from postroom.engine.freezing import Sending
 from postroom.model.address import Address, Mailbox
 from postroom.model.route import Route
-from postroom.model.transport import Rate
+from postroom.model.transport import FromPolicy, Rate
 from postroom.model.view import PauseKind, TransportPause
 from postroom.policy import pausing
 from postroom.policy.concurrency import Concurrency
@@ -28,11 +33,14 @@ class Way:
     default_from: Mailbox | None = None
     account: Address | None = None
     """The login, when it is an address: MAIL FROM of messages that name no sender."""
+    from_policy: FromPolicy = FromPolicy.KEEP
     rates: tuple[Rate, ...] = ()
     pauses: dict[PauseKind, TransportPause] = field(default_factory=dict)
     """By failures that concern the transport, and by a person; each stays until something gets past it."""
     full_until: datetime | None = None
     """When its pace lets the next message go, while it lets none."""
+    sending: Sending = field(init=False)
+    """What it says about senders."""
     pace: Pace = field(init=False)
     concurrency: Concurrency = field(init=False)
     _probed_at: datetime | None = field(init=False, default=None)
@@ -40,6 +48,12 @@ class Way:
     def __post_init__(self) -> None:
         """Begin at the configured pace and slowly."""
         self.pace = Pace(self.rates)
+        self.sending = Sending(
+            transport=self.transport.name,
+            default_from=self.default_from,
+            account=self.account,
+            from_policy=self.from_policy,
+        )
         capacity = self.transport.capacity
         if self.transport.is_capture:
             self.concurrency = Concurrency(capacity, level=capacity)  # no server to be gentle with
@@ -93,15 +107,31 @@ class Way:
 
 
 class Ways:
-    """Every way out in configured order; the first is the default route."""
+    """Every way out in its order; the first is the default route."""
 
     def __init__(self, ways: Sequence[Way]) -> None:
         """Take at least one way, names unique."""
         self._by_name = {way.name: way for way in ways}
         self.default = ways[0]
+        self.version = 0
+        """Another number after every change."""
+
+    def put(self, way: Way) -> None:
+        """Take a way: in the place of the one of its name, else last."""
+        self._by_name[way.name] = way
+        self._changed()
+
+    def remove(self, name: str) -> None:
+        """Forget a way; at least one must be left."""
+        del self._by_name[name]
+        self._changed()
+
+    def _changed(self) -> None:
+        self.default = next(iter(self._by_name.values()))
+        self.version += 1
 
     def __iter__(self) -> Iterator[Way]:
-        return iter(self._by_name.values())
+        return iter(tuple(self._by_name.values()))  # ways may change while somebody looks at each
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -133,6 +163,12 @@ class Ways:
         known = [self._by_name[name] for name in route.legs if name in self._by_name]
         return min(known, key=lambda way: way.down_until(now) or now, default=self.default)
 
+    def taker(self, route: Route, from_: Mailbox, now: datetime, *, leaving: str) -> str | None:
+        """Return a working leg beside ``leaving`` that takes mail from this sender, ``None`` without one."""
+        ways = [way for name in route.legs if name != leaving and (way := self._by_name.get(name))]
+        legs = tuple(way.name for way in ways if not way.sending.refuses(from_))
+        return first_leg(Route(legs, route.kind), lambda name: self.fitness(name, now)) if legs else None
+
     def fitness(self, name: str, now: datetime) -> Fitness:
         """Return the fitness of a transport by name; one that is not configured is down."""
         way = self._by_name.get(name)
@@ -140,7 +176,7 @@ class Ways:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name, in configured order."""
+        """Every name, in order."""
         return tuple(self._by_name)
 
     @property

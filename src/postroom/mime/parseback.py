@@ -108,12 +108,16 @@ def _fields(lines: Iterable[bytes]) -> _Fields:
 
 def _expected(content: Content, variant: Variant) -> list[tuple[bytes, Sequence[Mailbox] | None]]:
     """Return the names of the top header in order, without those of the content type, and their mailboxes."""
-    author = variant.from_ or content.from_
+    author, sender, reply_to = content.from_, content.sender, content.reply_to
+    if variant.account is not None:
+        sender = None
+        if variant.account.spec.lower() != author.address.spec.lower():
+            author, reply_to = Mailbox(variant.account), reply_to or (author,)
     wanted: list[tuple[bytes, Sequence[Mailbox] | None]] = [(b"From", (author,))]
-    if content.sender is not None and content.sender.address != author.address:
-        wanted.append((b"Sender", (content.sender,)))
-    if content.reply_to:
-        wanted.append((b"Reply-To", content.reply_to))
+    if sender is not None and sender.address != author.address:
+        wanted.append((b"Sender", (sender,)))
+    if reply_to:
+        wanted.append((b"Reply-To", reply_to))
     if content.to or not content.cc:
         wanted.append((b"To", content.to))
     if content.cc:

@@ -1,9 +1,10 @@
 """The rendered message: bytes and blob files in wire order, and the variant they were rendered for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from postroom.model.address import Mailbox
-from postroom.model.message import BlobRef
+from postroom.model.address import Address, Mailbox
+from postroom.model.message import BlobRef, Content
+from postroom.model.transport import FromPolicy, TransportSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,11 +13,31 @@ class Variant:
 
     subject_prefix: str = ""
     """Put verbatim before the subject."""
-    from_: Mailbox | None = None
-    """Replaces From when given."""
+    account: Address | None = None
+    """The only From that the way out takes: another one becomes the name of the account, and the Reply-To
+    of a message that has none."""
+
+    def applied(self, content: Content) -> Content:
+        """Return the content with the sender that this variant shows; the same object when nothing changes.
+
+        Beside the account there is no Sender header: whoever takes one From alone takes no other sender.
+        """
+        account, wished = self.account, content.from_
+        if account is None:
+            return content
+        if wished.address.is_same(account):
+            return content if content.sender is None else replace(content, sender=None)
+        author = Mailbox(account, wished.name or wished.address.spec)
+        return replace(content, from_=author, sender=None, reply_to=content.reply_to or (wished,))
 
 
 DEFAULT_VARIANT = Variant()
+
+
+def variant_of(spec: TransportSpec) -> Variant:
+    """Return what a transport changes in every message."""
+    rewrites = spec.from_policy is FromPolicy.REWRITE
+    return Variant(subject_prefix=spec.subject_prefix, account=spec.identity if rewrites else None)
 
 
 @dataclass(frozen=True, slots=True)

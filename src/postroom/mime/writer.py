@@ -49,10 +49,11 @@ _Part = list[str | bytes | BlobRef]
 
 def render(content: Content, variant: Variant = DEFAULT_VARIANT) -> RenderedMessage:
     """Write a message. Raises InvariantError for what no edge may let through."""
+    content = variant.applied(content)
     try:
         part = _body(content)
-        part.insert(0, _header(content, variant))
-        return _rendered(part, needs_smtputf8=_has_international_address(content, variant))
+        part.insert(0, _header(content, variant.subject_prefix))
+        return _rendered(part, needs_smtputf8=_has_international_address(content))
     except UnicodeEncodeError as error:
         raise InvariantError("a lone surrogate in a message") from error
 
@@ -110,10 +111,9 @@ def _rendered(part: _Part, *, needs_smtputf8: bool) -> RenderedMessage:
     )
 
 
-def _header(content: Content, variant: Variant) -> str:
+def _header(content: Content, subject_prefix: str) -> str:
     """Write every field of the top header but those of the content type."""
-    author = variant.from_ or content.from_
-    sender = content.sender
+    author, sender = content.from_, content.sender
     fields = [headers.mailboxes("From", (author,))]
     if sender is not None and sender.address != author.address:
         fields.append(headers.mailboxes("Sender", (sender,)))
@@ -126,7 +126,7 @@ def _header(content: Content, variant: Variant) -> str:
     if content.cc:
         fields.append(headers.mailboxes("Cc", content.cc))
     fields += (
-        headers.unstructured("Subject", variant.subject_prefix + content.subject),
+        headers.unstructured("Subject", subject_prefix + content.subject),
         headers.date(content.date),
         headers.message_ids("Message-ID", (content.message_id,)),
     )
@@ -140,11 +140,11 @@ def _header(content: Content, variant: Variant) -> str:
     return "".join(fields)
 
 
-def _has_international_address(content: Content, variant: Variant) -> bool:
+def _has_international_address(content: Content) -> bool:
     def is_international(box: Mailbox | None) -> bool:
         return box is not None and not box.address.local.isascii()
 
-    if is_international(variant.from_ or content.from_) or is_international(content.sender):
+    if is_international(content.from_) or is_international(content.sender):
         return True
     return any(
         not box.address.local.isascii()

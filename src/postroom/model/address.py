@@ -81,6 +81,10 @@ class Address:
         """Say whether the address can be sent without SMTPUTF8."""
         return self.local.isascii()
 
+    def is_same(self, other: "Address") -> bool:
+        """Say whether both name one mailbox, as providers compare a sender with an account: without case."""
+        return self == other or (self.domain == other.domain and self.local.lower() == other.local.lower())
+
     def __str__(self) -> str:
         """Return ``local@domain``."""
         return f"{self.local}@{self.domain}"
@@ -97,6 +101,10 @@ class Mailbox:
     address: Address
     name: str = ""
     """The display name as people read it, decoded; empty when there is none."""
+
+    def __str__(self) -> str:
+        """Return it for people, the name without quotes."""
+        return f"{self.name} <{self.address}>" if self.name else str(self.address)
 
 
 def parse_address(text: str) -> Address:

@@ -48,6 +48,8 @@ class Claimed:
     """SHA-256 of the variant that earlier reached ``committing``: the bytes must not change."""
     maybe_duplicate: bool = False
     """An earlier attempt ended uncertain and is being repeated."""
+    route: str = ""
+    """Written form of the route it waits by, empty for none."""
     is_suspect: bool = False
     """It was in work when a process died: the store hands out no other suspect until this one is settled, so
     whoever settles it lets every line look again."""
@@ -75,6 +77,8 @@ class Settlement:
     """Evidence lines; recipients that were not begun have none."""
     moves: tuple[Move, ...]
     """Recipients of the group without a move go back to the state they had, due at once."""
+    to: str = ""
+    """The transport that what stays open waits for from now on; empty: the same as before."""
     counts: bool
     """Whether this was an attempt of the message (failures up to and including AUTH are not)."""
 

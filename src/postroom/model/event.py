@@ -18,6 +18,8 @@ class EventKind(StrEnum):
     MESSAGE_QUEUED = "message.queued"
     """Stored; the message may be sent when it is due."""
     MESSAGE_RESCHEDULED = "message.rescheduled"
+    MESSAGE_REWRITTEN = "message.rewritten"
+    """A transport sends it with another From than was wished; once for each transport."""
     RECIPIENT_ACCEPTED = "recipient.accepted"
     """The next server took responsibility."""
     RECIPIENT_CAPTURED = "recipient.captured"
@@ -61,7 +63,7 @@ class NewEvent:
     cause: str = ""
     """A cause id, or a phrase for holds, notes and pauses."""
     data: Mapping[str, str] = field(default_factory=dict)
-    """Small extras: ``author``, ``note``, ``until``, ``text``. Never content, never a secret."""
+    """Small extras: ``author``, ``note``, ``until``, ``text``, ``from``. Never content, never a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

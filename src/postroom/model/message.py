@@ -115,7 +115,7 @@ class Content:
     """Seed of every boundary in the message; unguessable, so that no content can contain it."""
     from_: Mailbox
     sender: Mailbox | None = None
-    """The Sender header; ``None`` when it equals From."""
+    """MAIL FROM as the caller wished it, and the Sender header when it differs from From."""
     to: tuple[Mailbox, ...] = ()
     cc: tuple[Mailbox, ...] = ()
     reply_to: tuple[Mailbox, ...] = ()

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from postroom.model.address import Mailbox
+from postroom.model.address import Address, AddressError, Mailbox, parse_address
 from postroom.model.secret import Secret
 
 
@@ -164,6 +164,12 @@ class TransportSpec:
     timeouts: "StepTimeouts | None" = None
     """``None`` takes the defaults."""
 
+    @property
+    def identity(self) -> Address | None:
+        """The address that may send here: the login when it is one, else the default sender's."""
+        login = login_address(self.account.username) if self.account is not None else None
+        return login or (self.default_from.address if self.default_from is not None else None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTimeouts:
@@ -203,6 +209,16 @@ class StoredTransport:
     changed_at: datetime
     author: str = ""
     """Name of the key that changed it last."""
+
+
+def login_address(username: str | None) -> Address | None:
+    """Return the login when it is an address; one that is none (``apikey``) never becomes a sender."""
+    if not username:
+        return None
+    try:
+        return parse_address(username)
+    except AddressError:
+        return None
 
 
 def redacted_url(account: SmtpAccount) -> str:

@@ -20,7 +20,7 @@ sends to it again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol, assert_never
@@ -174,6 +174,17 @@ def decide(
         is_success=is_success and trouble is None,
         suppress=tuple(unknown),
     )
+
+
+def passed_on(settlement: Settlement, *, to: str) -> Settlement:
+    """Return the settlement of what one leg refused to send, for another leg to take at once."""
+    moves = tuple(
+        replace(move, state=RecipientState.QUEUED, due_at=settlement.settled_at)
+        if move.state is RecipientState.REFUSED
+        else move
+        for move in settlement.moves
+    )
+    return replace(settlement, moves=moves, to=to, counts=False)
 
 
 def lost(trouble: Trouble, *, via: Via, now: datetime, roll: float) -> TransportPause:

@@ -13,6 +13,7 @@ K = EventKind
 KIND_TEXTS: Mapping[EventKind, str] = {
     K.MESSAGE_QUEUED: "Stored; it is sent when it is due.",
     K.MESSAGE_RESCHEDULED: "Its times were changed{by}.",
+    K.MESSAGE_REWRITTEN: "Sent{via} as the account, the only sender that it takes{change}{answers}.",
     K.RECIPIENT_ACCEPTED: "Accepted by the next server{via}{by}.",
     K.RECIPIENT_CAPTURED: "Kept in the capture inbox; nothing left this machine.",
     K.RECIPIENT_DEFERRED: "Not taken now{via}{cause}; it is tried again.",
@@ -70,5 +71,7 @@ def _parts(event: NewEvent | None) -> Mapping[str, str]:
         "by": f" ({data['author']})" if data.get("author") else "",
         "cause": f": {cause}" if cause else "",
         "note": f": {data['note']}" if data.get("note") else "",
+        "change": f": {data['from']} became {data['to']}" if "to" in data else "",
+        "answers": f"; answers go to {data['reply_to']}" if data.get("reply_to") else "",
         "address": data.get("address", "An address"),
     }

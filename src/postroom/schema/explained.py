@@ -99,6 +99,8 @@ class ExplainAnswer(_Answer):
     transport: str
     legs: list[LegAnswer]
     from_: str | None = Field(alias="from")
+    from_wished: str | None
+    """Given when the transport rewrites it."""
     reverse_path: str | None
     size: int | None
     max_size: int
@@ -112,9 +114,6 @@ class ExplainAnswer(_Answer):
 def explanation(found: Explanation, mode: str, words: Callable[[str], Wording]) -> Json:
     """Write the answer."""
     made = found.made
-    sender = None
-    if made is not None:
-        sender = f"{made.from_.name} <{made.from_.address}>" if made.from_.name else str(made.from_.address)
     return {
         "mode": mode,
         "accepted": not found.problems,
@@ -126,7 +125,8 @@ def explanation(found: Explanation, mode: str, words: Callable[[str], Wording]) 
         "route": found.route,
         "transport": next(leg.name for leg in found.legs if leg.is_chosen),
         "legs": [_leg(leg, found.at, words) for leg in found.legs],
-        "from": sender,
+        "from": None if made is None else str(made.from_),
+        "from_wished": None if made is None or made.wished is None else str(made.wished),
         "reverse_path": None if made is None else str(made.reverse_path),
         "size": None if made is None else made.size,
         "max_size": found.max_size,

@@ -135,5 +135,6 @@ def _lease(ledger: MemoryLedger, record: Record, number: int, want: Claim) -> Cl
         tries=group.tries,
         digest=group.digest,
         maybe_duplicate=group.maybe_duplicate,
+        route=group.route,
         is_suspect=group.standing is Standing.SUSPECT,
     )

@@ -57,9 +57,11 @@ def settle(ledger: MemoryLedger, settlement: Settlement) -> bool:
     if not settlement.counts and not settlement.is_begun:
         ledger.note_sent(group.transport, attempt.opened_at, -1)
     del record.groups[settlement.lease.group]
+    if settlement.to and fate.waiting:
+        record.transport = settlement.to
     for waiting in fate.waiting:
         record.groups[record.next_group()] = Group(
-            transport=group.transport,
+            transport=settlement.to or group.transport,
             route=group.route,
             state=waiting.state,
             due_at=waiting.due_at,

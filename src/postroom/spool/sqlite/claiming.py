@@ -90,6 +90,7 @@ def _claim(ledger: Ledger, want: Claim) -> Sequence[Claimed]:
                 tries=row.tries,
                 digest=row.digest,
                 maybe_duplicate=bool(row.maybe_duplicate),
+                route=row.route,
                 is_suspect=row.standing == Standing.SUSPECT,
             )
         )

@@ -141,6 +141,9 @@ def _regroup(ledger: Ledger, row: Group, fate: groups.Settled, settlement: Settl
     if stage != Stage.COMMITTING:
         digest = row.digest
     ledger.run(_DELETE_GROUP, (row.seq, row.grp))
+    if settlement.to:
+        row = row._replace(transport=settlement.to)
+        ledger.run(statement("reroute_message"), (settlement.to, row.seq))
     for waiting in fate.waiting:
         rows.insert(
             ledger,
