@@ -15,6 +15,7 @@ from typing import Any
 
 from postroom.model.outcome import Action
 from postroom.model.step import Step
+from postroom.providers.words import translated
 
 MAX_TEXT = 1024
 """Characters of a reply that the patterns look at: the worst text takes 25 ms, known ones are far shorter
@@ -38,8 +39,7 @@ class Rule:
 
     id: str
     meaning: str
-    remedies: Mapping[str, str]
-    """By language, ``en`` always."""
+    remedy: str
     action: Action
     min_delay_s: float | None = None
     """``None`` when the row names none."""
@@ -110,22 +110,30 @@ def rules() -> Sequence[Rule]:
     return _table().replies
 
 
+def local_rules() -> Sequence[Rule]:
+    """Return every cause that Postroom finds by itself, in file order."""
+    return _table().local
+
+
 def words(cause: str, language: str = "en") -> tuple[str, str]:
-    """Return meaning and remedy of a cause; the remedy in ``language`` where there is one, else English.
+    """Return meaning and remedy of a cause, in English where the language has no translation.
 
     Two empty strings for an unknown or empty cause.
     """
     found = rule(cause)
     if found is None:
         return "", ""
-    tongue = language.replace("_", "-").partition("-")[0].lower()
-    return found.meaning, found.remedies.get(tongue, found.remedies["en"])
+    return (
+        translated(f"{cause}.meaning", found.meaning, language),
+        translated(f"{cause}.remedy", found.remedy, language),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Table:
     hosts: Mapping[str, Sequence[str]]
     replies: Sequence[Rule]
+    local: Sequence[Rule]
     by_id: Mapping[str, Rule]
 
 
@@ -134,7 +142,9 @@ def _table() -> _Table:
     data = _parsed("replies.toml")
     replies = [_rule(row) for row in data["rule"]]
     local = [_rule(row) for row in _parsed("local.toml")["rule"]]
-    return _Table(hosts=data["hosts"], replies=replies, by_id={row.id: row for row in replies + local})
+    return _Table(
+        hosts=data["hosts"], replies=replies, local=local, by_id={row.id: row for row in replies + local}
+    )
 
 
 def _parsed(name: str) -> dict[str, Any]:
@@ -142,11 +152,10 @@ def _parsed(name: str) -> dict[str, Any]:
 
 
 def _rule(row: Mapping[str, Any]) -> Rule:
-    remedies = {key[7:]: text for key, text in row.items() if key.startswith("remedy_")}
     return Rule(
         id=row["id"],
         meaning=row["meaning"],
-        remedies={"en": row["remedy"], **remedies},
+        remedy=row["remedy"],
         action=Action(row["action"]),
         min_delay_s=row.get("min_delay_s"),
         is_final=row.get("final", False),
