@@ -22,9 +22,10 @@ from postroom.clock import SystemClock
 from postroom.model.outcome import FaultKind
 from postroom.model.step import Step
 from postroom.model.transport import StepTimeouts
-from postroom.net import connection as connection_module
+from postroom.net import dialing
 from postroom.net.addresses import SocketAddress, interleaved, race
-from postroom.net.connection import Connection, dial
+from postroom.net.connection import Connection
+from postroom.net.dialing import dial
 from postroom.net.faults import NetFault, socket_fault
 
 
@@ -93,7 +94,7 @@ def dial_over(
         assert timeout_s > 0
         return addresses
 
-    monkeypatch.setattr(connection_module, "resolve", resolved)
+    monkeypatch.setattr(dialing, "resolve", resolved)
     return dial(account(addresses[0].port), timeouts, clock=AtOnce())
 
 

@@ -18,7 +18,7 @@ from postroom.model.step import Step
 from postroom.model.transport import TlsMode
 from postroom.net import tls
 from postroom.net.certificates import digest, end_point_binding, key_digest, read_certificate
-from postroom.net.connection import dial
+from postroom.net.dialing import dial
 
 Hash = SHA256 | SHA384 | SHA512
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

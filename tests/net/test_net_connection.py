@@ -12,7 +12,8 @@ from net.wires import (
     listening,
 )
 from postroom.model.outcome import FaultKind
-from postroom.net.connection import MAX_UNREAD, dial
+from postroom.net.connection import MAX_UNREAD
+from postroom.net.dialing import dial
 
 
 def test_a_plain_dialogue_goes_both_ways(run: Run) -> None:

@@ -20,7 +20,7 @@ from net.wires import (
 from postroom.model.outcome import Evidence, FaultKind
 from postroom.model.step import Step
 from postroom.model.transport import TlsMode
-from postroom.net.connection import dial
+from postroom.net.dialing import dial
 from postroom.policy.classify import classify
 
 

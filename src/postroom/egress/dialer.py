@@ -11,7 +11,6 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from ipaddress import ip_address
 
 from postroom.clock import Clock
 from postroom.egress.link import Job, Link
@@ -19,7 +18,8 @@ from postroom.model.outcome import Evidence, FaultKind
 from postroom.model.reply import Reply
 from postroom.model.step import Step
 from postroom.model.transport import SmtpAccount, StepTimeouts, TlsMode, TransportSpec
-from postroom.net.connection import Connection, dial
+from postroom.net.connection import Connection
+from postroom.net.dialing import dial
 from postroom.net.faults import NetFault
 from postroom.smtp.client import ClientSession, Failed
 from postroom.smtp.opening import Opened, Upgrade
@@ -110,8 +110,8 @@ class Dialer:
             connection, first = await self._first_words(connection)
         session: ClientSession[Job] = ClientSession(
             self._account,
-            ehlo_name=self._spec.ehlo_name or own_name(connection.peer_address),
-            is_loopback=ip_address(connection.peer_address.partition("%")[0]).is_loopback,
+            ehlo_name=self._spec.ehlo_name or own_name(connection.local_address or connection.peer_address),
+            is_loopback=connection.is_loopback,
             charset=self._charset,
         )
         if first:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from postroom.clock import Clock
 from postroom.model.outcome import Fault, FaultKind
 from postroom.model.step import Step
+from postroom.net.destination import literal
 from postroom.net.faults import NetFault
 
 STAGGER_S = 0.25
@@ -93,6 +94,29 @@ def interleaved(addresses: Sequence[SocketAddress]) -> Sequence[SocketAddress]:
     return [address for address in chain.from_iterable(zip_longest(ours, others)) if address is not None]
 
 
+def reachable_from(source: str, addresses: Sequence[SocketAddress]) -> Sequence[SocketAddress]:
+    """Return those of ``addresses`` that an address of this machine can connect to.
+
+    Raises:
+        NetFault: at step CONNECT, LOCAL with cause ``source-address-unusable``: it is not this machine's, or
+            no address is of its family.
+    """
+    found = literal(source)
+    if found is None:
+        raise _source_fault(source, "is no IP address")
+    family = socket.AF_INET if found.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((source, 0))
+    except OSError as error:
+        raise _source_fault(source, f"is not usable here: {(error.strerror or str(error)).lower()}") from None
+    fitting = [address for address in addresses if address.family is family]
+    if not fitting:
+        tried = ", ".join(address.ip for address in addresses)
+        raise _source_fault(source, f"is IPv{found.version}, the server's addresses are not ({tried})")
+    return fitting
+
+
 async def race(
     addresses: Sequence[SocketAddress], connect: Callable[[SocketAddress], Awaitable[Racer]], *, clock: Clock
 ) -> Racer:
@@ -154,6 +178,13 @@ def _summary(faults: Sequence[NetFault]) -> NetFault:
     told = next((fault for fault in faults if fault.fault.kind is not FaultKind.UNREACHABLE), faults[0])
     text = "; ".join(dict.fromkeys(fault.fault.text for fault in faults))
     return NetFault(told.step, Fault(kind=told.fault.kind, text=text), told.peer)
+
+
+def _source_fault(source: str, words: str) -> NetFault:
+    text = f"the source address {source} {words}"
+    return NetFault(
+        Step.CONNECT, Fault(kind=FaultKind.LOCAL, text=text, cause="source-address-unusable"), source
+    )
 
 
 def _name_fault(host: str, words: str) -> NetFault:

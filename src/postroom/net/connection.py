@@ -7,17 +7,15 @@ read as if they had come under TLS: RFC 3207 section 6). It knows nothing of SMT
 
 import asyncio
 import ssl
-from collections.abc import Container
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, cast
 
-from postroom.clock import Clock
 from postroom.model.outcome import Fault, FaultKind
 from postroom.model.step import Step
-from postroom.model.transport import SmtpAccount, StepTimeouts, TlsMode
-from postroom.net.addresses import SocketAddress, race, resolve
+from postroom.model.transport import SmtpAccount
+from postroom.net.addresses import SocketAddress
 from postroom.net.faults import NetFault, socket_fault, tls_fault
 from postroom.net.tls import TlsLayer, is_tls
-from postroom.telemetry import logger
 
 if TYPE_CHECKING:
     from postroom.net.certificates import Certificate
@@ -26,16 +24,15 @@ MAX_UNREAD = 256 * 1024
 """Bytes that may wait for the reader before the socket is left alone; a reply has at most 64 lines of
 4,096 octets (security limit)."""
 
-_log = logger("net")
-
 
 class Connection(asyncio.Protocol):
-    """A dialled connection. Made by ``dial``; used by one task at a time.
+    """A dialled connection. Made by ``net.dialing``; used by one task at a time.
 
     Attributes:
+        account: whose connection it is.
         host: the account's host name.
         port: its port.
-        peer_address: the address that answered.
+        peer_address: the address that answered, the server's or the proxy's.
         tls_version: ``TLSv1.2``, ``TLSv1.3``, or ``None`` while plain.
         tls_cipher: the cipher suite, ``""`` while plain.
         is_resumed: whether TLS took up an earlier session.
@@ -50,7 +47,7 @@ class Connection(asyncio.Protocol):
         self.tls_cipher = ""
         self.is_resumed = False
         self._peer = str(address)
-        self._account = account
+        self.account = account
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._tls: TlsLayer | None = None
@@ -103,6 +100,11 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return data
 
+    def put_back(self, data: bytes) -> None:
+        """Give back what was taken and is somebody else's to read."""
+        if data:
+            self._take(data)
+
     def write(self, data: bytes) -> None:
         """Hand ``data`` to the socket; a connection that is gone tells it at the next wait."""
         if self._transport is not None and not self._is_ended:
@@ -139,6 +141,17 @@ class Connection(asyncio.Protocol):
             text = "bytes received before the tls handshake"
             raise self._tls_failure(Fault(kind=FaultKind.PROTOCOL, text=text, cause="starttls-injection"))
         await self._shake_hands(timeout_s, is_implicit=False)
+
+    @property
+    def local_address(self) -> str | None:
+        """The address of this machine that it goes out from; ``None`` when it is closed."""
+        name = self._transport.get_extra_info("sockname") if self._transport is not None else None
+        return str(name[0]) if name else None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server is on this machine; never said of what is behind a proxy."""
+        return self.account.proxy is None and ip_address(self.peer_address.partition("%")[0]).is_loopback
 
     @property
     def certificate(self) -> "Certificate | None":
@@ -184,12 +197,24 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------- TLS
 
+    async def encrypt(self, timeout_s: float) -> None:
+        """Make a fresh connection a TLS one before anything is said: implicit TLS. Aborts when it fails.
+
+        Raises:
+            NetFault: at step TLS; cause ``tls-on-plain`` when the port speaks plain.
+        """
+        try:
+            await self._shake_hands(timeout_s, is_implicit=True)
+        except BaseException:
+            self.abort()  # also when cancelled: no socket is left
+            raise
+
     async def _shake_hands(self, timeout_s: float, *, is_implicit: bool) -> None:
         deadline = self._loop.time() + timeout_s
         try:
-            layer = TlsLayer(self._account)
+            layer = TlsLayer(self.account)
         except (OSError, ValueError) as error:
-            text = f"tls cannot be set up: {error} ({self._account.ca_file or self.host})"
+            text = f"tls cannot be set up: {error} ({self.account.ca_file or self.host})"
             raise self._tls_failure(Fault(kind=FaultKind.LOCAL, text=text)) from None
         try:
             received = b""
@@ -320,61 +345,6 @@ class Connection(asyncio.Protocol):
         self._wake()
         if self._writer is not None and not self._writer.done():
             self._writer.set_result(None)
-
-
-async def dial(
-    account: SmtpAccount, timeouts: StepTimeouts, *, clock: Clock, avoid: Container[str] = ()
-) -> Connection:
-    """Connect to an account's server: resolve, race the addresses, handshake when TLS comes first.
-
-    Addresses in ``avoid`` are passed over.
-
-    Raises:
-        NetFault: at step RESOLVE, CONNECT or TLS; cause ``tls-on-plain`` when an implicit-TLS account's port
-            speaks plain.
-    """
-    if not account.verify and account.pin is None and account.tls is not TlsMode.NONE:
-        _log.warning("the certificate will not be verified", host=account.host, port=account.port)
-    resolved = await resolve(account.host, account.port, timeout_s=timeouts.connect)
-    addresses = [address for address in resolved if address.ip not in avoid]
-    if not addresses:
-        fault = Fault(kind=FaultKind.UNREACHABLE, text=f"no other address of {account.host} is left")
-        raise _connect_fault(fault, account.host)
-    loop = asyncio.get_running_loop()
-
-    async def connect(address: SocketAddress) -> Connection:
-        try:
-            async with asyncio.timeout(timeouts.connect_per_address):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(account, address), address.ip, address.port, family=address.family
-                )
-        except TimeoutError:
-            raise _connect_fault(_no_answer(account, f" ({address})"), str(address)) from None
-        except OSError as error:
-            raise _connect_fault(socket_fault(error, str(address)), str(address)) from None
-        return connection
-
-    try:
-        async with asyncio.timeout(timeouts.connect):
-            connection = await race(addresses, connect, clock=clock)
-    except TimeoutError:
-        raise _connect_fault(_no_answer(account, ""), account.host) from None
-    if account.tls is TlsMode.IMPLICIT:
-        try:
-            await connection._shake_hands(timeouts.tls, is_implicit=True)  # noqa: SLF001 - same module
-        except BaseException:
-            connection.abort()  # a cancelled dial must not leave a socket
-            raise
-    return connection
-
-
-def _connect_fault(fault: Fault, peer: str) -> NetFault:
-    return NetFault(Step.CONNECT, fault, peer)
-
-
-def _no_answer(account: SmtpAccount, where: str) -> Fault:
-    text = f"timed out while connecting to {account.host}:{account.port}{where}"
-    return Fault(kind=FaultKind.TIMEOUT, text=text)
 
 
 def _plain_fault(received: bytes, *, is_implicit: bool) -> Fault:
