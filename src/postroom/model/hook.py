@@ -27,6 +27,9 @@ class Hook:
     disabled_why: str = ""
     told_up_to: int = 0
     """Number of the last event for which deliveries were made."""
+    problem: str = ""
+    """Cause id why the secrets cannot be read (``secret-key-missing``, ``secret-key-wrong``); there are none
+    then, and it is told of nothing meanwhile."""
 
     def signing_secrets(self, now: datetime) -> tuple[Secret, ...]:
         """Return the secrets that sign at ``now``, newest first."""

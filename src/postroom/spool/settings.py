@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from postroom.model.message import MailClass
+from postroom.model.secret import Secret
 from postroom.policy.retry import CLASS_RULES
 
 MIB = 1024 * 1024
@@ -36,6 +37,9 @@ class SpoolSettings:
     """A blob file that no row names is kept this long."""
     force_file_system: bool = False
     """Use network and FUSE file systems, whose locks and syncs cannot be trusted."""
+    secret_key: Secret | None = None
+    """Keys that seal stored secrets, in the form of ``spool.secret_key``; ``None``: those of the data
+    directory's file, which is made when the first secret is stored."""
     lifetimes: Mapping[MailClass, timedelta] = field(
         default_factory=lambda: {mail_class: rules.expires for mail_class, rules in CLASS_RULES.items()}
     )

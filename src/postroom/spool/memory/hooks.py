@@ -27,13 +27,17 @@ class MemoryHooks:
         self._hooks[hook.id] = hook
 
     async def change(self, hook: Hook) -> bool:
-        """Replace an endpoint; what waits for one that is disabled has failed."""
+        """Replace an endpoint; what waits for one that is disabled has failed.
+
+        Without secrets those that are stored stay.
+        """
         before = self._hooks.get(hook.id)
         if before is None:
             return False
         self._hooks[hook.id] = replace(
             hook,
             tenant=before.tenant,
+            secrets=hook.secrets or before.secrets,
             created_at=before.created_at,
             told_up_to=max(hook.told_up_to, before.told_up_to),
         )

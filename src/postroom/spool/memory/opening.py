@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 
+from postroom.clock import Dice, SystemDice
 from postroom.spool.memory.events import MemoryEvents
 from postroom.spool.memory.hooks import MemoryHooks
 from postroom.spool.memory.inbox import MemoryBlobs, MemoryCaptures, MemoryKeys
 from postroom.spool.memory.ledger import MemoryLedger
 from postroom.spool.memory.operations import MemoryOperations
 from postroom.spool.memory.spool import MemorySpool
+from postroom.spool.memory.transports import MemoryTransports
+from postroom.spool.sealing import KEY_BYTES, SealingKeys
 from postroom.spool.settings import SpoolSettings
+from postroom.spool.vault import Vault
 
 DURABILITY = "nothing is durable: this store is in memory"
 
@@ -25,14 +29,17 @@ class MemoryStore:
     operations: MemoryOperations
     hooks: MemoryHooks
     marks: MemoryHooks
+    transports: MemoryTransports
     durability: str
 
     async def close(self) -> None:
         """Do nothing: what is in memory goes with it."""
 
 
-def open_memory(*, settings: SpoolSettings | None = None) -> MemoryStore:
-    """Return an empty store."""
+def open_memory(*, settings: SpoolSettings | None = None, dice: Dice | None = None) -> MemoryStore:
+    """Return an empty store; ``dice`` are for keys and nonces, ``None`` the system's."""
+    dice = dice or SystemDice()
+    vault = Vault(None, make=lambda: SealingKeys([dice.token(KEY_BYTES)]), dice=dice)
     blobs, captures = MemoryBlobs(), MemoryCaptures()
     ledger = MemoryLedger(settings=settings or SpoolSettings())
     events = MemoryEvents(ledger)
@@ -47,5 +54,6 @@ def open_memory(*, settings: SpoolSettings | None = None) -> MemoryStore:
         operations=MemoryOperations(ledger, ledger.orders),
         hooks=hooks,
         marks=hooks,
+        transports=MemoryTransports(vault),
         durability=DURABILITY,
     )

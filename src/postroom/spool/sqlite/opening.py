@@ -12,11 +12,12 @@ from pathlib import Path
 
 import apsw
 
-from postroom.clock import Clock
+from postroom.clock import Clock, Dice, SystemDice
 from postroom.errors import StoreError
 from postroom.spool.blobs import FileBlobs, sync_directory
 from postroom.spool.codec import micros
 from postroom.spool.disk import DiskWatch, refuse_unsafe_file_system
+from postroom.spool.secret_key import make_keys, read_keys
 from postroom.spool.settings import SpoolSettings
 from postroom.spool.sqlite.connection import open_for_writing
 from postroom.spool.sqlite.events import SqliteEvents
@@ -28,8 +29,12 @@ from postroom.spool.sqlite.ledger import Ledger
 from postroom.spool.sqlite.migrations import migrate, migrations
 from postroom.spool.sqlite.operations import SqliteOperations
 from postroom.spool.sqlite.reader import Reader
+from postroom.spool.sqlite.sealed import SqliteSecrets, seal_readable, sealed_rows
 from postroom.spool.sqlite.spool import SqliteSpool
+from postroom.spool.sqlite.transports import SqliteTransports
 from postroom.spool.sqlite.writer import Writer
+from postroom.spool.vault import Vault
+from postroom.telemetry import logger
 
 DATABASE = "postroom.sqlite"
 
@@ -38,6 +43,9 @@ DURABILITY = (
     " (journal_mode=WAL, synchronous=FULL, read back); it survives a crash of the program and of the machine,"
     " not the loss of the disk"
 )
+
+
+log = logger("spool")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +60,8 @@ class SqliteStore:
     operations: SqliteOperations
     hooks: SqliteHooks
     marks: SqliteHooks
+    transports: SqliteTransports
+    secrets: SqliteSecrets
     gauge: SqliteGauge
     durability: str
     """What an acceptance means here, for people."""
@@ -79,18 +89,23 @@ class SqliteStore:
             os.close(self._lock)
 
 
-def open_sqlite(data: Path, *, settings: SpoolSettings, clock: Clock, vfs: str | None = None) -> SqliteStore:
+def open_sqlite(
+    data: Path, *, settings: SpoolSettings, clock: Clock, dice: Dice | None = None, vfs: str | None = None
+) -> SqliteStore:
     """Open or create the store in a directory.
 
     Args:
         data: The data directory; made with mode 0700 when it is not there.
         settings: Bounds of the store.
         clock: For the free space and the time of migrations.
+        dice: For keys and nonces, used by the writer's thread alone; ``None`` are the system's.
         vfs: Name of SQLite's file layer, for fault injection; ``None`` is the default one.
 
     Raises:
         StoreError: The directory cannot be used, is held by another process, lies on an unsafe file
-            system, or the database is newer, damaged or refuses a setting.
+            system, the database is newer, damaged or refuses a setting, or the key of the secrets is not
+            private or not of its form.
+        SecretKeyError: Readable secrets of an earlier program cannot be sealed.
     """
     data = data.absolute()
     lock = _locked_directory(data, settings)
@@ -100,12 +115,12 @@ def open_sqlite(data: Path, *, settings: SpoolSettings, clock: Clock, vfs: str |
             # SQLite alone would leave the mode to the umask; its -wal and -shm take the database's.
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
+        vault = _vault(data, settings, dice or SystemDice())
         last_commit = LastCommit(data)
-
         disk = DiskWatch(data, settings, clock)
         blobs = FileBlobs(data, disk, grace=settings.blob_grace)
         writer = Writer(
-            lambda: _open_ledger(path, settings, last_commit, clock=clock, vfs=vfs),
+            lambda: _open_ledger(path, settings, last_commit, vault=vault, clock=clock, vfs=vfs),
             spend_ballast=disk.spend_ballast,
         )
         sync_directory(data)
@@ -123,8 +138,10 @@ def open_sqlite(data: Path, *, settings: SpoolSettings, clock: Clock, vfs: str |
         keys=SqliteKeys(writer, reader),
         events=SqliteEvents(writer, reader),
         operations=SqliteOperations(writer, reader),
-        hooks=(hooks := SqliteHooks(writer, reader)),
+        hooks=(hooks := SqliteHooks(writer, reader, vault)),
         marks=hooks,
+        transports=SqliteTransports(writer, reader, vault),
+        secrets=SqliteSecrets(writer, vault),
         gauge=SqliteGauge(reader=reader, disk=disk, path=path, waiting=writer.waiting),
         durability=DURABILITY,
         _writer=writer,
@@ -134,15 +151,31 @@ def open_sqlite(data: Path, *, settings: SpoolSettings, clock: Clock, vfs: str |
     )
 
 
+def _vault(data: Path, settings: SpoolSettings, dice: Dice) -> Vault:
+    keys = read_keys(data, settings.secret_key)
+    return Vault(keys, make=lambda: make_keys(data, dice=dice), dice=dice)
+
+
 def _open_ledger(
-    path: Path, settings: SpoolSettings, last_commit: LastCommit, *, clock: Clock, vfs: str | None
+    path: Path,
+    settings: SpoolSettings,
+    last_commit: LastCommit,
+    *,
+    vault: Vault,
+    clock: Clock,
+    vfs: str | None,
 ) -> Ledger:
     """Open the writer's connection, bring the schema up to date and compare with the last commit."""
     db = open_for_writing(path, vfs=vfs)
     try:
+        is_new = db.pragma("user_version") == 0
         migrate(db, migrations(), now=micros(clock.now()))
         ledger = Ledger(db, settings, committed=last_commit.write)
         last_commit.begin(ledger.numbers)
+        seal_readable(db, vault, is_new=is_new)
+        for row in sealed_rows(db, vault):
+            if row.problem:
+                log.error("a secret cannot be opened", table=row.table, name=row.row, cause=row.problem)
     except BaseException:
         db.close()
         last_commit.close()

@@ -6,9 +6,12 @@ FROM hook ORDER BY created_at, id;
 INSERT INTO hook (id, tenant, url, kinds, secrets, created_at, old_secrets_until, disabled_at, disabled_why, told_up_to)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
--- update_hook: Change an endpoint; what it was told of never goes back.
+-- hook_ids: The id of every webhook endpoint.
+SELECT id FROM hook;
+
+-- update_hook: Change an endpoint; what it was told of never goes back, and without new secrets the old ones stay.
 UPDATE hook SET
-    url = ?1, kinds = ?2, secrets = ?3, old_secrets_until = ?4, disabled_at = ?5, disabled_why = ?6,
+    url = ?1, kinds = ?2, secrets = coalesce(?3, secrets), old_secrets_until = ?4, disabled_at = ?5, disabled_why = ?6,
     told_up_to = max(told_up_to, ?7)
 WHERE id = ?8;
 

@@ -1,0 +1,156 @@
+"""The sealed secrets of a store as a whole: looking, sealing anew, sealing what was stored readable.
+
+Earlier programs stored the secrets of webhook endpoints readable; schema step 4 left them in
+``hook_readable``. At the start after it they are sealed in one transaction. That table goes last, so whatever
+is left of the readable text after a kill is swept at the next start: deleted content is overwritten, free
+pages are given back, the write-ahead log is emptied. Not reached: copies made earlier, and what the disk
+itself keeps of blocks that were given back.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+
+from postroom.errors import SecretKeyError
+from postroom.model.secret import Secret
+from postroom.spool.sealing import SealingKeys, id_in
+from postroom.spool.sqlite import hooks
+from postroom.spool.sqlite.ledger import Ledger
+from postroom.spool.sqlite.statement import statement
+from postroom.spool.sqlite.writer import Rank, Verb, Writer
+from postroom.spool.transports import TABLE as TRANSPORTS
+from postroom.spool.vault import Opened, Vault, sealed_fields
+from postroom.telemetry import logger
+
+_RESEAL = {TRANSPORTS: "reseal_transport", hooks.TABLE: "reseal_hook"}
+
+log = logger("spool")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedRow:
+    """A row with secrets."""
+
+    table: str
+    row: str
+    key_ids: tuple[str, ...]
+    """The keys it is sealed with, each once."""
+    problem: str
+    """Cause id why they cannot be opened; empty when they can."""
+
+
+def sealed_rows(db: apsw.Connection, vault: Vault) -> list[SealedRow]:
+    """Return every row with secrets, and whether they can be opened."""
+    return [
+        SealedRow(
+            table=table,
+            row=row,
+            key_ids=tuple(dict.fromkeys(map(id_in, (sealed_fields(column) or {}).values()))),
+            problem=vault.open(column, table=table, row=row).problem,
+        )
+        for table, row, column in _columns(db)
+    ]
+
+
+def _columns(db: apsw.Connection) -> Iterator[tuple[str, str, str]]:
+    rows: Any = db.execute(statement("sealed_rows"))
+    yield from rows
+
+
+# --------------------------------------------------------------------------- what was stored readable
+
+
+def seal_readable(db: apsw.Connection, vault: Vault, *, is_new: bool) -> None:
+    """Seal the secrets that an earlier program left readable, and sweep what is left of them.
+
+    A database that ``is_new`` never had any. Raises SecretKeyError, and StoreError when the key file cannot
+    be made; nothing is changed then.
+    """
+    if not db.table_exists("main", "hook_readable"):
+        return
+    db.pragma("secure_delete", 1)
+    try:
+        with db:
+            rows: Any = db.execute("SELECT * FROM hook_readable ORDER BY rowid").fetchall()
+            for row in rows:
+                secrets = {
+                    str(place): Secret(text) for place, text in enumerate(json.loads(row[hooks.SECRETS]))
+                }
+                hooks.insert_hook(db, hooks.hook_of(row, Opened(secrets)), vault)
+            db.execute("DELETE FROM hook_readable")
+        if is_new or _is_swept(db):
+            db.execute("DROP TABLE hook_readable")
+    finally:
+        db.pragma("secure_delete", 0)
+
+
+def _is_swept(db: apsw.Connection) -> bool:
+    """Give free pages back and empty the write-ahead log; ``False`` when another program stood in the way."""
+    db.execute("PRAGMA incremental_vacuum").fetchall()
+    try:
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except apsw.BusyError:
+        log.warning("another program reads the database: readable secrets are swept at the next start")
+        return False
+    return True
+
+
+# --------------------------------------------------------------------------- sealing anew
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reseal:
+    """Seal every row with the current one of these keys; they open what is sealed now, too."""
+
+    keys: SealingKeys
+    leave_unreadable: bool
+    """Leave rows alone that cannot be opened, instead of refusing."""
+
+
+class SqliteSecrets:
+    """Every secret of an open store."""
+
+    def __init__(self, writer: Writer, vault: Vault) -> None:
+        """Take the store's writer and what seals."""
+        self._writer = writer
+        self._vault = vault
+        self._reseal = Verb(name="reseal", rank=Rank.DUTY, apply=self._reseal_all)
+
+    @property
+    def keys(self) -> SealingKeys | None:
+        """The keys of the store."""
+        return self._vault.keys
+
+    async def reseal(self, keys: SealingKeys, *, leave_unreadable: bool = False) -> Sequence[SealedRow]:
+        """Seal every row anew in one transaction, use these keys from then on; return the rows as they were.
+
+        Raises SecretKeyError when a row cannot be opened; nothing is changed then.
+        """
+        wish = Reseal(keys=keys, leave_unreadable=leave_unreadable)
+        rows: Sequence[SealedRow] = await self._writer.submit(self._reseal, wish)
+        self._vault.keys = keys
+        return rows
+
+    def _reseal_all(
+        self, ledger: Ledger, wishes: Sequence[Reseal]
+    ) -> Sequence[Sequence[SealedRow] | SecretKeyError]:
+        return [self._reseal_one(ledger, wish) for wish in wishes]
+
+    def _reseal_one(self, ledger: Ledger, wish: Reseal) -> Sequence[SealedRow] | SecretKeyError:
+        vault = self._vault.with_keys(wish.keys)
+        rows = sealed_rows(ledger.db, vault)
+        bad = [row for row in rows if row.problem]
+        if bad and not wish.leave_unreadable:
+            named = ", ".join(f"{row.row} ({row.table}: {row.problem})" for row in bad)
+            return SecretKeyError(bad[0].problem, f"cannot be opened: {named}")
+        # What was sealed with a key that may be known to others is overwritten, not only replaced.
+        ledger.db.pragma("secure_delete", 1)
+        for table, row, column in list(_columns(ledger.db)):
+            opened = vault.open(column, table=table, row=row)
+            if not opened.problem:
+                anew = vault.seal(opened.secrets, table=table, row=row, is_anything_sealed=lambda: True)
+                ledger.run(statement(_RESEAL[table]), (anew, row))
+        return rows
