@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from postroom.model.outcome import Action, FaultKind
 from postroom.model.step import Step
 from postroom.providers.replies import Rule, find_by_stage, find_rule, group_of, rules, words
+from postroom.providers.words import fix_sentence
 
 SOURCE = Path(str(files("postroom")))
 KEBAB = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+\Z")
@@ -164,7 +165,7 @@ headers; kinds of networks; marks of a notice, and codes of problems."""
 
 
 def test_every_cause_in_the_source_has_words() -> None:
-    """Each hyphenated word in the rooms below the doors is a cause with meaning and remedy, or listed."""
+    """Each hyphenated word in the rooms below the doors is a cause with its words, a fix, or listed."""
     found = set()
     for room in ("spool", "engine", "egress", "net", "smtp", "policy", "model"):
         for path in (SOURCE / room).rglob("*.py"):
@@ -185,4 +186,4 @@ def test_every_cause_in_the_source_has_words() -> None:
                 and id(node) not in codes
             }
     assert {"content-damaged", "crash-loop", "conn-lost-body", "rcpt-limit"} <= found
-    assert set() == {cause for cause in found - NO_CAUSES if not all(words(cause))}
+    assert set() == {each for each in found - NO_CAUSES if not all(words(each)) and not fix_sentence(each)}

@@ -27,4 +27,4 @@ def test_everything_is_asked_for_by_the_names_of_the_program() -> None:
     """Every stage, state and provider has its texts."""
     assert {f"stage.{each}" for each in Stage} <= set(words.phrases())
     assert {f"status.{each}" for each in StageStatus} <= set(words.phrases())
-    assert set(words.setups()) <= {one.id for one in catalogue.providers()}
+    assert {one.id for one in catalogue.providers()} == set(words.setups())

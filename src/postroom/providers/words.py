@@ -30,6 +30,7 @@ MAX_WISHES = 1000
 """Characters of a wish for a language that are looked at: longer ones are no wishes (security limit)."""
 
 _WEIGHT = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
+_HANGUL = re.compile("[\uac00-\ud7a3]")
 _SHARED = "@"
 """Beginning of a step that several providers share."""
 
@@ -93,7 +94,7 @@ def steps(provider_id: str, language: str = "en") -> Sequence[str]:
     setup = setups().get(provider_id)
     if found is None or setup is None:
         return ()
-    values = _values(found, setup.site)
+    values = _values(found, setup.site, language_of(language))
     texts = (translated(key, setup_texts()[key], language) for key in setup.keys)
     return tuple(text.format_map(values) for text in texts)
 
@@ -147,10 +148,18 @@ def _keyed(row: Mapping[str, Any]) -> Sequence[str]:
     ]
 
 
-def _values(found: Provider, site: str) -> Mapping[str, str]:
+def name_of(one: Provider, language: str = "en") -> str:
+    """Return a provider's name: the local one for who reads its language."""
+    if not one.name_local:
+        return one.name
+    local = "ko" if _HANGUL.search(one.name_local) else "zh"
+    return one.name_local if local == language_of(language) else one.name
+
+
+def _values(found: Provider, site: str, language: str) -> Mapping[str, str]:
     """Return what stands for the names in braces."""
     return {
-        "name": found.name_local or found.name,
+        "name": name_of(found, language),
         "site": site,
         "host": found.host,
         "port": str(found.prefer.port),
