@@ -1,5 +1,4 @@
 import asyncio
-import copy
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +18,15 @@ from peers.engine_room import (
     engine_room,
 )
 from postroom.engine.dispatcher import Dispatcher
+from postroom.engine.rendering import RenderedMessages
+from postroom.engine.ways import Way, Ways
 from postroom.errors import ConflictError, InputError, NotFoundError
 from postroom.model.address import parse_mailbox
 from postroom.model.ids import DEFAULT_TENANT
 from postroom.model.message import MailClass, Submission, UncertainPolicy
 from postroom.model.outcome import Evidence
 from postroom.model.view import MessageView, PauseKind
+from postroom.policy.retry import CLASS_RULES
 from postroom.ports import Work
 
 TO = tuple(parse_mailbox(f"r{i}@example.net") for i in range(3))
@@ -291,10 +293,17 @@ def test_two_dispatchers_on_one_store_attempt_each_message_once(tmp_path: Path) 
 
 
 def _second_dispatcher(room: EngineRoom) -> Dispatcher:
-    twin = copy.copy(room.dispatcher)
-    twin._lines = {name: type(line)(line.way) for name, line in room.dispatcher._lines.items()}
-    twin._tasks, twin._servers = set(), []
-    return twin
+    first = room.dispatcher
+    return Dispatcher(
+        spool=room.spool,
+        ways=Ways([Way(transport=room.transport, target="test")]),
+        rules=CLASS_RULES,
+        rendered=RenderedMessages(),
+        signals=room.signals,
+        clock=room.clock,
+        dice=first._dice,
+        fatal=room.failures.append,
+    )
 
 
 def test_a_captured_work_keeps_sender_and_subject(tmp_path: Path) -> None:

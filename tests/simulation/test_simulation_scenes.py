@@ -261,7 +261,6 @@ def test_due_messages_do_not_burst_after_a_restart(due: int) -> None:
         world = World(clock, random.Random(1), [server])
         await world.start()
         await world.stop()  # the mail comes while nothing sends
-        world.dispatcher._stopping = True
         for _ in range(due):
             await world.submit(Route(("a",)), mail_class=MailClass.BULK)
         await world.start()

@@ -293,7 +293,7 @@ class World:
     async def kill(self) -> None:
         """End the process at this instant: nothing more is said, to the store or to a server."""
         self.kills += 1
-        tasks = [self._duties, *self.dispatcher._servers, *self.dispatcher._tasks]
+        tasks = [self._duties, *self.dispatcher.roster._servers.values(), *self.dispatcher._tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

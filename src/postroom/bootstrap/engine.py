@@ -90,7 +90,7 @@ async def running_engine(
     finally:
         room.service.is_stopping = True
         await room.janitor.stop()
-        await stop_dispatcher(room.dispatcher, room.ways, hurry)
+        await stop_dispatcher(room.dispatcher, hurry)
         await room.poster.stop()
         if sender is not None:
             await sender.close()

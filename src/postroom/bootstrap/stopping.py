@@ -7,10 +7,8 @@ uncertain. Nothing is lost either way.
 
 import asyncio
 import signal
-from collections.abc import Iterable
 
 from postroom.engine.dispatcher import Dispatcher
-from postroom.engine.ways import Way
 from postroom.telemetry import logger
 
 STOP_GRACE_S = 20.0
@@ -43,7 +41,7 @@ class Stopping:
         self.asked.set()
 
 
-async def stop_dispatcher(dispatcher: Dispatcher, ways: Iterable[Way], hurry: asyncio.Event | None) -> None:
+async def stop_dispatcher(dispatcher: Dispatcher, hurry: asyncio.Event | None) -> None:
     """Stop in order, or in a hurry as soon as there is one."""
     stopping = asyncio.create_task(dispatcher.stop(grace_s=STOP_GRACE_S), name="stop dispatcher")
     if hurry is not None:
@@ -51,5 +49,5 @@ async def stop_dispatcher(dispatcher: Dispatcher, ways: Iterable[Way], hurry: as
         await asyncio.wait({stopping, hurried}, return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
         if not stopping.done():
-            await asyncio.gather(*(way.transport.stop(grace_s=HURRY_GRACE_S) for way in ways))
+            await dispatcher.roster.cut(grace_s=HURRY_GRACE_S)
     await stopping

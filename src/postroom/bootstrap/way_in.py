@@ -12,7 +12,6 @@ from postroom.engine.rendering import RenderedMessages
 from postroom.engine.routes import Routes
 from postroom.engine.ways import Ways
 from postroom.model.message import MailClass
-from postroom.model.route import Route
 from postroom.policy.retry import CLASS_RULES, ClassRules
 from postroom.policy.routing import RouteTable
 from postroom.spool.sqlite.opening import SqliteStore
@@ -55,8 +54,9 @@ def way_in(
     dice: Dice,
 ) -> WayIn:
     """Put both together over the same rules; the default route is a group of URLs, else the first way."""
-    default = settings.default_route or Route((ways.default.name,))
-    routes = Routes(ways, RouteTable(settings.routes, default))
+    default = settings.default_route
+    table = None if default is None else RouteTable(settings.routes, default)
+    routes = Routes(ways, table, rules=settings.routes)
     intake = Intake(
         spool=store.spool,
         ways=ways,

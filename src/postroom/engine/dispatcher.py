@@ -12,7 +12,7 @@ failures of one attempt never do.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -22,6 +22,7 @@ from postroom.engine.attempts import FATAL, Attempts
 from postroom.engine.health import Health
 from postroom.engine.lines import Line, Room
 from postroom.engine.rendering import RenderedMessages
+from postroom.engine.roster import Roster
 from postroom.engine.signals import Signals
 from postroom.engine.ways import Way, Ways
 from postroom.errors import ConfigError, DiskFullError, OverloadError
@@ -80,27 +81,22 @@ class Dispatcher:
         self._fatal = fatal
         self._operations = operations
         self._moves_uncertain = [mail_class for mail_class, rule in rules.items() if rule.uncertain_failover]
-        self._lines = {way.name: Line(way) for way in ways}
+        self.roster = Roster(
+            ways=ways, spool=spool, health=self.health, clock=clock, serve=self._serve, fatal=fatal
+        )
         self._tasks: set[asyncio.Task[None]] = set()
-        self._servers: list[asyncio.Task[None]] = []
-        self._stopping = False
 
     async def start(self) -> None:
         """Take up what the store knows of the transports and begin to work."""
         await self.health.load()
         for way in self._ways:
             way.transport.allow(way.concurrency.level)
-        self._servers = [
-            asyncio.create_task(self._serve(line), name=f"line {name}") for name, line in self._lines.items()
-        ]
+        self.roster.start()
 
     async def stop(self, *, grace_s: float) -> None:
         """Claim nothing more; let attempts past their dot end within ``grace_s``, give back the others."""
-        self._stopping = True
-        for line in self._lines.values():
-            line.wake.set()
-        await asyncio.gather(*(line.way.transport.stop(grace_s=grace_s) for line in self._lines.values()))
-        await asyncio.gather(*self._servers, *self._tasks)
+        await self.roster.stop(grace_s=grace_s)
+        await asyncio.gather(*self._tasks)
         await self.health.stop()
 
     def wake(self, transport: str, *, due_at: datetime | None = None, is_urgent: bool = False) -> None:
@@ -108,8 +104,10 @@ class Dispatcher:
 
         ``is_urgent`` says it is a one-time code: it may use the slots that are kept for codes.
         """
-        line = self._lines[transport]
-        if due_at is None or due_at <= self._clock.now():
+        line = self.roster.named(transport)
+        if line is None:
+            self.roster.give_away(transport)
+        elif due_at is None or due_at <= self._clock.now():
             line.is_urgent = line.is_urgent or is_urgent
             line.note_stray()
             line.wake.set()
@@ -117,14 +115,14 @@ class Dispatcher:
             line.expect(due_at)
 
     def _look_at_routes(self) -> None:
-        for line in self._lines.values():
+        for line in self.roster:
             line.look_at_routes()
 
     # ------------------------------------------------------------------ a line
 
     async def _serve(self, line: Line) -> None:
         try:
-            while not self._stopping:
+            while not line.is_leaving:
                 line.wake.clear()
                 now, monotonic = self._clock.now(), self._clock.monotonic()
                 room = line.room(now, monotonic)
@@ -163,8 +161,8 @@ class Dispatcher:
             max_recipients=way.transport.max_recipients,
             reserved=room.reserved,
         )
-        if self._stopping:
-            await self._spool.release([claimed.lease for claimed in batch])
+        if line.is_leaving:
+            await self._give_back(line, batch)
             return False
         if batch:
             line.began(len(batch))
@@ -229,7 +227,7 @@ class Dispatcher:
         finally:
             line.ended(is_begun=is_begun)
             if claimed.is_suspect:  # the store hands out one at a time: the next may wait on any line
-                for other in self._lines.values():
+                for other in self.roster:
                     other.wake.set()
 
     async def _pass_on(self, line: Line, claimed: Claimed) -> bool:
@@ -259,8 +257,7 @@ class Dispatcher:
         """Settle an attempt; return whether its server was asked to take the message."""
         way, message = line.way, claimed.message
         if not report.lines:
-            await self._spool.release([claimed.lease])
-            line.note_stray()
+            await self._give_back(line, [claimed])
             return False
         now = self._clock.now()
         via = line.via(now)
@@ -273,17 +270,18 @@ class Dispatcher:
             roll=self._dice.roll(),
             refusals=await self._refusals(claimed, report) if claimed.tries else settling.NO_REFUSALS,
         )
-        if decision.trouble is not None:
+        is_current = self._ways.named(way.name) is way  # else another account has its name, or nobody
+        if decision.trouble is not None and is_current:
             await self._meet(line, decision, via)
         await self._spool.settle(decision.settlement)
         measuring.settled(way.name, decision.settlement)
         for move in decision.settlement.moves:
             if move.due_at is not None:
-                line.expect(move.due_at)
+                self._successor(line).expect(move.due_at)
                 line.note_stray()
         if decision.is_success and way.concurrency.succeeded():
             way.transport.allow(way.concurrency.level)
-        if way.pauses:
+        if way.pauses and is_current:
             if decision.pause is not None:
                 self._signals.paused(way.name)
             elif decision.trouble is None and _got_past_login(report):
@@ -292,6 +290,16 @@ class Dispatcher:
             await self._suppress(self._operations, claimed, decision, now)
         self._signals.attempted(message.id)
         return decision.trouble is None or decision.settlement.is_begun
+
+    async def _give_back(self, line: Line, batch: Sequence[Claimed]) -> None:
+        """Give back what was not begun; a line that leaves tells the one in its place."""
+        await self._spool.release([claimed.lease for claimed in batch])
+        line.note_stray()
+        if line.is_leaving and (successor := self._successor(line)) is not line:
+            successor.wake.set()
+
+    def _successor(self, line: Line) -> Line:
+        return self.roster.named(line.way.name) or line
 
     async def _meet(self, line: Line, decision: Decision, via: settling.Via) -> None:
         """Do what a failure of the server asks for: fewer connections, a pause, a slower pace."""

@@ -120,12 +120,13 @@ class Health:
         Returns ``False`` when the transport waited for nothing.
         """
         way, now = self._way(name), self._clock.now()
-        if not way.pauses:
+        if not way.pauses.keys() - {PauseKind.SECRETS}:
             return False
         if way.pauses.pop(PauseKind.SUSPENDED, None) is not None:
             await self._spool.resume(name, kind=PauseKind.SUSPENDED)
         for pause in list(way.pauses.values()):
-            await self._end(way, pause, now)
+            if pause.kind is not PauseKind.SECRETS:  # only the key ends that
+                await self._end(way, pause, now)
         await self._tell(EventKind.TRANSPORT_RESUMED, name, data={"author": author})
         self.changed()
         return True
@@ -134,16 +135,43 @@ class Health:
 
     async def load(self) -> None:
         """Take up what the store knows: pauses, learnt limits, the pace of the last day."""
+        await self._take_up({way.name: way for way in self._ways})
+
+    async def take_over(self, way: Way, before: Way | None) -> None:
+        """Let a way that is not at work yet begin where ``before``, the one whose name it has, ends.
+
+        What a person may have mended is over, so that a corrected password is tried at once. What a server
+        asked for stays while it is the same account; a person's suspension stays in any case. What a way of
+        this name left behind long ago is forgotten.
+        """
+        same = before is not None and before.target == way.target
+        ended = []
+        for pause in await self._spool.pauses():
+            is_kept = before is not None and (
+                pause.kind is PauseKind.SUSPENDED or (same and pause.kind not in _MENDED)
+            )
+            if pause.transport == way.name and not is_kept:
+                await self._spool.resume(way.name, kind=pause.kind)
+                ended.append(pause)
+        if not same:
+            for limit in await self._spool.limits():
+                if limit.transport == way.name:
+                    await self._spool.forget_limit(way.name, limit.window_s)
+        await self._take_up({way.name: way}, is_same=same)
+        if before is not None and any(pause.is_open for pause in ended) and not way.has_outage:
+            await self._tell(EventKind.TRANSPORT_CLOSED, way.name, cause=ended[0].cause)
+
+    async def _take_up(self, ways: Mapping[str, Way], *, is_same: bool = True) -> None:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         for pause in await self._spool.pauses():
-            if (way := self._ways.named(pause.transport)) is not None:
+            if (way := ways.get(pause.transport)) is not None:
                 way.pauses[pause.kind] = pause
                 way.concurrency.restart()
         for limit in await self._spool.limits():
-            if (way := self._ways.named(limit.transport)) is not None:
+            if (way := ways.get(limit.transport)) is not None:
                 way.pace.learnt(limit, now)
-        for way in self._ways:
-            if not way.transport.is_capture:
+        for way in ways.values():
+            if is_same and not way.transport.is_capture:
                 sent = await self._spool.sent(way.name, since=now - timedelta(seconds=DAY_S))
                 way.pace.restore([((now - at).total_seconds(), count) for at, count in sent], monotonic)
 

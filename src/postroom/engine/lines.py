@@ -38,10 +38,12 @@ class Line:
 
     __slots__ = (
         "_calm",
+        "_gone",
         "_has_strays",
         "_must_move",
         "_sought_at",
         "due_at",
+        "is_leaving",
         "is_urgent",
         "looked",
         "outstanding",
@@ -60,6 +62,9 @@ class Line:
         """Whether ``due_at`` was ever read from the store; later it is kept up to date by hints."""
         self.is_urgent = False
         """A one-time code waits: the reserved slots are for it."""
+        self.is_leaving = False
+        """Its way was replaced or removed: nothing is claimed any more."""
+        self._gone = asyncio.Event()
         self._must_move = True
         """Routes have not been looked at since a leg came or went."""
         self._has_strays = False
@@ -104,6 +109,17 @@ class Line:
             return Room(free, free)
         return Room(free, min(max(window // _RESERVED_SHARE, 1), free - 1))
 
+    def leave(self) -> None:
+        """Claim nothing more."""
+        self.is_leaving = True
+        if not self.outstanding:
+            self._gone.set()
+        self.wake.set()
+
+    async def gone(self) -> None:
+        """Wait until it has left and every attempt has ended."""
+        await self._gone.wait()
+
     def began(self, count: int) -> None:
         """Note that so many groups were claimed."""
         self.outstanding += count
@@ -116,6 +132,8 @@ class Line:
             self.way.pace.ended()
         else:
             self.way.pace.give_back()
+        if self.is_leaving and not self.outstanding:
+            self._gone.set()
         if self.way.pauses and not self.outstanding:
             self.look_at_routes()  # what was under a lease when the leg went down stayed behind then
         elif self.outstanding <= self.window // 2:

@@ -126,6 +126,8 @@ class PauseKind(StrEnum):
     """The day's or hour's amount is used up."""
     SUSPENDED = "suspended"
     """By a person."""
+    SECRETS = "secrets"
+    """Its stored secrets cannot be read, so that nothing may be tried; never stored, found at each start."""
 
 
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
