@@ -66,7 +66,8 @@ def _key(text: str, source: str) -> bytes:
 def read_key_file(path: Path) -> tuple[bytes, ...]:
     """Return the keys of a private file, none when it is not there. Raises StoreError."""
     try:
-        with path.open("rb") as file:
+        # Without waiting for whoever writes, should it be a pipe.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             _check_privacy(path, os.fstat(file.fileno()))
             text = file.read(_MAX_FILE)
     except FileNotFoundError:
