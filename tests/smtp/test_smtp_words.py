@@ -1,6 +1,4 @@
-"""Commands, extensions, content and logins as bytes."""
-
-from base64 import b64decode, b64encode
+"""Commands, extensions and content as bytes."""
 
 import pytest
 from hypothesis import given
@@ -14,7 +12,6 @@ from postroom.smtp import commands
 from postroom.smtp.data import DotStuffer, stuffed
 from postroom.smtp.extensions import MAX_SIZE, Extensions, parse_extensions
 from postroom.smtp.hosts import BAD_FOR_S, HostMemory, Mode
-from postroom.smtp.sasl import MAX_CHALLENGES, Login, Mechanism, choose
 from postroom.smtp.steps import STEPS, step_seconds
 
 PATH = Address("a.b+c", "example.com")
@@ -162,36 +159,6 @@ def test_no_smuggling(pieces: list[bytes], data: st.DataObject) -> None:
     lines = wire.split(b"\r\n")
     assert b"." not in lines
     assert content == b"\r\n".join(line.removeprefix(b".") for line in lines)
-
-
-def test_choice_of_a_login() -> None:
-    """PLAIN, LOGIN, CRAM-MD5 under TLS; without it the challenge comes first; a forced one is used."""
-    every = ("CRAM-MD5", "LOGIN", "PLAIN")
-    assert Mechanism.PLAIN is choose(every, is_encrypted=True, forced=None)
-    assert Mechanism.LOGIN is choose(every[:2], is_encrypted=True, forced=None)
-    assert Mechanism.CRAM_MD5 is choose(every, is_encrypted=False, forced=None)
-    assert Mechanism.LOGIN is choose(every, is_encrypted=True, forced="login")
-    assert choose(("XOAUTH2",), is_encrypted=True, forced=None) is None
-    assert choose(every, is_encrypted=True, forced="NTLM") is None
-
-
-def test_login_answers() -> None:
-    """PLAIN has no authorization identity; LOGIN gives name, then password; CRAM-MD5 as in RFC 2195."""
-    plain = Login(Mechanism.PLAIN, "us\u00e9r", "pass")
-    assert "\0us\u00e9r\0pass".encode() == plain.initial
-    login = Login(Mechanism.LOGIN, "user", "pass")
-    assert [None, b"user", b"pass"] == [login.initial, login.answer(b"Username:"), login.answer(b"Password:")]
-    cram = Login(Mechanism.CRAM_MD5, "tim", "tanstaaftanstaaf")
-    challenge = b64decode("PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+")
-    assert b"dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw" == b64encode(cram.answer(challenge) or b"")
-
-
-def test_endless_challenges_end() -> None:
-    """A login gives up after a few challenges."""
-    login = Login(Mechanism.LOGIN, "user", "pass")
-    assert [True] * MAX_CHALLENGES + [False] == [
-        login.answer(b"") is not None for _ in range(MAX_CHALLENGES + 1)
-    ]
 
 
 def test_step_table() -> None:

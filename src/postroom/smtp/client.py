@@ -7,8 +7,9 @@ The card::
     session.waiting_step        whose reply is awaited (sets the time limit); None when nothing is open
     session.receive(data)       bytes from the peer
     session.lose(fault)         the wire broke: end, time limit, reset
-    session.next_event()        Opened, Upgrade, SendBody, Done, Failed; None when there is none
+    session.next_event()        Opened, Upgrade, Derive, SendBody, Done, Failed; None when there is none
     session.tls_done()          after the handshake that Upgrade asked for
+    session.derived(answer)     with the result of what Derive asked to compute
     session.begin(transaction)  after Opened, when ``can_begin``; rides when a content is unanswered
     session.end_body()          the stuffed content was written: queue the final dot
     session.quit(), session.abandon()
@@ -35,10 +36,12 @@ from postroom.model.reply import Reply
 from postroom.model.step import Step
 from postroom.model.transport import SmtpAccount
 from postroom.smtp import commands
+from postroom.smtp.blanking import Blanking
 from postroom.smtp.extensions import Extensions
 from postroom.smtp.hosts import Mode
-from postroom.smtp.opening import Decision, Opened, Opening, Send, Upgrade
+from postroom.smtp.opening import Decision, Derive, Opened, Opening, Send, Upgrade
 from postroom.smtp.parser import Malformed, ReplyParser
+from postroom.smtp.sasl import SignIn
 from postroom.smtp.transaction import Key, Transaction, Turn, placed
 
 MAX_UNANSWERED = 4096
@@ -72,14 +75,20 @@ class Failed:
     evidence: Evidence
 
 
-Event = Upgrade | Opened | SendBody[Key] | Done[Key] | Failed
+Event = Upgrade | Derive | Opened | SendBody[Key] | Done[Key] | Failed
 
 
 class ClientSession(Generic[Key]):
     """One connection's dialogue; see the card above."""
 
     def __init__(
-        self, account: SmtpAccount, *, ehlo_name: str, is_loopback: bool, charset: str = "latin-1"
+        self,
+        account: SmtpAccount,
+        *,
+        ehlo_name: str,
+        is_loopback: bool,
+        charset: str = "latin-1",
+        sign_in: SignIn | None = None,
     ) -> None:
         """Begin to wait for the greeting. ``charset`` is the guess for replies that are not UTF-8."""
         self.mode = Mode.LOCKSTEP
@@ -95,7 +104,7 @@ class ClientSession(Generic[Key]):
         """Replies read; a change begins a new time limit."""
         self._host = account.host
         self._port = account.port
-        self._opening = Opening(account, ehlo_name=ehlo_name, is_loopback=is_loopback)
+        self._opening = Opening(account, ehlo_name=ehlo_name, is_loopback=is_loopback, sign_in=sign_in)
         self._is_open = False
         self._parser = ReplyParser(charset)
         self._out: list[bytes] = []
@@ -113,6 +122,11 @@ class ClientSession(Generic[Key]):
     def extensions(self) -> Extensions:
         """What the server announced last."""
         return self._opening.extensions
+
+    @property
+    def blanking(self) -> Blanking:
+        """What must not be kept of anything the server said."""
+        return self._opening.blanking
 
     @property
     def can_begin(self) -> bool:
@@ -184,6 +198,11 @@ class ClientSession(Generic[Key]):
     def tls_done(self) -> None:
         """Go on after the handshake."""
         self._decide(self._opening.encrypted())
+
+    def derived(self, answer: bytes) -> None:
+        """Go on with the login."""
+        if not self.is_over:
+            self._decide(self._opening.derived(answer))
 
     def begin(self, transaction: Transaction[Key]) -> None:
         """Queue a transaction's commands. Raises InvariantError when an address may not stand in one."""
@@ -359,6 +378,8 @@ class ClientSession(Generic[Key]):
                     self._end(self._evidence(Step.STARTTLS, fault=fault))
                 else:
                     self._events.append(decision)
+            case Derive():
+                self._events.append(decision)
             case Evidence():
                 self._end(decision)
 
@@ -387,7 +408,7 @@ class ClientSession(Generic[Key]):
         ending, current = self._ending, self._current
         self._close()
         if not self._is_open:
-            self._events.append(Failed(evidence))
+            self._events.append(Failed(self.blanking.evidence(evidence)))
         if ending is not None:
             ending.finish(evidence)
             self._events.append(Done(ending))
