@@ -211,7 +211,7 @@ def test_https_of_the_nexus_file_takes_our_certificate(tmp_path: Path) -> None:
         (INI.replace("from_mail = nexus@example.com", ""), {"sender-missing"}),
         (INI.replace("nexus@example.com", "nobody"), {"address-syntax"}),
         (INI.replace("smtp_password = s3cret-word", ""), {"login-incomplete"}),
-        (INI.replace("smtp://", "http://"), {"url-scheme"}),
+        (INI.replace("smtp://", "http://"), {"uri-scheme-unknown"}),
         (INI.replace("8448", "port"), {"ini-value"}),
     ],
 )

@@ -9,11 +9,12 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from postroom.config.document import Document, Section
+from postroom.config.document import Document
 from postroom.config.load import load
 from postroom.config.settings import Listener
 from postroom.config.sources import KNOWN_VARIABLES, SMTP_VARIABLES, VARIABLES, Flags
-from postroom.config.transport_url import STARTTLS_WORDS, parse_transport_url
+from postroom.schema.transport_url import STARTTLS_WORDS, parse_transport_url
+from postroom.schema.written import Section
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SETTINGS = (DOCS / "settings.md").read_text()

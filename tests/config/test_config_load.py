@@ -14,7 +14,7 @@ from postroom.errors import ConfigError, Problem
 from postroom.model.address import parse_mailbox
 from postroom.model.message import MailClass, UncertainPolicy
 from postroom.model.secret import Secret
-from postroom.model.transport import SmtpAccount, StepTimeouts, TlsMode, TransportKind
+from postroom.model.transport import SmtpAccount, StepTimeouts, TlsMode, TransportKind, TransportOrigin
 
 URL = "smtps://app@example.com:s3cret-word@mx.example.com"
 
@@ -322,7 +322,10 @@ def test_the_variable_gives_the_one_transport_its_url(tmp_path: Path) -> None:
 
 def test_an_error_is_told_under_the_variables_name(tmp_path: Path) -> None:
     """What came from the environment is not blamed on the file."""
-    assert problems(tmp_path, {"POSTROOM_TRANSPORT": "smpt://x"})["POSTROOM_TRANSPORT"].code == "url-scheme"
+    assert (
+        problems(tmp_path, {"POSTROOM_TRANSPORT": "smpt://x"})["POSTROOM_TRANSPORT"].code
+        == "uri-scheme-unknown"
+    )
     assert problems(tmp_path, {"POSTROOM_HTTP": "x"})["POSTROOM_HTTP"].code == "setting-value"
 
 
@@ -340,7 +343,13 @@ def test_secret_files(tmp_path: Path) -> None:
     assert found.transports == settings(tmp_path, {"POSTROOM_TRANSPORT": URL}).transports
     assert found.bootstrap_key == Secret("0123456789abcdef0123")
     toml = 'api_key_file = "key"\n[[transports]]\nurl_file = "url"'
-    assert settings(tmp_path, toml=toml) == found
+    from_file = settings(tmp_path, toml=toml)
+    assert from_file.transports[0].origin is TransportOrigin.FILE
+    assert found.transports[0].origin is TransportOrigin.ENVIRONMENT
+    assert (from_file.bootstrap_key, from_file.transports[0].account) == (
+        found.bootstrap_key,
+        found.transports[0].account,
+    )
 
 
 def test_wrong_secret_files(tmp_path: Path) -> None:

@@ -6,15 +6,15 @@ from pathlib import Path
 import typer
 
 from postroom.cli.exits import CliError, Exit
-from postroom.config.quantities import did_you_mean
-from postroom.config.transport_url import (
+from postroom.model.secret import Secret
+from postroom.model.transport import SmtpAccount, TlsMode
+from postroom.schema.quantities import did_you_mean
+from postroom.schema.transport_url import (
     SMTPS_PORT,
     SUBMISSION_PORT,
     build_transport_url,
     parse_transport_url,
 )
-from postroom.model.secret import Secret
-from postroom.model.transport import SmtpAccount, TlsMode
 
 
 def account_of(

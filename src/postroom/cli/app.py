@@ -275,7 +275,7 @@ def transport_url(
 ) -> None:
     """Print a transport URL with everything encoded that must be; the secret is in it."""
     from postroom.cli.account import account_of, read_secret
-    from postroom.config.transport_url import build_transport_url
+    from postroom.schema.transport_url import build_transport_url
 
     secret = read_secret(password_file) if user is not None else None
     url = build_transport_url(account_of(host, port, encryption, user=user, secret=secret))

@@ -4,25 +4,32 @@ Parsing only: a value here is as written, made typed. Defaults that depend on ot
 checks are in ``load``. Error texts of these models never contain the value that was refused.
 """
 
-import re
-from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from postroom.config.quantities import parse_duration, parse_rates, parse_schedule, parse_size
 from postroom.config.settings import Listener, NexusAnswer
 from postroom.config.sources import DEFAULT_DATA, DEFAULT_HTTP
 from postroom.engine.limits import MIB
-from postroom.grammar import HOST_NAME
-from postroom.model.address import Mailbox, parse_address, parse_mailbox
+from postroom.model.address import parse_address
 from postroom.model.message import MailClass, UncertainPolicy
-from postroom.model.secret import Secret
-from postroom.model.transport import Rate
-
-_COMMA = re.compile(r",(?=(?:[^\"]*\"[^\"]*\")*[^\"]*\Z)")
-"""A comma with an even number of quotes after it."""
+from postroom.schema.quantities import parse_duration
+from postroom.schema.transport_fields import TransportFields
+from postroom.schema.written import (
+    Count,
+    Duration,
+    Hidden,
+    HostName,
+    Networks,
+    Schedule,
+    Section,
+    Sender,
+    Senders,
+    Size,
+    domain_name,
+    listed,
+)
 
 
 def parse_listener(text: object) -> Listener:
@@ -36,30 +43,6 @@ def parse_listener(text: object) -> Listener:
         msg = "an IPv6 address stands in brackets, for example [::1]:8587"
         raise ValueError(msg)
     return Listener(host=bare or "0.0.0.0", port=int(port))  # noqa: S104 - what ":PORT" asks for
-
-
-def _network(text: object) -> str:
-    try:
-        return str(ip_network(str(text).strip()))
-    except ValueError:
-        msg = "not a network in CIDR form, for example 10.0.0.0/8 or 192.0.2.7"
-        raise ValueError(msg) from None
-
-
-def _sender(value: object) -> Mailbox:
-    if not isinstance(value, str):
-        msg = "not text"
-        raise ValueError(msg)  # noqa: TRY004 - pydantic collects value errors only
-    return parse_mailbox(value)
-
-
-def _secret(value: object) -> Secret:
-    if isinstance(value, Secret):
-        return value
-    if isinstance(value, str):
-        return Secret(value.strip())
-    msg = "not text"
-    raise ValueError(msg)
 
 
 def _public_url(text: str) -> str:
@@ -76,43 +59,9 @@ def _public_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _domain(text: str) -> str:
-    if not HOST_NAME.match(text):
-        msg = "not a domain name"
-        raise ValueError(msg)
-    return text.lower()
-
-
-def _host(text: str) -> str:
-    bare = text.lower().removeprefix("[").removesuffix("]")
-    try:
-        return str(ip_address(bare))
-    except ValueError:
-        return _domain(bare)
-
-
-def _one_line(text: str) -> str:
-    if not text.isprintable():
-        msg = "control characters are not allowed"
-        raise ValueError(msg)
-    return text
-
-
 def _one_or_more(value: object) -> object:
     """One entry is a list too; commas may belong to it."""
     return [value] if isinstance(value, str) else value
-
-
-def _mailboxes(value: object) -> object:
-    """One mailbox, or several separated by commas outside of quotes, are a list too."""
-    return _COMMA.split(value) if isinstance(value, str) else value
-
-
-def _listed(value: object) -> object:
-    """One entry, or entries separated by commas, are a list too: environment variables have only text."""
-    if isinstance(value, str):
-        return [entry.strip() for entry in value.split(",") if entry.strip()]
-    return value
 
 
 def _from_or_domain(text: str) -> str:
@@ -126,35 +75,11 @@ def _mail_domain(text: str) -> str:
     return parse_address(f"x@{text.removeprefix('@')}").domain
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-Size = Annotated[int, BeforeValidator(parse_size)]
-Count = Annotated[int, Field(ge=1)]
-Network = Annotated[str, BeforeValidator(_network)]
-Networks = Annotated[tuple[Network, ...], BeforeValidator(_listed)]
-HostName = Annotated[str, AfterValidator(_host)]
-Hidden = Annotated[Secret, BeforeValidator(_secret)]
-Sender = Annotated[Mailbox, BeforeValidator(_sender)]
-Senders = Annotated[tuple[Sender, ...], BeforeValidator(_mailboxes)]
-Listen = Annotated[tuple[Annotated[Listener, BeforeValidator(parse_listener)], ...], BeforeValidator(_listed)]
-Froms = Annotated[tuple[Annotated[str, AfterValidator(_from_or_domain)], ...], BeforeValidator(_listed)]
-MailDomains = Annotated[tuple[Annotated[str, AfterValidator(_mail_domain)], ...], BeforeValidator(_listed)]
+Listen = Annotated[tuple[Annotated[Listener, BeforeValidator(parse_listener)], ...], BeforeValidator(listed)]
+Froms = Annotated[tuple[Annotated[str, AfterValidator(_from_or_domain)], ...], BeforeValidator(listed)]
+MailDomains = Annotated[tuple[Annotated[str, AfterValidator(_mail_domain)], ...], BeforeValidator(listed)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
-Classes = Annotated[tuple[MailClass, ...], BeforeValidator(_listed)]
-Rates = Annotated[tuple[Rate, ...], BeforeValidator(parse_rates)]
-Schedule = Annotated[tuple[float, ...], BeforeValidator(parse_schedule)]
-
-
-class Section(BaseModel):
-    """A table of the file: unknown names are errors, values are frozen, errors hide what was written."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-        arbitrary_types_allowed=True,
-        populate_by_name=False,
-    )
+Classes = Annotated[tuple[MailClass, ...], BeforeValidator(listed)]
 
 
 class HttpSection(Section):
@@ -170,80 +95,6 @@ class HttpSection(Section):
     """The URL callers use when a proxy stands before Postroom."""
     trusted_proxies: Networks = ()
     """Networks of proxies whose X-Forwarded-* headers are believed."""
-
-
-class TimeoutsSection(Section):
-    """Seconds without progress at each SMTP step; what is missing keeps its default."""
-
-    connect: Duration | None = None
-    """All addresses of the server together (30 s)."""
-    connect_per_address: Duration | None = None
-    """One address of the server (15 s)."""
-    greeting: Duration | None = None
-    """The server's first line (60 s)."""
-    tls: Duration | None = None
-    """The TLS handshake (30 s)."""
-    ehlo: Duration | None = None
-    """The answer to EHLO (30 s)."""
-    starttls: Duration | None = None
-    """The answer to STARTTLS (30 s)."""
-    auth: Duration | None = None
-    """Each answer while logging in (60 s)."""
-    mail: Duration | None = None
-    """The answer to MAIL FROM (120 s)."""
-    rcpt: Duration | None = None
-    """The answer to each RCPT TO (120 s)."""
-    data: Duration | None = None
-    """The answer to DATA (120 s)."""
-    body: Duration | None = None
-    """Each stretch of the body being taken (180 s)."""
-    body_end: Annotated[float, BeforeValidator(parse_duration), Field(ge=600)] | None = None
-    """The answer to the final dot (600 s, the least allowed): ending this wait early makes duplicates."""
-    rset: Duration | None = None
-    """The answer to RSET (30 s)."""
-    quit: Duration | None = None
-    """The answer to QUIT (2 s)."""
-
-
-class TransportSection(Section):
-    """One way out. The first one is used for every message that no route gives to another."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,39}$")] = "default"
-    """Its name in answers, logs and metrics: lower-case letters, digits, `-` and `_`."""
-    url: Hidden | None = None
-    """Where and as whom to send; the forms are in transports.md. Secret."""
-    url_file: str | None = None
-    """File that holds `url`, for secrets mounted as files."""
-    from_: Annotated[Sender | None, Field(alias="from")] = None
-    """Sender of messages that name none; replaces the general `from`."""
-    subject_prefix: Annotated[str, Field(max_length=200), AfterValidator(_one_line)] = ""
-    """Put before every subject as it is, without a blank."""
-    ehlo_name: Annotated[str, AfterValidator(_domain)] | None = None
-    """Host name given at EHLO; else this machine's."""
-    rate: Rates = ()
-    """Messages in any second, minute, hour or day, such as `"10/s, 200/h, 2000/d"`; else as many as go."""
-    max_connections: Count = 10
-    """Connections at once; providers cap this."""
-    max_recipients: Count = 100
-    """Recipients of one transaction; more are sent in several."""
-    max_messages: Count = 1000
-    """Messages on one connection before it is replaced."""
-    max_idle: Duration = 30.0
-    """How long an idle connection is kept."""
-    max_age: Duration = 600.0
-    """How long any connection is kept, so that DNS changes are followed."""
-    pipelining: bool = True
-    """Send commands without waiting for each answer when the server announces it."""
-    ca_file: str | None = None
-    """PEM file with the authorities to trust instead of the system's."""
-    verify: bool = True
-    """Check the server's certificate and its name. Without it anybody in between can read the mail."""
-    allow_plaintext_login: bool = False
-    """Send the password also when the connection is not encrypted."""
-    auth: Annotated[str, Field(pattern=r"^[A-Z0-9\-_]{1,20}$")] | None = None
-    """Force one SASL mechanism, for example `LOGIN`."""
-    timeouts: TimeoutsSection | None = None
-    """Timeouts of this transport."""
 
 
 class RouteSection(Section):
@@ -337,11 +188,11 @@ class NexusSection(Section):
     """How long an answer waits for the first attempt, at most 60 s."""
     networks: Networks = ()
     """Networks whose callers need no key, beside this machine."""
-    hosts: Annotated[tuple[HostName, ...], BeforeValidator(_listed)] = ()
+    hosts: Annotated[tuple[HostName, ...], BeforeValidator(listed)] = ()
     """Names by which callers without a key call this machine, beside those of `http.listen`."""
     keyless: bool | None = None
     """Callers on this machine and in `networks` need no key; else only in capture mode or with `config`."""
-    domain: Annotated[str, AfterValidator(_domain)] | None = None
+    domain: Annotated[str, AfterValidator(domain_name)] | None = None
     """Right side of the Message-ID; else the domain of From."""
     from_: Annotated[Sender | None, Field(alias="from")] = None
     """Sender of these doors; else the transport's."""
@@ -429,7 +280,7 @@ class Document(Section):
     uncertain_alarm: Duration = 3600.0
     """An uncertain recipient that waits longer than this is told as an event."""
     http: HttpSection = HttpSection()
-    transports: tuple[TransportSection, ...] = ()
+    transports: tuple[TransportFields, ...] = ()
     """Ways out; none means that everything is captured."""
     routes: tuple[RouteSection, ...] = ()
     """Rules that choose among the transports; the first one that matches decides."""

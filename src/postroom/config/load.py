@@ -17,9 +17,8 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from postroom.config.checks import exposure_problems, keyless_problems, keyless_warnings
-from postroom.config.document import Document, Section
+from postroom.config.document import Document
 from postroom.config.nexus_ini import NexusIni, read_nexus_ini
-from postroom.config.quantities import did_you_mean
 from postroom.config.routes import read_routes
 from postroom.config.settings import (
     ClassSettings,
@@ -42,6 +41,8 @@ from postroom.model.secret import Secret
 from postroom.model.transport import TransportSpec
 from postroom.policy.routing import RouteRule
 from postroom.ports import Retention
+from postroom.schema.quantities import did_you_mean
+from postroom.schema.written import Section
 
 MIN_API_KEY = 20
 """Characters of a bootstrap key (security limit): fewer can be guessed."""
@@ -78,7 +79,10 @@ class _Loading:
             self._warnings.append("capture is asked for: the configured transports are not used")
         tls = self._tls()
         key_field = self._named("api_key" if document.api_key_file is None else "api_key_file")
-        key = ways.secret(key_field, document.api_key, document.api_key_file)
+        given = document.api_key
+        key = ways.secret(
+            key_field, None if given is None else Secret(given.reveal().strip()), document.api_key_file
+        )
         if key is not None:
             self._check_key(key, key_field)
         is_capturing = document.capture or not any(spec.account for spec in specs)

@@ -11,9 +11,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from postroom.config.quantities import nearest
 from postroom.errors import ConfigError, Problem
 from postroom.model.secret import Secret
+from postroom.schema.quantities import nearest
 
 KNOWN = {
     "api": ("domain", "api_port", "https", "cert_password"),

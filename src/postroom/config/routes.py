@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from postroom.config.document import RouteSection
-from postroom.config.quantities import did_you_mean
 from postroom.errors import ConfigError, Problem
 from postroom.model.ids import TenantId
 from postroom.model.route import Route
 from postroom.model.transport import TransportKind, TransportSpec
 from postroom.policy.routing import DEFAULT_RULE, RouteRule, parse_route
+from postroom.schema.quantities import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from postroom.config.quantities import did_you_mean
 from postroom.errors import Problem
+from postroom.schema.quantities import did_you_mean
 
 DEFAULT_HTTP = "127.0.0.1:8587"
 """8025 belongs to other mail tools."""

@@ -8,21 +8,23 @@ and never contain a secret.
 import itertools
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import ip_address
 from pathlib import Path
+from typing import TypeVar
 
-from postroom.config.document import Document, TimeoutsSection, TransportSection
+from postroom.config.document import Document
 from postroom.config.nexus_ini import NexusIni
 from postroom.config.routes import swallow_problem
 from postroom.config.sources import Sources
-from postroom.config.transport_url import SMTPS_PORT, SUBMISSION_PORT, TransportUrl, parse_transport_url
-from postroom.errors import ConfigError, Problem
+from postroom.errors import Problem
 from postroom.model.address import AddressError, Mailbox, parse_mailbox
 from postroom.model.route import Route, RouteKind
 from postroom.model.secret import Secret
-from postroom.model.transport import SmtpAccount, StepTimeouts, TlsMode, TransportKind, TransportSpec
+from postroom.model.transport import TlsMode, TransportOrigin, TransportSpec
+from postroom.schema.transport_fields import OAuthSection, TransportFields
+from postroom.schema.transport_spec import Setting, spec_of
+from postroom.schema.transport_url import SMTPS_PORT, SUBMISSION_PORT
 
 _MAX_SECRET_FILE = 64 * 1024
 """Bytes of a file that holds one secret (security limit): a wrong path may name anything."""
@@ -30,6 +32,9 @@ _MAX_SECRET_FILE = 64 * 1024
 
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9_\-]+")
 _GROUP = re.compile(r"\s*(failover|roundrobin)\s*\((.*)\)\s*\Z", re.DOTALL | re.IGNORECASE)
+
+
+_Kind = TypeVar("_Kind", TransportFields, OAuthSection)
 
 
 class WaysOut:
@@ -85,31 +90,55 @@ class WaysOut:
             return None
         return Secret(text)
 
-    def _configured(self, index: int, section: TransportSection) -> Sequence[TransportSpec]:
-        names = {
-            key: self._sources.origins.get(("transports", str(index), key), f"transports.{index}.{key}")
-            for key in ("url", "url_file")
-        }
-        given_by = names["url_file"] if section.url_file is not None else names["url"]
-        url = self.secret(given_by, section.url, section.url_file)
-        if url is None:
-            if section.url_file is None:
-                cause, fix = "a transport without a URL", "Set url, url_file or POSTROOM_TRANSPORT."
-                self._report("transport-url-missing", given_by, cause, fix)
-            return ()
+    def _configured(self, index: int, section: TransportFields) -> Sequence[TransportSpec]:
+        names = self._names(index)
+        setting = Setting(
+            prefix=f"transports.{index}",
+            names=names,
+            origin=TransportOrigin.ENVIRONMENT if set(names) & {"url", "url_file"} else TransportOrigin.FILE,
+            default_from=self._document.from_,
+            directory=self._cwd,
+        )
+        count = len(self.problems)
+        section = self._with_files(section, setting)
         if section.ca_file is not None and not (self._cwd / section.ca_file).is_file():
-            field = f"transports.{index}.ca_file"
+            field = setting.named("ca_file")
             self._report("file", field, "there is no such file", f"Check {self._cwd / section.ca_file}.")
-        group = _GROUP.match(url.reveal())
+        if len(self.problems) > count:
+            return ()
+        group = _GROUP.match(section.url.reveal()) if section.url is not None else None
         if group is not None:
-            return self._group(section, RouteKind(group[1].lower()), group[2].split(), given_by)
-        read = self._read_url(url, given_by)
-        return () if read is None else (self._spec(section, read, own_from=section.from_),)
+            return self._group(section, RouteKind(group[1].lower()), group[2].split(), setting)
+        return self._one(self._spec(section, setting))
+
+    def _names(self, index: int) -> dict[str, str]:
+        """Return the fields of a transport that were written elsewhere or otherwise, and how."""
+        at = ("transports", str(index))
+        return {
+            ".".join(path[2:]): origin for path, origin in self._sources.origins.items() if path[:2] == at
+        }
+
+    def _with_files(self, section: TransportFields, setting: Setting) -> TransportFields:
+        """Put the content of every named file in place of its path."""
+        for key in ("url", "password"):
+            section = self._with_file(section, key, setting, f"{key}_file")
+        if section.oauth is not None:
+            oauth = self._with_file(section.oauth, "secret", setting, "oauth.secret_file")
+            section = section.model_copy(update={"oauth": oauth})
+        return section
+
+    def _with_file(self, section: _Kind, key: str, setting: Setting, path: str) -> _Kind:
+        file = getattr(section, f"{key}_file")
+        if file is None:
+            return section
+        secret = self.secret(setting.named(path), getattr(section, key), file)
+        return section.model_copy(update={key: secret, f"{key}_file": None})
 
     def _group(
-        self, section: TransportSection, kind: RouteKind, urls: Sequence[str], given_by: str
+        self, section: TransportFields, kind: RouteKind, urls: Sequence[str], setting: Setting
     ) -> Sequence[TransportSpec]:
         """Make a transport of each URL and the default route of all."""
+        given_by = setting.names.get("url_file") or setting.named("url")
         if len(self._document.transports) > 1:
             cause = f"{kind}(...) of URLs beside other transports"
             fix = "Give each URL a [[transports]] table, and write the group in [[routes]]."
@@ -121,68 +150,23 @@ class WaysOut:
             )
         specs: dict[str, TransportSpec] = {}
         for number, text in enumerate(urls):
-            read = self._read_url(Secret(text.rstrip(",")), f"{given_by}.{number}")
-            if read is not None:
-                name = _name_of(read, specs)
-                one = section.model_copy(update={"name": name})
-                specs[name] = self._spec(one, read, own_from=section.from_)
+            one = section.model_copy(update={"url": Secret(text.strip(","))})
+            named = replace(setting, names={**setting.names, "url": f"{given_by}.{number}"})
+            name = _name_of(one, named, specs)
+            spec = self._spec(one.model_copy(update={"name": name}), named)
+            if spec is not None:
+                specs[name] = spec
         if specs:
             self.default_route = Route(tuple(specs), kind)
             problem = swallow_problem([spec.kind for spec in specs.values()], given_by)
             self.problems.extend(() if problem is None else (problem,))
         return tuple(specs.values())
 
-    def _spec(
-        self, section: TransportSection, read: TransportUrl, *, own_from: Mailbox | None
-    ) -> TransportSpec:
-        account = read.account
-        if account is not None:
-            account = replace(
-                account,
-                allow_plaintext_login=section.allow_plaintext_login,
-                ca_file=str(self._cwd / section.ca_file) if section.ca_file is not None else None,
-                verify=section.verify,
-                auth=section.auth,
-            )
-            self._warn_of(section.name, account)
-        sender = own_from or self._document.from_ or _account_as_sender(account)
-        if sender is None and account is not None:
-            self.warnings.append(
-                f"transport {section.name} has no sender: messages that name none are refused; set from"
-            )
-        return TransportSpec(
-            name=section.name,
-            kind=read.kind,
-            account=account,
-            default_from=sender,
-            subject_prefix=section.subject_prefix,
-            ehlo_name=section.ehlo_name,
-            rates=section.rate,
-            max_connections=section.max_connections,
-            max_recipients=section.max_recipients,
-            max_messages=section.max_messages,
-            max_idle_s=section.max_idle,
-            max_age_s=section.max_age,
-            pipelining=section.pipelining,
-            timeouts=_timeouts(section.timeouts),
-        )
-
-    def _warn_of(self, name: str, account: SmtpAccount) -> None:
-        if not account.verify:
-            self.warnings.append(f"transport {name} does not check the server's certificate (verify = false)")
-        if account.tls is TlsMode.NONE and account.password is not None and not _is_loopback(account.host):
-            allowed = account.allow_plaintext_login
-            what = "is sent" if allowed else "is not sent unless allow_plaintext_login is set"
-            self.warnings.append(f"transport {name} is not encrypted; the password {what}")
-
-    def _read_url(self, url: Secret, field: str) -> TransportUrl | None:
-        try:
-            read = parse_transport_url(url.reveal(), field=field)
-        except ConfigError as error:
-            self.problems.extend(error.problems)
-            return None
+    def _spec(self, section: TransportFields, setting: Setting) -> TransportSpec | None:
+        read = spec_of(section, setting)
+        self.problems.extend(read.problems)
         self.warnings.extend(read.warnings)
-        return read
+        return read.spec
 
     def _refuse_doubles(self) -> None:
         names = Counter(section.name for section in self._document.transports)
@@ -195,16 +179,16 @@ class WaysOut:
         if "://" not in url.reveal():
             self.warnings.append("smtp_url has no scheme and is read as smtp://")
             url = Secret(f"smtp://{url.reveal()}")
-        read = self._read_url(url, "[email] smtp_url")
-        if read is None:
-            return None
-        user, password = self._ini.smtp_username, self._ini.smtp_password
-        if read.account is not None and user is not None:
-            if password is None:
-                fix = "Set smtp_password, or remove smtp_username for a server without login."
-                self._report("login-incomplete", "[email] smtp_password", "missing beside smtp_username", fix)
-            read = replace(read, account=replace(read.account, username=user, password=password))
-        return self._spec(TransportSection(name="nexus"), read, own_from=self.ini_sender())
+        names = {
+            "url": "[email] smtp_url",
+            "username": "[email] smtp_username",
+            "password": "[email] smtp_password",
+        }
+        setting = Setting(names=names, origin=TransportOrigin.FILE, default_from=self._document.from_)
+        user = self._ini.smtp_username
+        password = self._ini.smtp_password if user is not None else None
+        account = {"url": url, "username": user, "password": password, "from_": self.ini_sender()}
+        return self._spec(_fields("nexus", account), setting)
 
     def ini_sender(self) -> Mailbox | None:
         """Return ``from_mail`` of the Nexus file; a wrong one is reported."""
@@ -230,7 +214,7 @@ class WaysOut:
         if active not in {"true", "1", "yes", "on"}:
             self._report("setting-value", "SMTP_ACTIVE", "neither true nor false", "Write true or false.")
             return None
-        host, port = smtp.get("SMTP_SERVER", ""), self._smtp_port(smtp.get("SMTP_PORT"))
+        host, port = smtp.get("SMTP_SERVER"), self._smtp_port(smtp.get("SMTP_PORT"))
         password = self.secret(
             "SMTP_PASSWORD",
             Secret(smtp["SMTP_PASSWORD"]) if "SMTP_PASSWORD" in smtp else None,
@@ -244,13 +228,23 @@ class WaysOut:
         if (user is None) != (password is None):
             cause = "SMTP_USERNAME and SMTP_PASSWORD are not set together"
             self._report("login-incomplete", "SMTP_USERNAME", cause, "Set both or neither.")
+            user = password = None
         sender = self._sender("SMTP_EMAIL", smtp.get("SMTP_EMAIL"))
         if not host or port is None:
             return None
         tls = TlsMode.IMPLICIT if port == SMTPS_PORT else TlsMode.STARTTLS
-        account = SmtpAccount(host=host, port=port, tls=tls, username=user, password=password)
-        read = TransportUrl(kind=TransportKind.SMTP, account=account)
-        return self._spec(TransportSection(name="smtp"), read, own_from=sender)
+        account = {"host": host, "port": port, "encryption": tls, "username": user, "password": password}
+        setting = Setting(
+            names={
+                "host": "SMTP_SERVER",
+                "port": "SMTP_PORT",
+                "username": "SMTP_USERNAME",
+                "password": "SMTP_PASSWORD",
+            },
+            origin=TransportOrigin.ENVIRONMENT,
+            default_from=self._document.from_,
+        )
+        return self._spec(_fields("smtp", {**account, "from_": sender}), setting)
 
     def _smtp_port(self, text: str | None) -> int | None:
         if text is None:
@@ -267,29 +261,16 @@ class WaysOut:
         self.problems.append(Problem(code=code, field=field, cause=cause, fix=fix))
 
 
-def _name_of(read: TransportUrl, taken: Collection[str]) -> str:
+def _fields(name: str, values: Mapping[str, object]) -> TransportFields:
+    """Return the description of an account that came from elsewhere, its values already of their types."""
+    given = {key: value for key, value in values.items() if value is not None}
+    return TransportFields(name=name).model_copy(update=given)
+
+
+def _name_of(section: TransportFields, setting: Setting, taken: Collection[str]) -> str:
     """Name a transport of a group by its host, in the form of a name; a second one gets a number."""
-    host = read.account.host if read.account is not None else read.kind.value
-    base = _NOT_IN_NAMES.sub("-", host).strip("-_")[:36] or "way"
+    spec = spec_of(section, setting).spec
+    host = spec.account.host if spec is not None and spec.account is not None else ""
+    base = _NOT_IN_NAMES.sub("-", host).strip("-_")[:36] or (spec.kind.value if spec is not None else "way")
     names = (base if number == 1 else f"{base}-{number}" for number in itertools.count(1))
     return next(name for name in names if name not in taken)
-
-
-def _account_as_sender(account: SmtpAccount | None) -> Mailbox | None:
-    if account is None or account.username is None:
-        return None
-    try:
-        return parse_mailbox(account.username)
-    except AddressError:
-        return None
-
-
-def _timeouts(section: TimeoutsSection | None) -> StepTimeouts | None:
-    return None if section is None else StepTimeouts(**section.model_dump(exclude_none=True))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

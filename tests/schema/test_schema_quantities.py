@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroom.config.quantities import (
+from postroom.model.transport import Rate
+from postroom.schema.quantities import (
     MAX_SCHEDULE,
     did_you_mean,
     nearest,
@@ -15,7 +16,6 @@ from postroom.config.quantities import (
     parse_schedule,
     parse_size,
 )
-from postroom.model.transport import Rate
 
 
 @pytest.mark.parametrize(

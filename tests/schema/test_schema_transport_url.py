@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroom.config.transport_url import build_transport_url, parse_transport_url
 from postroom.errors import ConfigError
 from postroom.model.secret import Secret
 from postroom.model.transport import SmtpAccount, TlsMode, TransportKind
+from postroom.schema.transport_url import build_transport_url, parse_transport_url
 
 IMPLICIT, STARTTLS, IF_OFFERED, NONE = TlsMode.IMPLICIT, TlsMode.STARTTLS, TlsMode.OPPORTUNISTIC, TlsMode.NONE
 
@@ -96,11 +96,11 @@ def test_login_and_host(authority: str, user: str, secret: str, host: str) -> No
     [
         ("", "url-not-absolute"),
         ("mx.example.com:587", "url-not-absolute"),
-        ("http://mx.example.com", "url-scheme"),
-        ("smpt://mx.example.com", "url-scheme"),
-        ("gmail+smtp://u:x@", "provider-not-available"),
-        ("provider+gmail://u:x@", "provider-not-available"),
-        ("smtp://mx.example.com?provider=gmail", "provider-not-available"),
+        ("http://mx.example.com", "uri-scheme-unknown"),
+        ("smpt://mx.example.com", "uri-scheme-unknown"),
+        ("gmail+smtp://u:x@", "uri-scheme-unknown"),
+        ("provider+gmial://u:x@", "provider-unknown"),
+        ("smtp://mx.example.com?provider=gmial", "provider-unknown"),
         ("smtp://", "url-host"),
         ("smtp://u:x@", "url-host"),
         ("smtp://-bad-.example.com", "url-host"),

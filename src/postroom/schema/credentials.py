@@ -1,0 +1,113 @@
+"""Secrets as people paste them, and the grant of a login with a token.
+
+Pure. No problem and no warning contains a secret.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from postroom.errors import Problem
+from postroom.model.secret import Secret
+from postroom.model.transport import GrantKind, OAuthGrant
+from postroom.providers.provider import Provider, SecretKind
+from postroom.schema.transport_fields import OAuthSection
+from postroom.schema.transport_url import LINE_END
+
+HIDDEN = "*****"
+"""What stands for a secret in every answer; sent back, it keeps the stored one."""
+
+_GROUPED = frozenset({SecretKind.APP_PASSWORD, SecretKind.AUTHORIZATION_CODE})
+"""Secrets without blanks, which providers show in groups of four."""
+_GOOGLE = "https://oauth2.googleapis.com/token"
+_MICROSOFT = "https://login.microsoftonline.com/common/oauth2/v2.0/token"
+
+
+class _Issuer(NamedTuple):
+    token_url: str
+    scope: str
+
+
+ISSUERS: Mapping[str, _Issuer] = {
+    "gmail": _Issuer(_GOOGLE, "https://mail.google.com/"),
+    "gmail-relay": _Issuer(_GOOGLE, "https://mail.google.com/"),
+    "microsoft365": _Issuer(_MICROSOFT, "https://outlook.office365.com/SMTP.Send offline_access"),
+    "outlook-com": _Issuer(_MICROSOFT, "https://outlook.office.com/SMTP.Send offline_access"),
+}
+"""Where providers give tokens, and what for (their pages on OAuth 2.0 for SMTP)."""
+_APPLICATION_SCOPE = "https://outlook.office365.com/.default"
+"""What an application of Microsoft 365 asks for when nobody is signed in."""
+
+
+def clean_secret(secret: Secret, provider: Provider | None) -> tuple[Secret, tuple[str, ...]]:
+    """Return the secret without what came along when it was pasted, and what was left out.
+
+    A line end at the end never belongs to a secret. Blanks are taken out of app passwords and authorization
+    codes only, where the provider is known and its first kind of secret is one of these.
+    """
+    warnings = []
+    text = secret.reveal()
+    stripped = text.rstrip("\r\n")
+    if stripped != text:
+        warnings.append(LINE_END)
+    if provider is not None and provider.secrets[0] in _GROUPED and " " in stripped:
+        stripped = "".join(stripped.split())
+        warnings.append(f"the blanks in the secret were left out: those of {provider.id} have none")
+    return Secret(stripped), tuple(warnings)
+
+
+def read_grant(
+    section: OAuthSection | None,
+    provider: Provider | None,
+    named: Callable[[str], str],
+    problems: list[Problem],
+) -> OAuthGrant | None:
+    """Return the grant, filled in from the provider; what is missing is added to ``problems``."""
+    if section is None:
+        return None
+
+    def report(key: str, cause: str, fix: str, code: str = "oauth-incomplete") -> None:
+        problems.append(Problem(code=code, field=named(f"oauth.{key}"), cause=cause, fix=fix))
+
+    issuer = ISSUERS.get(provider.id) if provider is not None else None
+    is_own = section.kind is GrantKind.SERVICE_ACCOUNT
+    token_url = section.token_url or (issuer.token_url if issuer is not None else _GOOGLE if is_own else "")
+    scope = section.scope or (issuer.scope if issuer is not None else "")
+    if section.kind is GrantKind.CLIENT_CREDENTIALS and token_url == _MICROSOFT:
+        fix = "Set it to https://login.microsoftonline.com/TENANT/oauth2/v2.0/token."
+        report("token_url", "client credentials need the address of the tenant", fix)
+    if section.kind is GrantKind.CLIENT_CREDENTIALS and "login.microsoftonline.com" in token_url:
+        scope = section.scope or _APPLICATION_SCOPE
+    if not _is_token_url(token_url):
+        fix = "Set the https address where tokens are given."
+        report("token_url", "not an https URL" if token_url else "missing", fix)
+    if section.kind is not GrantKind.SERVICE_ACCOUNT and not section.client_id:
+        report("client_id", "missing", "Set the id of the application that was registered.")
+    if section.kind is GrantKind.CLIENT_CREDENTIALS and section.client_secret is None:
+        report("client_secret", "missing", "Set the secret of the application.")
+    if section.kind is not GrantKind.CLIENT_CREDENTIALS and section.secret is None:
+        report("secret", "missing", "Set the refresh token, or the content of the key file.")
+    return OAuthGrant(
+        kind=section.kind,
+        token_url=token_url,
+        client_id=section.client_id or "",
+        client_secret=_trimmed(section.client_secret),
+        secret=_trimmed(section.secret),
+        scope=scope,
+    )
+
+
+def _trimmed(secret: Secret | None) -> Secret | None:
+    return None if secret is None else Secret(secret.reveal().strip())
+
+
+def _is_token_url(url: str) -> bool:
+    """Take https, and http to this machine, where tests and local issuers live."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return bool(parts.hostname) and (
+        parts.scheme == "https"
+        or (parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"})
+    )
