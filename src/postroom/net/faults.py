@@ -25,6 +25,10 @@ _KINDS = {
 }
 """What is not listed is a way that does not exist: no route, no such address family, a local firewall."""
 
+_VERIFY_CAUSES = {9: "tls-not-yet-valid", 66: "tls-old", 67: "tls-old", 68: "tls-old"}
+"""By OpenSSL's X509_V_ERR: not yet valid; server key, authority key or signature hash too weak."""
+_NOTHING_IN_COMMON = frozenset({"SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV1_ALERT_INSUFFICIENT_SECURITY"})
+
 
 class NetFault(Exception):  # noqa: N818 - a finding about a peer; "error" is kept for ``postroom.errors``
     """A connection could not be made or used.
@@ -50,6 +54,14 @@ def socket_fault(error: OSError, peer: str) -> Fault:
 
 
 def tls_fault(error: ssl.SSLError) -> Fault:
-    """Return what OpenSSL says, without the place in Python's source."""
-    text = str(error.args[-1]) if error.args else "tls failure"
-    return Fault(kind=FaultKind.TLS, text=text.partition(" (_ssl.c")[0])
+    """Return what OpenSSL says, without the place in Python's source.
+
+    The reply rules find the cause by these words; what they would misname is named here.
+    """
+    text = (str(error.args[-1]) if error.args else "tls failure").partition(" (_ssl.c")[0]
+    if error.reason in _NOTHING_IN_COMMON:
+        text += " (no cipher or certificate that both sides accept)"
+    cause = None
+    if isinstance(error, ssl.SSLCertVerificationError):
+        cause = _VERIFY_CAUSES.get(error.verify_code)
+    return Fault(kind=FaultKind.TLS, text=text, cause=cause)

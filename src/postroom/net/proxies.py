@@ -175,7 +175,7 @@ def _http(proxy: Proxy, host: str, port: int) -> Negotiation:
     code, reason = status
     if 200 <= code < 300:
         return
-    if code == 407:
+    if code in {407, 401}:  # the second is what tinyproxy says to a wrong login
         words = "refused the login" if login else "wants a login, and the transport has none"
         raise proxy_fault(proxy, f"{words}: {code} {reason}".rstrip(), cause="proxy-auth")
     raise proxy_fault(proxy, f"answered {code} {reason} for {authority}", cause="proxy-refused")
