@@ -86,6 +86,12 @@ class Checkup:
         return next((stage for stage in self.stages if stage.status is StageStatus.FAILED), None)
 
     @property
+    def headline(self) -> StageResult | None:
+        """The stage to name first: the first failure, else the first warning."""
+        warned = (stage for stage in self.stages if stage.status is StageStatus.WARNING)
+        return self.first_failed or next(warned, None)
+
+    @property
     def ok(self) -> bool:
         """Whether nothing failed; warnings are no failure."""
         return self.first_failed is None
