@@ -11,8 +11,6 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from net import proxying
-from net.proxying import PASSWORD, USER, Proxies, through
 from net.wires import (
     CLOCK,
     TIMEOUTS,
@@ -25,6 +23,8 @@ from net.wires import (
     listening,
     server_context,
 )
+from peers import proxies as proxying
+from peers.proxies import PASSWORD, USER, Proxies, through
 from postroom.model.outcome import Evidence, FaultKind, OutcomeKind
 from postroom.model.step import Step
 from postroom.model.transport import Proxy, ProxyKind, SmtpAccount, TlsMode
