@@ -59,7 +59,7 @@ def tls_fault(error: ssl.SSLError) -> Fault:
     The reply rules find the cause by these words; what they would misname is named here.
     """
     text = (str(error.args[-1]) if error.args else "tls failure").partition(" (_ssl.c")[0]
-    if error.reason in _NOTHING_IN_COMMON:
+    if getattr(error, "reason", None) in _NOTHING_IN_COMMON:  # only OpenSSL's own errors have one
         text += " (no cipher or certificate that both sides accept)"
     cause = None
     if isinstance(error, ssl.SSLCertVerificationError):
