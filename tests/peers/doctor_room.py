@@ -4,7 +4,7 @@ The card::
 
     peer = Peer(replies={"AUTH": b"535 5.7.8 no\r\n"})       what it says; see the fields
     checkup = await examine(peer, spec_of("smtp.qq.com", 465, TlsMode.IMPLICIT, username="1@qq.com"))
-    cause_of(checkup)                                    the cause that is named first
+    checkup.cause                                        the cause that is named first
     peer.commands                                        what it was told; never DATA
 
 ``host`` and ``port`` are what the account says (rules of providers go by them); connections go to the peer.
@@ -238,11 +238,6 @@ async def examine(
         checkup = await doctor.check(spec, recipient=recipient, with_records=dns is not None, **terms)
     assert not any(command.upper().startswith("DATA") for command in peer.commands)
     return checkup
-
-
-def cause_of(checkup: Checkup) -> str:
-    """Return the cause that is named first: of the first failure, else of the first warning."""
-    return checkup.headline.cause if checkup.headline is not None else ""
 
 
 def stage_of(checkup: Checkup, stage: Stage) -> StageResult:

@@ -98,6 +98,5 @@ class Checkup:
 
     @property
     def cause(self) -> str:
-        """The cause to name first: of the failure, empty when there is none."""
-        failed = self.first_failed
-        return failed.cause if failed is not None else ""
+        """The cause to name first: of the first failure, else of the first warning; else empty."""
+        return self.headline.cause if self.headline is not None else ""

@@ -10,8 +10,8 @@ from postroom.model.checkup import Stage, StageResult, StageStatus
 from postroom.policy.doctor_case import Case
 from postroom.policy.doctoring import line, passed, skipped
 from postroom.policy.records import Answer, DmarcWalk, SpfWalk, mail_hosts
-from postroom.policy.relays import RELAYS, Relay
 from postroom.providers import catalogue
+from postroom.providers.relays import Relay, relay
 
 RECORDS = (Stage.MX, Stage.SPF, Stage.DKIM, Stage.DMARC)
 
@@ -25,7 +25,7 @@ def domain_of(case: Case) -> str:
 
 def relay_of(case: Case) -> Relay:
     """Return what the account's provider publishes, as far as is known."""
-    return RELAYS.get(case.provider.id, Relay()) if case.provider is not None else Relay()
+    return relay(case.provider.id) if case.provider is not None else Relay()
 
 
 def is_providers_own(case: Case) -> bool:
@@ -57,17 +57,17 @@ def mx(case: Case, answer: Answer, addresses: Answer) -> StageResult:
 
 def spf(case: Case, walk: SpfWalk) -> StageResult:
     """Whether the domain names the service that sends for it."""
-    relay = relay_of(case)
-    expected = _expected_spf(walk.record, relay.spf)
+    include = relay_of(case).spf
+    expected = _expected_spf(walk.record, include)
     found = {"found": walk.record, "expected": expected} if walk.record else {"expected": expected}
     if walk.cause:
         return _warning(Stage.SPF, walk.cause, walk.detail, found)
     if walk.is_open:
         return _warning(Stage.SPF, "spf-open", walk.record, found)
     if names_relay(case, walk):
-        text = f"{walk.record} (names {relay.spf}, {walk.lookups} look-ups)"
+        text = f"{walk.record} (names {include}, {walk.lookups} look-ups)"
         return passed(Stage.SPF, text, found=walk.record)
-    if relay.spf and not is_providers_own(case):
+    if include and not is_providers_own(case):
         return _warning(Stage.SPF, "spf-relay-absent", walk.record, found)
     return passed(Stage.SPF, f"{walk.record} ({walk.lookups} look-ups)", found=walk.record)
 
