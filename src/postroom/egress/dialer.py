@@ -6,26 +6,27 @@ no greeting is tried with implicit TLS beside it; what the port speaks decides, 
 Both are remembered as long as the transport lives, and logged once as a warning.
 """
 
+import asyncio
 import socket
-from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from postroom.clock import Clock
+from postroom.clock import Clock, Dice, SystemDice
 from postroom.egress.link import Job, Link
+from postroom.egress.sign_in import refuses_token, sign_in_of, token_of
 from postroom.model.outcome import Evidence, FaultKind
-from postroom.model.reply import Reply
+from postroom.model.secret import Secret
 from postroom.model.step import Step
 from postroom.model.transport import SmtpAccount, StepTimeouts, TlsMode, TransportSpec
 from postroom.net.connection import Connection
 from postroom.net.dialing import dial
 from postroom.net.faults import NetFault
+from postroom.ports import TokenSource
 from postroom.smtp.client import ClientSession, Failed
-from postroom.smtp.opening import Opened, Upgrade
+from postroom.smtp.opening import Derive, Opened, Upgrade
 from postroom.smtp.steps import step_seconds
 from postroom.telemetry import logger
-from postroom.telemetry.redaction import MASK, MIN_LENGTH
 
 GREETING_PROBE_S = 5.0
 """Seconds without a greeting after which implicit TLS is tried; most servers greet within one, tarpits
@@ -66,8 +67,10 @@ class Dialer:
         clock: Clock,
         greeting_probe_s: float = GREETING_PROBE_S,
         dial: Dial = dial,
+        tokens: TokenSource | None = None,
+        dice: Dice | None = None,
     ) -> None:
-        """Take the settings; ``greeting_probe_s`` in seconds."""
+        """Take the settings; ``greeting_probe_s`` in seconds. ``dice`` make nonces, the system's if none."""
         self._spec = spec
         self._account = account
         self._timeouts = spec.timeouts or StepTimeouts()
@@ -75,10 +78,25 @@ class Dialer:
         self._clock = clock
         self._probe_s = greeting_probe_s
         self._dial = dial
+        self._tokens = tokens
+        self._dice = dice or SystemDice()
         self._charset = reply_charset(account.host)
 
     async def open(self) -> Link | Evidence:
-        """Connect, greet, encrypt, log in; an address that greets with "no service" is not the last one."""
+        """Connect, greet, encrypt, log in; a token that is refused is renewed and tried once more."""
+        token: Secret | None = None
+        try:
+            token = await token_of(self._spec.name, self._account, self._tokens)
+            opened = await self._open(token)
+            if token is None or not isinstance(opened, Evidence) or not refuses_token(opened):
+                return opened
+            token = await token_of(self._spec.name, self._account, self._tokens, rejected=token)
+        except NetFault as failure:
+            return self._evidence(failure)
+        return await self._open(token)
+
+    async def _open(self, token: Secret | None) -> Link | Evidence:
+        """Do it with this token; an address that greets with "no service" is not the last one."""
         refused: dict[str, Evidence] = {}
         while True:
             try:
@@ -86,7 +104,7 @@ class Dialer:
             except NetFault as failure:
                 return next(iter(refused.values()), self._evidence(failure))
             try:
-                opened = await self._converse(connection)
+                opened = await self._converse(connection, token)
             except BaseException:
                 connection.abort()  # a cancelled opening must not leave a socket
                 raise
@@ -104,7 +122,7 @@ class Dialer:
         self._adopt(TlsMode.STARTTLS, "the port speaks plain, not TLS: STARTTLS is required from now on")
         return await dial(self._account, self._timeouts, clock=self._clock)
 
-    async def _converse(self, connection: Connection) -> Link | Evidence:
+    async def _converse(self, connection: Connection, token: Secret | None) -> Link | Evidence:
         first = b""
         if self._account.tls is not TlsMode.IMPLICIT:
             connection, first = await self._first_words(connection)
@@ -113,6 +131,7 @@ class Dialer:
             ehlo_name=self._spec.ehlo_name or own_name(connection.local_address or connection.peer_address),
             is_loopback=connection.is_loopback,
             charset=self._charset,
+            sign_in=sign_in_of(connection, dice=self._dice, token=token),
         )
         if first:
             session.receive(first)
@@ -125,13 +144,15 @@ class Dialer:
                     return link
                 case Failed(evidence):
                     connection.abort()
-                    return without_password(evidence, self._account)
+                    return evidence
                 case Upgrade():
                     try:
                         await connection.start_tls(self._timeouts.tls)
                     except NetFault as failure:
                         return self._evidence(failure)
                     session.tls_done()
+                case Derive(run):
+                    session.derived(await asyncio.to_thread(run))
 
     async def _first_words(self, connection: Connection) -> tuple[Connection, bytes]:
         """Wait a little for the greeting; without one, see whether the port wants TLS first."""
@@ -158,25 +179,6 @@ class Dialer:
         return Evidence(
             step=failure.step, fault=failure.fault, host=self._account.host, port=self._account.port
         )
-
-
-def without_password(evidence: Evidence, account: SmtpAccount) -> Evidence:
-    """Mask a password that a server repeats in its refusal, as it was sent or in base64.
-
-    The refusal is stored, shown to people and told to webhooks; who may read those need not know it.
-    """
-    reply = evidence.reply
-    secret = account.password.reveal() if account.password else ""
-    if reply is None or len(secret) < MIN_LENGTH:
-        return evidence
-    forms = (secret, b64encode(secret.encode()).decode())
-    if not any(form in reply.text for form in forms):
-        return evidence
-    lines, raw = reply.lines, reply.raw
-    for form in forms:
-        lines = tuple([line.replace(form, MASK) for line in lines])
-        raw = raw.replace(form.encode(), MASK.encode())
-    return replace(evidence, reply=Reply(reply.code, lines, raw))
 
 
 def _is_no_service(evidence: Evidence) -> bool:

@@ -16,7 +16,7 @@ from postroom.mime.rendered import BlobSegment, variant_of
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.step import Step
 from postroom.model.transport import SmtpAccount, TransportSpec
-from postroom.ports import BlobSource, Report, Work
+from postroom.ports import BlobSource, Report, TokenSource, Work
 
 _UNSAFE_LOGIN = Problem(
     code="login-control-character",
@@ -52,6 +52,7 @@ class SmtpTransport:
         clock: Clock,
         blobs: BlobSource,
         greeting_probe_s: float = GREETING_PROBE_S,
+        tokens: TokenSource | None = None,
     ) -> None:
         """Take a spec with an account. Opens nothing. Raises as ``checked_account``."""
         account = checked_account(spec)
@@ -61,7 +62,7 @@ class SmtpTransport:
         self.variant = variant_of(spec)
         self._clock = clock
         self._blobs = blobs
-        dialer = Dialer(spec, account, clock=clock, greeting_probe_s=greeting_probe_s)
+        dialer = Dialer(spec, account, clock=clock, greeting_probe_s=greeting_probe_s, tokens=tokens)
         self._pool = Pool(spec, dialer, clock=clock, blobs=blobs)
 
     async def attempt(self, work: Work) -> Report:
