@@ -11,11 +11,12 @@ from typing import Any
 
 from postroom.model.transport import TlsMode
 
-_MODES: Mapping[str, TlsMode] = {
+MODES: Mapping[str, TlsMode] = {
     "tls": TlsMode.IMPLICIT,
     "starttls": TlsMode.STARTTLS,
     "plain": TlsMode.NONE,
 }
+"""Encryption by its name in a row."""
 LITERAL = "literal:"
 """Beginning of a user name that is the same word for everybody."""
 
@@ -194,7 +195,7 @@ def provider_of(row: Mapping[str, Any]) -> Provider:
     name, literal = _username(values.pop("username"))
     alt = values.pop("username_alt", None)
     return Provider(
-        prefer=Endpoint(port, _MODES[mode]),
+        prefer=Endpoint(port, MODES[mode]),
         username=name,
         username_literal=literal,
         username_alt=None if alt is None else UsernameRule(alt),

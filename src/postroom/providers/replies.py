@@ -7,20 +7,25 @@ compiled when first tried. No opinion here: what an action does to a message is 
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from typing import Any
 
 from postroom.model.outcome import Action
 from postroom.model.step import Step
+from postroom.providers.phrasing import essence
 from postroom.providers.words import translated
 
 MAX_TEXT = 1024
 """Characters of a reply that the patterns look at: the worst text takes 25 ms, known ones are far shorter
 (security limit)."""
 _ANY_PROVIDER = "*"
+
+MAX_OWN_TEXT = 200
+"""As ``MAX_TEXT`` for the patterns of one's own: with the limits of ``row_checks`` a nasty one takes 50 ms
+(security limit)."""
 
 _STAGES: Mapping[Step, str] = {
     Step.RESOLVE: "connect",
@@ -31,6 +36,10 @@ _STAGES: Mapping[Step, str] = {
     Step.RSET: "mail",
 }
 """Steps that the table knows under another name."""
+
+
+STAGES = frozenset({"any", *(_STAGES.get(step, step.value) for step in Step)})
+"""What a row's ``stage`` may name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +63,8 @@ class Rule:
     sample: str = ""
     grade: str = ""
     sources: tuple[str, ...] = ()
+    max_text: int = MAX_TEXT + 4  # the code and a space stand before it
+    """Characters of a reply that this rule looks at."""
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -77,15 +88,20 @@ def find_rule(*, host: str, port: int, step: Step, code: int | None, text: str) 
     stage = _STAGES.get(step, step.value)
     if code is None and step is Step.BODY:
         stage = "data"  # the table's body faults are uncertain, and before the final dot nothing is
-    return find_by_stage(group_of(host), port, stage, code=code, text=text[:MAX_TEXT])
+    return find_by_stage(group_of(host), port, stage, code=code, text=text)
+
+
+def find_by_stage(group: str, port: int, stage: str, *, code: int | None, text: str) -> Rule | None:
+    """Return the first rule of ``group``, then of everybody, by the table's own stage names."""
+    said = text[:MAX_TEXT] if code is None else essence(text, MAX_TEXT)
+    return _first(group, port, stage, code=code, text=said)
 
 
 @lru_cache(maxsize=2048)
-def find_by_stage(group: str, port: int, stage: str, *, code: int | None, text: str) -> Rule | None:
-    """Return the first rule of ``group``, then of everybody, by the table's own stage names."""
+def _first(group: str, port: int, stage: str, *, code: int | None, text: str) -> Rule | None:
     subject = text if code is None else f"{code} {text}"
     for rule in _candidates(group, stage, code):
-        if (not rule.ports or port in rule.ports) and rule.pattern.search(subject):
+        if (not rule.ports or port in rule.ports) and rule.pattern.search(subject, 0, rule.max_text):
             return rule
     return None
 
@@ -103,6 +119,12 @@ def group_of(host: str) -> str:
 def rule(cause: str) -> Rule | None:
     """Return the rule with this id, from either file."""
     return _table().by_id.get(cause)
+
+
+def is_shipped(cause: str) -> bool:
+    """Say whether an id is one of this package's own files."""
+    found = rule(cause)
+    return found is not None and found not in _own_rules
 
 
 def rules() -> Sequence[Rule]:
@@ -137,13 +159,35 @@ class _Table:
     by_id: Mapping[str, Rule]
 
 
+_own_hosts: dict[str, Sequence[str]] = {}
+_own_rules: list[Rule] = []
+"""Rules of files of one's own and the groups of hosts they are for; they stand before the table's."""
+
+
+def use(hosts: Mapping[str, Sequence[str]], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Put in the rules of files of one's own (``files``), in place of those put in before."""
+    _own_hosts.clear()
+    _own_hosts.update(hosts)
+    _own_rules[:] = [replace(_rule(row), max_text=MAX_OWN_TEXT) for row in rows]
+    for cached in (_table, group_of, _first, _candidates):
+        cached.cache_clear()
+
+
+def groups() -> Mapping[str, Sequence[str]]:
+    """Return the ends of host names by provider group."""
+    return _table().hosts
+
+
 @lru_cache(maxsize=1)
 def _table() -> _Table:
     data = _parsed("replies.toml")
-    replies = [_rule(row) for row in data["rule"]]
+    replies = [*_own_rules, *(_rule(row) for row in data["rule"])]
     local = [_rule(row) for row in _parsed("local.toml")["rule"]]
     return _Table(
-        hosts=data["hosts"], replies=replies, local=local, by_id={row.id: row for row in replies + local}
+        hosts=_own_hosts | data["hosts"],
+        replies=replies,
+        local=local,
+        by_id={row.id: row for row in replies + local},
     )
 
 

@@ -91,12 +91,24 @@ def fix_sentence(fix_id: str, language: str = "en") -> str:
 def steps(provider_id: str, language: str = "en") -> Sequence[str]:
     """Return the steps of set-up in their order, numbered from 1 in their own texts; empty without any."""
     found = catalogue.provider(provider_id)
+    if found is not None and provider_id in _own_steps:
+        return _own_steps[provider_id]
     setup = setups().get(provider_id)
     if found is None or setup is None:
         return ()
     values = _values(found, setup.site, language_of(language))
     texts = (translated(key, setup_texts()[key], language) for key in setup.keys)
     return tuple(text.format_map(values) for text in texts)
+
+
+_own_steps: dict[str, Sequence[str]] = {}
+"""Steps from files of one's own by provider, in whatever language they are written."""
+
+
+def use(own: Mapping[str, Sequence[str]]) -> None:
+    """Put in the steps of files of one's own (``files``), in place of those put in before."""
+    _own_steps.clear()
+    _own_steps.update(own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
