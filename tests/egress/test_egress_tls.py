@@ -1,23 +1,17 @@
 """The SMTP transport over TLS and with logins, against aiosmtpd."""
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from egress.foreign_smtp import LOGIN, Kept, aiosmtpd, context
 from egress.smtp_peer import SmtpPeer, listening
 from egress.works import CONTENT, running, told, work
 from postroom.model.secret import Secret
 from postroom.model.transport import StepTimeouts, TlsMode
-
-PASSWORD = "correct-horse-battery"
-LOGIN: dict[str, Any] = {"username": "user@example.com", "password": Secret(PASSWORD)}
 
 
 @pytest.fixture(scope="module")
@@ -30,44 +24,6 @@ def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> 
     path: Path = tmp_path_factory.mktemp("ca") / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
     return str(path)
-
-
-def context(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(made)
-    return made
-
-
-class Kept:
-    """aiosmtpd's handler: keeps every message and whether it came over TLS and after a login."""
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[bytes, bool, bool]] = []
-
-    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
-        content = envelope.original_content
-        self.messages.append((content or b"", session.ssl is not None, bool(session.authenticated)))
-        return "250 2.0.0 kept"
-
-
-def authenticate(
-    _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any
-) -> AuthResult:
-    assert isinstance(data, LoginPassword)
-    return AuthResult(success=data == LoginPassword(b"user@example.com", PASSWORD.encode()), handled=False)
-
-
-@asynccontextmanager
-async def aiosmtpd(
-    kept: Kept, *, implicit: ssl.SSLContext | None = None, **options: Any
-) -> AsyncIterator[int]:
-    """Serve aiosmtpd on a free loopback port."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: SMTP(kept, loop=loop, authenticator=authenticate, **options), "127.0.0.1", 0, ssl=implicit
-    )
-    async with server:
-        yield server.sockets[0].getsockname()[1]
 
 
 @pytest.mark.parametrize("excluded", [[], ["PLAIN"]])
