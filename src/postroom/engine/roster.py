@@ -96,6 +96,8 @@ class Roster:
             old.leave()
         await self._health.take_over(way, None if old is None else old.way)
         way.transport.allow(way.concurrency.level)
+        if old is not None:
+            await self._spool.hurry(way.name, now=self._clock.now())  # what was queued until a pause ends
         self._heirs.pop(way.name, None)
         self._ways.put(way)
         line = self._lines[way.name] = Line(way)

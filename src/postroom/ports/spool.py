@@ -161,6 +161,17 @@ class Spool(Protocol):
         """Return when the next unleased group of ``transport`` is due, ``None`` when none waits."""
         ...
 
+    async def waiting(self, transport: str) -> int:
+        """Count the groups of recipients that wait for ``transport`` or are in its work, held ones too."""
+        ...
+
+    async def hurry(self, transport: str, *, now: datetime) -> None:
+        """Let queued groups of ``transport`` that wait for a later time be due ``now``.
+
+        Scheduled mail waits for its time; what a server deferred and what is uncertain keeps its own.
+        """
+        ...
+
     async def cancel(
         self, message_id: MessageId, *, tenant: TenantId, now: datetime
     ) -> Mapping[int, RecipientState]:

@@ -365,6 +365,22 @@ class MemorySpool:
 
     # ------------------------------------------------------------------ looking
 
+    async def waiting(self, transport: str) -> int:
+        """Count what waits for a transport or is in its work."""
+        return sum(group.transport == transport for _, _, group in self._ledger.groups())
+
+    async def hurry(self, transport: str, *, now: datetime) -> None:
+        """Let queued groups be due now."""
+        at = micros(now)
+        for record, _, group in self._ledger.groups():
+            if (
+                group.transport == transport
+                and group.state is RecipientState.QUEUED
+                and group.lease is None
+                and (group.due_at or 0) > at
+            ):
+                group.due_at = max(at, record.send_at)
+
     async def next_due_at(self, transport: str) -> datetime | None:
         """Return when the next unleased group of a transport is due."""
         due = [

@@ -83,6 +83,19 @@ def _give(ledger: Ledger, to: str, moved: Sequence[tuple[int | None, int, int]])
     ledger.run_many(statement("reroute_message"), [(to, seq) for _, seq, _ in moved])
 
 
+def hurry(ledger: Ledger, wishes: Sequence[tuple[str, int]]) -> Sequence[None]:
+    """Let queued groups of a transport be due, or due at their message's own time."""
+    for transport, now in wishes:
+        ledger.run(statement("hurry"), (transport, now))
+    return [None] * len(wishes)
+
+
+def waiting(db: apsw.Connection, transport: str) -> int:
+    """Count the groups of a transport."""
+    ((count,),) = db.execute(statement("groups_of_transport"), (transport,))
+    return int(str(count))
+
+
 def waiting_routes(db: apsw.Connection, transport: str) -> list[str]:
     """Return the routes of what waits for a transport, each once."""
     found: list[str] = []

@@ -57,6 +57,7 @@ _RECOVER = Verb(name="recover", rank=Rank.DUTY, apply=duties.recover)
 _CANCEL = Verb(name="cancel", rank=Rank.DUTY, apply=duties.cancel)
 _EXPIRE = Verb(name="expire", rank=Rank.DUTY, apply=duties.expire)
 _REROUTE = Verb(name="reroute", rank=Rank.DUTY, apply=routes.reroute)
+_HURRY = Verb(name="hurry", rank=Rank.DUTY, apply=routes.hurry)
 _PAUSE = Verb(name="pause", rank=Rank.DUTY, apply=pauses.pause)
 _RESUME = Verb(name="resume", rank=Rank.DUTY, apply=pauses.resume)
 _FAIL_OVER = Verb(name="fail over", rank=Rank.DUTY, apply=routes.fail_over)
@@ -282,6 +283,14 @@ class SqliteSpool:
         """Return when the next unleased group of a transport is due."""
         lanes = self._writer.lanes(transport)
         return instant_or_none(await self._reader.read(lambda db: queries.next_due(db, transport, lanes)))
+
+    async def waiting(self, transport: str) -> int:
+        """Count what waits for a transport or is in its work."""
+        return await self._reader.read(lambda db: routes.waiting(db, transport))
+
+    async def hurry(self, transport: str, *, now: datetime) -> None:
+        """Let queued groups be due now."""
+        await self._writer.submit(_HURRY, (transport, micros(now)))
 
     async def view(self, message_id: MessageId, *, tenant: TenantId) -> MessageView | None:
         """Return one message with its recipients and attempts."""

@@ -36,6 +36,14 @@ WHERE transport = ?1 AND route = ?2 AND due_at IS NOT NULL AND lease IS NULL
     AND ((state <> 'uncertain' AND digest IS NULL) OR priority IN (SELECT value FROM json_each(?3)))
 LIMIT ?4;
 
+-- groups_of_transport: How many groups wait for a transport or are in its work.
+SELECT count(*) FROM queue WHERE transport = ?;
+
+-- hurry: Queued groups that wait for a later time are due now, scheduled ones at their time.
+UPDATE queue INDEXED BY queue_lane
+SET due_at = max(?2, coalesce((SELECT send_at FROM message WHERE message.seq = queue.seq), 0))
+WHERE transport = ?1 AND state = 'queued' AND due_at IS NOT NULL AND due_at > ?2 AND lease IS NULL;
+
 -- give_group: A group waits for another transport.
 UPDATE queue SET transport = ?, due_at = ? WHERE seq = ? AND grp = ?;
 
