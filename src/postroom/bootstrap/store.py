@@ -11,7 +11,12 @@ from postroom.spool.sqlite.opening import SqliteStore, open_sqlite
 
 
 def open_store(settings: Settings, clock: Clock) -> SqliteStore:
-    """Open the data directory. A bound that was set holds as it is, whatever the size of the volume."""
+    """Open the data directory."""
+    return open_sqlite(settings.data, settings=bounds_of(settings), clock=clock)
+
+
+def bounds_of(settings: Settings) -> SpoolSettings:
+    """Return the store's settings. A bound that was set holds as it is, whatever the size of the volume."""
     rules = class_rules(settings)
     bounds = SpoolSettings(lifetimes={mail_class: rule.expires for mail_class, rule in rules.items()})
     if settings.disk.reserve is not None:
@@ -20,7 +25,7 @@ def open_store(settings: Settings, clock: Clock) -> SqliteStore:
         bounds = replace(bounds, sending_reserve=settings.disk.sending_reserve)
     if settings.disk.ballast is not None:
         bounds = replace(bounds, ballast=settings.disk.ballast, ballast_share=1.0)
-    return open_sqlite(settings.data, settings=bounds, clock=clock)
+    return bounds
 
 
 async def refuse_silent_capture(settings: Settings, store: SqliteStore) -> None:

@@ -31,9 +31,13 @@ _FIX = "each key is 32 bytes in Base64 or 64 hex digits (`openssl rand -base64 3
 
 def read_keys(data: Path, given: Secret | None) -> SealingKeys | None:
     """Return the keys of a data directory, ``None`` when there are none yet. Raises StoreError."""
-    keys = parse_keys(given.reveal(), source="the secret key of the settings") if given is not None else ()
-    keys += read_key_file(data / FILE_NAME)
+    keys = given_keys(given) + read_key_file(data / FILE_NAME)
     return SealingKeys(keys) if keys else None
+
+
+def given_keys(given: Secret | None) -> tuple[bytes, ...]:
+    """Return the keys of the settings. Raises StoreError."""
+    return () if given is None else parse_keys(given.reveal(), source="the secret key of the settings")
 
 
 def make_keys(data: Path, *, dice: Dice) -> SealingKeys:

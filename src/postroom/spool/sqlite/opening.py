@@ -6,7 +6,7 @@ One process at a time: an exclusive lock on ``DATA/lock`` is held for life, a se
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from postroom.spool.codec import micros
 from postroom.spool.disk import DiskWatch, refuse_unsafe_file_system
 from postroom.spool.secret_key import make_keys, read_keys
 from postroom.spool.settings import SpoolSettings
-from postroom.spool.sqlite.connection import open_for_writing
+from postroom.spool.sqlite.connection import open_for_reading, open_for_writing
 from postroom.spool.sqlite.events import SqliteEvents
 from postroom.spool.sqlite.gauge import SqliteGauge
 from postroom.spool.sqlite.hooks import SqliteHooks
@@ -29,7 +29,13 @@ from postroom.spool.sqlite.ledger import Ledger
 from postroom.spool.sqlite.migrations import migrate, migrations
 from postroom.spool.sqlite.operations import SqliteOperations
 from postroom.spool.sqlite.reader import Reader
-from postroom.spool.sqlite.sealed import SqliteSecrets, seal_readable, sealed_rows
+from postroom.spool.sqlite.sealed import (
+    SealedRow,
+    SqliteSecrets,
+    give_free_pages_back,
+    seal_readable,
+    sealed_rows,
+)
 from postroom.spool.sqlite.spool import SqliteSpool
 from postroom.spool.sqlite.transports import SqliteTransports
 from postroom.spool.sqlite.writer import Writer
@@ -37,6 +43,8 @@ from postroom.spool.vault import Vault
 from postroom.telemetry import logger
 
 DATABASE = "postroom.sqlite"
+SEALING = 4
+"""The schema step since which secrets are sealed."""
 
 DURABILITY = (
     "an accepted message is in SQLite's write-ahead log and synced to this machine's disk"
@@ -151,6 +159,25 @@ def open_sqlite(
     )
 
 
+def look_at_secrets(data: Path, settings: SpoolSettings) -> tuple[tuple[str, ...], Sequence[SealedRow]]:
+    """Return the ids of the keys, the current one first, and every row with secrets.
+
+    Only reads, and may run beside a server. Raises StoreError.
+    """
+    path = data / DATABASE
+    if not path.is_file():
+        raise StoreError(f"there is no store in {data}")
+    vault, db = _vault(data, settings, SystemDice()), open_for_reading(path)
+    try:
+        if int(str(db.pragma("user_version"))) < SEALING:
+            raise StoreError(f"the store in {data} is of an earlier program: start this one once")
+        return vault.keys.ids if vault.keys else (), sealed_rows(db, vault)
+    except apsw.Error as error:
+        raise StoreError(f"cannot read {path}: {error}") from error
+    finally:
+        db.close()
+
+
 def _vault(data: Path, settings: SpoolSettings, dice: Dice) -> Vault:
     keys = read_keys(data, settings.secret_key)
     return Vault(keys, make=lambda: make_keys(data, dice=dice), dice=dice)
@@ -168,11 +195,9 @@ def _open_ledger(
     """Open the writer's connection, bring the schema up to date and compare with the last commit."""
     db = open_for_writing(path, vfs=vfs)
     try:
-        is_new = db.pragma("user_version") == 0
-        migrate(db, migrations(), now=micros(clock.now()))
+        _bring_up_to_date(db, vault, now=micros(clock.now()))
         ledger = Ledger(db, settings, committed=last_commit.write)
         last_commit.begin(ledger.numbers)
-        seal_readable(db, vault, is_new=is_new)
         for row in sealed_rows(db, vault):
             if row.problem:
                 log.error("a secret cannot be opened", table=row.table, name=row.row, cause=row.problem)
@@ -181,6 +206,19 @@ def _open_ledger(
         last_commit.close()
         raise
     return ledger
+
+
+def _bring_up_to_date(db: apsw.Connection, vault: Vault, *, now: int) -> None:
+    """Migrate, and seal what an earlier program stored readable."""
+    db.pragma("secure_delete", 1)
+    version = int(str(db.pragma("user_version")))
+    if 0 < version < SEALING:
+        give_free_pages_back(db)
+    migrate(db, migrations(), now=now)
+    if version == 0:
+        db.execute("DROP TABLE hook_readable")  # of a new database: it never had any
+    seal_readable(db, vault)
+    db.pragma("secure_delete", 0)
 
 
 def _locked_directory(data: Path, settings: SpoolSettings) -> int:

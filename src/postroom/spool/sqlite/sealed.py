@@ -1,10 +1,11 @@
 """The sealed secrets of a store as a whole: looking, sealing anew, sealing what was stored readable.
 
 Earlier programs stored the secrets of webhook endpoints readable; schema step 4 left them in
-``hook_readable``. At the start after it they are sealed in one transaction. That table goes last, so whatever
-is left of the readable text after a kill is swept at the next start: deleted content is overwritten, free
-pages are given back, the write-ahead log is emptied. Not reached: copies made earlier, and what the disk
-itself keeps of blocks that were given back.
+``hook_readable``. At the start after it they are sealed in one transaction, and then swept: deleted content
+is overwritten, the database written anew, the write-ahead log emptied. That table goes last, so a kill in
+between makes the next start sweep again. Not reached: copies made earlier, what the disk itself keeps of
+blocks that were given back, and in a database above ``MAX_REWRITTEN`` pages that had held a secret and then
+went to another table.
 """
 
 import json
@@ -18,6 +19,7 @@ from postroom.errors import SecretKeyError
 from postroom.model.secret import Secret
 from postroom.spool.sealing import SealingKeys, id_in
 from postroom.spool.sqlite import hooks
+from postroom.spool.sqlite.connection import PAGE_SIZE
 from postroom.spool.sqlite.ledger import Ledger
 from postroom.spool.sqlite.statement import statement
 from postroom.spool.sqlite.writer import Rank, Verb, Writer
@@ -26,6 +28,9 @@ from postroom.spool.vault import Opened, Vault, sealed_fields
 from postroom.telemetry import logger
 
 _RESEAL = {TRANSPORTS: "reseal_transport", hooks.TABLE: "reseal_hook"}
+
+MAX_REWRITTEN = 256 * 1024 * 1024
+"""Bytes of a database that is written anew to be rid of readable secrets: it goes through memory."""
 
 log = logger("spool")
 
@@ -63,37 +68,42 @@ def _columns(db: apsw.Connection) -> Iterator[tuple[str, str, str]]:
 # --------------------------------------------------------------------------- what was stored readable
 
 
-def seal_readable(db: apsw.Connection, vault: Vault, *, is_new: bool) -> None:
+def seal_readable(db: apsw.Connection, vault: Vault) -> None:
     """Seal the secrets that an earlier program left readable, and sweep what is left of them.
 
-    A database that ``is_new`` never had any. Raises SecretKeyError, and StoreError when the key file cannot
-    be made; nothing is changed then.
+    Raises SecretKeyError, and StoreError when the key file cannot be made; nothing is changed then.
     """
     if not db.table_exists("main", "hook_readable"):
         return
-    db.pragma("secure_delete", 1)
-    try:
-        with db:
-            rows: Any = db.execute("SELECT * FROM hook_readable ORDER BY rowid").fetchall()
-            for row in rows:
-                secrets = {
-                    str(place): Secret(text) for place, text in enumerate(json.loads(row[hooks.SECRETS]))
-                }
-                hooks.insert_hook(db, hooks.hook_of(row, Opened(secrets)), vault)
-            db.execute("DELETE FROM hook_readable")
-        if is_new or _is_swept(db):
-            db.execute("DROP TABLE hook_readable")
-    finally:
-        db.pragma("secure_delete", 0)
+    with db:
+        rows: Any = db.execute("SELECT * FROM hook_readable ORDER BY rowid").fetchall()
+        for row in rows:
+            texts = json.loads(row[hooks.SECRETS])
+            secrets = {str(place): Secret(text) for place, text in enumerate(texts)}
+            hooks.insert_hook(db, hooks.hook_of(row, Opened(secrets)), vault)
+        db.execute("DELETE FROM hook_readable")
+    if _is_swept(db):
+        db.execute("DROP TABLE hook_readable")
+
+
+def give_free_pages_back(db: apsw.Connection) -> None:
+    """Let no new table get a page on which parts of a secret may still stand."""
+    db.execute("PRAGMA incremental_vacuum").fetchall()
 
 
 def _is_swept(db: apsw.Connection) -> bool:
-    """Give free pages back and empty the write-ahead log; ``False`` when another program stood in the way."""
-    db.execute("PRAGMA incremental_vacuum").fetchall()
+    """Leave no readable text in pages and log; ``False`` when that must be tried at the next start."""
+    give_free_pages_back(db)
     try:
+        if int(str(db.pragma("page_count"))) * PAGE_SIZE <= MAX_REWRITTEN:
+            db.execute("VACUUM")
+        else:
+            log.warning(
+                "parts of old webhook secrets may be left in a large database: give the webhooks new ones"
+            )
         db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    except apsw.BusyError:
-        log.warning("another program reads the database: readable secrets are swept at the next start")
+    except (apsw.BusyError, apsw.FullError) as error:
+        log.warning("readable secrets are swept at the next start", error=str(error))
         return False
     return True
 
