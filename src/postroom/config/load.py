@@ -12,9 +12,9 @@ from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from postroom.config.checks import exposure_problems, keyless_problems, keyless_warnings
 from postroom.config.document import Document
@@ -41,7 +41,8 @@ from postroom.model.secret import Secret
 from postroom.model.transport import TransportSpec
 from postroom.policy.routing import RouteRule
 from postroom.ports import Retention
-from postroom.schema.quantities import did_you_mean
+from postroom.schema.findings import Place, found_problems
+from postroom.schema.transport_forms import plain_form
 from postroom.schema.written import Section
 
 MIN_API_KEY = 20
@@ -70,7 +71,7 @@ class _Loading:
         self._document, self._broken = typed_document(sources)
         self._ini = self._read_ini()
         self._ways = WaysOut(self._document, self._ini, sources, cwd)
-        self._warnings = list(self._ini.warnings)
+        self._warnings = [*sources.warnings, *self._ini.warnings]
 
     def settings(self) -> Settings:
         document, ways = self._document, self._ways
@@ -277,48 +278,35 @@ def typed_document(sources: Sources) -> tuple[Document, set[str]]:
         problem.code in {"file", "toml", "transport-ambiguous"} for problem in sources.problems
     )
     broken = {"http", "transports", "nexus"} if is_incomplete else set[str]()
+    _turn_forms(sources)
+
+    def named(path: Place) -> str:
+        keys = [tuple(map(str, path[:size])) for size in range(len(path), 0, -1)]
+        return next((sources.origins[key] for key in keys if key in sources.origins), ".".join(keys[0]))
+
     try:
         return Document.model_validate(sources.document), broken
     except ValidationError as error:
-        for finding in error.errors(include_url=False, include_input=False, include_context=False):
-            sources.problems.append(_finding(finding["loc"], finding["type"], finding["msg"], sources))
-            broken.add(str(finding["loc"][0]))
-            _leave_out(sources.document, finding["loc"])
+        for path, problem in found_problems(error, Document, named):
+            sources.problems.append(problem)
+            broken.add(str(path[0]))
+            _leave_out(sources.document, path)
     return Document.model_validate(sources.document), broken
 
 
-def _finding(path: tuple[int | str, ...], kind: str, text: str, sources: Sources) -> Problem:
-    keys = [tuple(map(str, path[:size])) for size in range(len(path), 0, -1)]
-    field = next((sources.origins[key] for key in keys if key in sources.origins), ".".join(keys[0]))
-    known, sentence = _described(path)
-    if kind == "extra_forbidden":
-        fix = did_you_mean(str(path[-1]), known)
-        return Problem(code="unknown-setting", field=field, cause="no such setting", fix=fix)
-    cause = text.removeprefix("Value error, ")
-    return Problem(code="setting-value", field=field, cause=cause[:1].lower() + cause[1:], fix=sentence)
-
-
-def _described(path: tuple[int | str, ...]) -> tuple[list[str], str]:
-    """Return the names known beside the last one of ``path``, and the sentence about the setting."""
-    model: type[BaseModel] | None = Document
-    known: list[str] = []
-    sentence = "See docs/settings.md."
-    for part in path:
-        if isinstance(part, int) or model is None:
+def _turn_forms(sources: Sources) -> None:
+    """Put our own names where an account is written in another program's."""
+    tables = sources.document.get("transports")
+    for index, table in enumerate(tables if isinstance(tables, list) else ()):
+        if not isinstance(table, dict):
             continue
-        by_name = {info.alias or name: info for name, info in model.model_fields.items()}
-        known = list(by_name)
-        info = by_name.get(part)
-        sentence = (info.description if info else None) or sentence
-        model = _section_of(info.annotation) if info else None
-    return known, sentence
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    """Find the model inside ``X``, ``X | None`` or ``tuple[X, ...]``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_section_of, get_args(annotation))), None)
+        plain = plain_form(table, prefix=f"transports.{index}")
+        sources.problems += plain.problems
+        sources.warnings += plain.warnings
+        # What is wrong is told; a harmless stand-in lets everything else be looked at.
+        table_now = {"name": f"wrong-{index}", "url": "capture:"} if plain.problems else plain.document
+        sources.document["transports"][index] = table_now
+        sources.origins |= {("transports", str(index), ours): key for ours, key in plain.names.items()}
 
 
 def _leave_out(raw: Any, path: tuple[int | str, ...]) -> None:

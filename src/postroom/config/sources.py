@@ -88,6 +88,7 @@ class Sources:
     config: Path | None = None
     """The settings file that was read."""
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def put(self, path: tuple[str, ...], value: object, *, origin: str) -> None:
         """Lay one value over what the file says."""

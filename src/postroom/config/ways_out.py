@@ -16,7 +16,7 @@ from typing import TypeVar
 from postroom.config.document import Document
 from postroom.config.nexus_ini import NexusIni
 from postroom.config.routes import swallow_problem
-from postroom.config.sources import Sources
+from postroom.config.sources import TRANSPORT_VARIABLES, Sources
 from postroom.errors import Problem
 from postroom.model.address import AddressError, Mailbox, parse_mailbox
 from postroom.model.route import Route, RouteKind
@@ -24,14 +24,13 @@ from postroom.model.secret import Secret
 from postroom.model.transport import TlsMode, TransportOrigin, TransportSpec
 from postroom.schema.transport_fields import OAuthSection, TransportFields
 from postroom.schema.transport_spec import Setting, spec_of
-from postroom.schema.transport_url import SMTPS_PORT, SUBMISSION_PORT
+from postroom.schema.transport_url import GROUP, SMTPS_PORT, SUBMISSION_PORT
 
 _MAX_SECRET_FILE = 64 * 1024
 """Bytes of a file that holds one secret (security limit): a wrong path may name anything."""
 
 
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9_\-]+")
-_GROUP = re.compile(r"\s*(failover|roundrobin)\s*\((.*)\)\s*\Z", re.DOTALL | re.IGNORECASE)
 
 
 _Kind = TypeVar("_Kind", TransportFields, OAuthSection)
@@ -92,10 +91,11 @@ class WaysOut:
 
     def _configured(self, index: int, section: TransportFields) -> Sequence[TransportSpec]:
         names = self._names(index)
+        is_variable = any(names.get(key) in TRANSPORT_VARIABLES for key in ("url", "url_file"))
         setting = Setting(
             prefix=f"transports.{index}",
             names=names,
-            origin=TransportOrigin.ENVIRONMENT if set(names) & {"url", "url_file"} else TransportOrigin.FILE,
+            origin=TransportOrigin.ENVIRONMENT if is_variable else TransportOrigin.FILE,
             default_from=self._document.from_,
             directory=self._cwd,
         )
@@ -106,7 +106,7 @@ class WaysOut:
             self._report("file", field, "there is no such file", f"Check {self._cwd / section.ca_file}.")
         if len(self.problems) > count:
             return ()
-        group = _GROUP.match(section.url.reveal()) if section.url is not None else None
+        group = GROUP.match(section.url.reveal()) if section.url is not None else None
         if group is not None:
             return self._group(section, RouteKind(group[1].lower()), group[2].split(), setting)
         return self._one(self._spec(section, setting))

@@ -40,6 +40,14 @@ def parse_mailboxes(text: str) -> tuple[Mailbox, ...]:
     return tuple(map(parse_mailbox, split_mailboxes(text)))
 
 
+def mailbox_text(address: str, name: str) -> str:
+    """Write a mailbox so that it is read back, whatever its name holds."""
+    if not name:
+        return address
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}" <{address}>'
+
+
 def _items(text: str) -> list[str]:
     """Cut at the marks outside of quotes and angle brackets; one pass, so that no text takes long."""
     items, start, closing, is_escaped = [], 0, "", False

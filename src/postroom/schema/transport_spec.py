@@ -40,7 +40,7 @@ from postroom.schema.known_providers import (
     usual_port,
 )
 from postroom.schema.transport_fields import TransportFields
-from postroom.schema.transport_url import parse_proxy_url, parse_transport_url
+from postroom.schema.transport_url import GROUP, SUBMISSION_PORT, parse_proxy_url, parse_transport_url
 from postroom.schema.url_parts import plain_host
 
 _PIN = re.compile(r"[0-9a-f]{64}\Z")
@@ -165,6 +165,10 @@ class _Reading:
         return TransportKind.SMTP, self._endpoint(host, provider)
 
     def _from_url(self, url: Secret) -> tuple[TransportKind | None, SmtpAccount | None]:
+        if GROUP.match(url.reveal()):
+            cause, fix = "several URLs where one transport is described", "Make one of each URL, and a route."
+            self._report("transport-group", "url", cause, fix)
+            return None, None
         try:
             read = parse_transport_url(url.reveal(), field=self._setting.named("url"))
         except ConfigError as error:
@@ -193,6 +197,8 @@ class _Reading:
             mode = mode or TlsMode.IMPLICIT
             port = usual_port(mode)
         mode = mode or usual_mode(port)
+        if port == SUBMISSION_PORT and mode is TlsMode.IMPLICIT:
+            self._warn("port 587 usually speaks plain first; if it does, STARTTLS is required", "encryption")
         if port == 465 and mode in {TlsMode.STARTTLS, TlsMode.OPPORTUNISTIC}:
             self._warn("port 465 speaks TLS from the first byte; it is used so", "encryption")
             mode = TlsMode.IMPLICIT
@@ -219,7 +225,11 @@ class _Reading:
                 self._report("given-twice", "access_key_id", cause, "Give one of them.")
             username, password = fields.access_key_id, fields.secret_access_key
         grant = read_grant(fields.oauth, provider, self._setting.named, self._problems)
-        password = self._cleaned(password, provider)
+        if grant is not None:
+            self._refuse_hidden(grant.secret, "oauth.secret")
+            self._refuse_hidden(grant.client_secret, "oauth.client_secret")
+        key = "url" if fields.password is None and fields.secret_access_key is None else "password"
+        password = self._cleaned(password, provider, key)
         if username is not None:
             username = self._login_name(username, provider)
         elif (password is not None or grant is not None) and provider is not None:
@@ -247,17 +257,20 @@ class _Reading:
         sender = self._fields.from_ or self._setting.default_from
         return provider.login_of(sender.address.spec if sender is not None else "")
 
-    def _cleaned(self, password: Secret | None, provider: Provider | None) -> Secret | None:
+    def _refuse_hidden(self, secret: Secret | None, key: str) -> None:
+        if secret == Secret(HIDDEN) and not self._setting.is_locked:
+            cause = f"{HIDDEN} stands for a stored secret, and none is stored"
+            self._report("secret-missing", key, cause, "Give the secret itself.")
+
+    def _cleaned(self, password: Secret | None, provider: Provider | None, key: str) -> Secret | None:
         if password is None:
             return None
-        if password.reveal() == HIDDEN and not self._setting.is_locked:
-            cause = "stands for a stored secret, and none is stored"
-            self._report("secret-missing", "password", f"{HIDDEN} {cause}", "Give the secret itself.")
+        self._refuse_hidden(password, key)
         cleaned, warnings = clean_secret(password, provider)
         for warning in warnings:
-            self._warn(warning, "password")
+            self._warn(warning, key)
         if not cleaned:
-            self._report("secret-empty", "password", "empty", "Give the secret, or leave out username too.")
+            self._report("secret-empty", key, "empty", "Give the secret, or leave out username too.")
         return cleaned
 
     def _derived(self, username: str, password: Secret, host: str) -> Secret:
@@ -285,9 +298,7 @@ class _Reading:
                 proxy = parse_proxy_url(fields.proxy.reveal(), field=self._setting.named("proxy"))
             except ConfigError as error:
                 self._problems.extend(error.problems)
-        if proxy is not None and proxy.password == Secret(HIDDEN) and not self._setting.is_locked:
-            cause = f"{HIDDEN} stands for a stored secret, and none is stored"
-            self._report("secret-missing", "proxy", cause, "Give the secret itself.")
+        self._refuse_hidden(proxy.password if proxy is not None else None, "proxy")
         return replace(
             account,
             allow_plaintext_login=fields.allow_plaintext_login,

@@ -44,6 +44,8 @@ STARTTLS_WORDS = {
 SCHEMES = ("smtp", "smtps", "provider+ID", "capture")
 PROXY_SCHEMES = {"socks5": ProxyKind.SOCKS5, "socks5h": ProxyKind.SOCKS5, "http": ProxyKind.HTTP}
 """``socks5h`` is how other programs say that the proxy resolves names; ours always does."""
+GROUP = re.compile(r"\s*(failover|roundrobin)\s*\((.*)\)\s*\Z", re.DOTALL | re.IGNORECASE)
+"""Several URLs in one text; the settings read it, a single transport cannot be one."""
 _PROVIDER = "provider+"
 _OPTIONS = ("starttls", "provider", "proxy")
 _PROXY_OPTION = re.compile(r"(?<=[?&])proxy=[^&]*", re.IGNORECASE)
@@ -93,6 +95,16 @@ def build_transport_url(account: SmtpAccount) -> str:
     host = f"[{account.host}]" if ":" in account.host else account.host
     login = _login(account.username, account.password)
     return f"{scheme}://{login}{host}:{account.port}{'?' if query else ''}{query}"
+
+
+def without_proxy(url: str) -> tuple[str, str | None]:
+    """Return the URL without the option ``proxy``, and the URL of the proxy."""
+    found = _PROXY_OPTION.search(url, max(url.rfind("?", 0, url.lower().find("proxy=")), 0))
+    if found is None:
+        return url, None
+    value = found[0].partition("=")[2]
+    kept = (url[: found.start()] + url[found.end() :].removeprefix("&")).rstrip("?&")
+    return kept, value if "://" in value else unquote(value)
 
 
 def build_provider_url(provider: str, *, username: str, password: Secret) -> str:
