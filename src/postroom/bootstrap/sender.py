@@ -22,7 +22,7 @@ from postroom.egress.frames import packed
 from postroom.egress.sender import Sender
 from postroom.egress.smtp import SmtpTransport
 from postroom.model.transport import TransportSpec
-from postroom.ports import Transport
+from postroom.ports import TokenSource, Transport
 from postroom.spool.blobs import BlobFiles
 from postroom.telemetry import configure_logging
 
@@ -65,10 +65,10 @@ def main(arguments: Sequence[str]) -> None:
 async def _serve(settings: SenderSettings, end: socket.socket) -> None:
     clock, blobs = SystemClock(), BlobFiles(settings.data)
 
-    def build(packed_spec: bytes) -> Transport:
+    def build(packed_spec: bytes, tokens: TokenSource) -> Transport:
         spec: TransportSpec = pickle.loads(packed_spec)  # noqa: S301 - as above
         conceal_accounts([spec])
-        return SmtpTransport(spec, clock=clock, blobs=blobs)
+        return SmtpTransport(spec, clock=clock, blobs=blobs, tokens=tokens)
 
     await Sender(build, clock=clock).serve(end)
 

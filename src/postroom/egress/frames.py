@@ -4,11 +4,11 @@ Pure. Both ends are the same program on the same interpreter, joined by a socket
 holds, so the fastest form that Python has will do; it is never stored and never read from anybody else.
 
     to the sender    WAY way spec   ATTEMPT n way work...   GO n may_send   DROP n   ALLOW way connections
-                     STOP way grace_s
-    to the engine    COMMIT n   REPORT n lines   STOPPED way
+                     STOP way grace_s   TOKEN q token fault
+    to the engine    COMMIT n   REPORT n lines   STOPPED way   ASK_TOKEN q transport rejected
 
 ``n`` numbers the attempts of one sender process, ``way`` the transports that its engine ever had: a number is
-never used again. ``STOP`` is the last word about one.
+never used again. ``STOP`` is the last word about one. ``q`` numbers the questions of one sender process.
 """
 
 import marshal
@@ -23,10 +23,12 @@ from postroom.model.ids import MessageId, TenantId
 from postroom.model.message import BlobRef
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.reply import Reply
+from postroom.model.secret import Secret
 from postroom.model.step import Step
+from postroom.net.faults import NetFault
 from postroom.ports import Report, ReportLine, Work
 
-ATTEMPT, GO, DROP, ALLOW, STOP, COMMIT, REPORT, STOPPED, WAY = range(9)
+ATTEMPT, GO, DROP, ALLOW, STOP, COMMIT, REPORT, STOPPED, WAY, ASK_TOKEN, TOKEN = range(11)
 
 LENGTH = 4
 """Octets of the length before each frame."""
@@ -121,6 +123,24 @@ def packed_report(number: int, report: Report) -> bytes:
 def report_of(frame: Frame) -> Report:
     """Return the report in a frame."""
     return Report(lines=tuple([_line_of(line) for line in frame[2]]))
+
+
+def packed_token(number: int, found: Secret | NetFault) -> bytes:
+    """Return the frame that answers a question for a token."""
+    if isinstance(found, Secret):
+        return packed(TOKEN, number, found.reveal(), None)
+    fault = found.fault
+    told = (found.step.value, fault.kind.value, fault.text, fault.cause, found.peer)
+    return packed(TOKEN, number, None, told)
+
+
+def token_in(frame: Frame) -> Secret | NetFault:
+    """Return the answer in a frame."""
+    _, _, token, told = frame
+    if told is None:
+        return Secret(token)
+    step, kind, text, cause, peer = told
+    return NetFault(_STEPS[step], Fault(kind=_FAULTS[kind], text=text, cause=cause), peer)
 
 
 def _line(line: ReportLine) -> Frame:

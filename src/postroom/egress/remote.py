@@ -20,6 +20,7 @@ from postroom.clock import Clock
 from postroom.egress.channel import Channel
 from postroom.egress.frames import (
     ALLOW,
+    ASK_TOKEN,
     COMMIT,
     DROP,
     GO,
@@ -29,6 +30,7 @@ from postroom.egress.frames import (
     WAY,
     Frame,
     packed,
+    packed_token,
     packed_work,
     report_of,
 )
@@ -39,9 +41,11 @@ from postroom.egress.suspects import Suspects
 from postroom.errors import InvariantError
 from postroom.mime.rendered import variant_of
 from postroom.model.outcome import Evidence, Fault, FaultKind
+from postroom.model.secret import Secret
 from postroom.model.step import Step
 from postroom.model.transport import TransportSpec
-from postroom.ports import Report, Work
+from postroom.net.faults import NetFault
+from postroom.ports import Report, TokenSource, Work
 from postroom.telemetry import logger
 
 RESTART_FIRST_S = 0.5
@@ -72,11 +76,15 @@ Answer = asyncio.Future[Report | Said]
 class SenderProcess:
     """The sender process, started again when it ends; one for all SMTP transports."""
 
-    def __init__(self, command: Sequence[str], first: bytes, *, clock: Clock) -> None:
+    def __init__(
+        self, command: Sequence[str], first: bytes, *, clock: Clock, tokens: TokenSource | None = None
+    ) -> None:
         """Take the command, to which the number of its end of the socket pair is added, and a first frame."""
         self._command = tuple(command)
         self._first = first
         self._clock = clock
+        self._tokens = tokens
+        self._questions: set[asyncio.Task[None]] = set()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._numbers = 0
@@ -84,7 +92,7 @@ class SenderProcess:
         self._stopped: dict[int, asyncio.Future[None]] = {}
         self.suspects = Suspects()
         self._ways: dict[int, bytes] = {}
-        """The frame that makes each transport, by its number; a process that is started again gets them all."""
+        """The frame that makes each transport, by its number; a process started again gets them all."""
         self._made = 0
         self._allowed: dict[int, int] = {}
         self._pause_s = RESTART_FIRST_S
@@ -122,6 +130,8 @@ class SenderProcess:
         self._is_closing = True
         if self._restart is not None:
             self._restart.cancel()
+        for question in self._questions:
+            question.cancel()
         if self._channel is not None:
             self._channel.close()
         await asyncio.to_thread(self._reap)
@@ -212,6 +222,11 @@ class SenderProcess:
             if (stopped := self._stopped.pop(number, None)) is not None and not stopped.done():
                 stopped.set_result(None)
             return
+        if kind == ASK_TOKEN:
+            question = asyncio.get_running_loop().create_task(self._tell_token(frame), name="token")
+            self._questions.add(question)
+            question.add_done_callback(self._questions.discard)
+            return
         answer = self._answers.get(number)
         if answer is None or answer.done():
             return  # its caller gave up
@@ -221,6 +236,26 @@ class SenderProcess:
             self._pause_s = RESTART_FIRST_S
             del self._answers[number]
             answer.set_result(report_of(frame))
+
+    async def _token(self, transport: str, rejected: Secret | None) -> Secret:
+        if self._tokens is None:
+            raise InvariantError("a sender process asks for a token and nobody has one")
+        return await self._tokens.token(transport, rejected=rejected)
+
+    async def _tell_token(self, frame: Frame) -> None:
+        _, number, transport, rejected = frame
+        channel = self._channel
+        found: Secret | NetFault
+        try:
+            found = await self._token(transport, None if rejected is None else Secret(rejected))
+        except NetFault as failure:
+            found = failure
+        except Exception as error:  # supervision: a login waits for an answer, whatever it is
+            log.exception("a token could not be had", transport=transport)
+            text = f"internal error: {type(error).__name__}"
+            found = NetFault(Step.AUTH, Fault(kind=FaultKind.LOCAL, text=text), transport)
+        if channel is not None and channel is self._channel:
+            channel.send(packed_token(number, found))
 
     def _ended(self) -> None:
         self._channel = None

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 
 from postroom.clock import Clock
+from postroom.egress.asked_tokens import AskedTokens
 from postroom.egress.channel import Channel
 from postroom.egress.frames import (
     ALLOW,
@@ -18,6 +19,7 @@ from postroom.egress.frames import (
     GO,
     STOP,
     STOPPED,
+    TOKEN,
     WAY,
     Frame,
     packed,
@@ -29,7 +31,7 @@ from postroom.egress.reports import same_for_all
 from postroom.errors import InvariantError
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.step import Step
-from postroom.ports import Transport
+from postroom.ports import TokenSource, Transport
 from postroom.telemetry import logger
 
 log = logger("sender")
@@ -38,11 +40,12 @@ log = logger("sender")
 class Sender:
     """Serves one engine."""
 
-    def __init__(self, build: Callable[[bytes], Transport], *, clock: Clock) -> None:
-        """Take what makes a transport of a spec as a frame carries it."""
+    def __init__(self, build: Callable[[bytes, TokenSource], Transport], *, clock: Clock) -> None:
+        """Take what makes a transport of a spec as a frame carries it, and of where tokens are asked for."""
         self._clock = clock
         self._build = build
         self._transports: dict[int, Transport] = {}
+        self._tokens = AskedTokens(self._send)
         self._loop = asyncio.get_running_loop()
         self._channel: Channel | None = None
         self._attempts: dict[int, asyncio.Task[None]] = {}
@@ -78,13 +81,20 @@ class Sender:
         elif kind == DROP:
             if (task := self._attempts.get(number)) is not None:
                 task.cancel()
-        elif kind == ALLOW:
-            if (transport := self._transports.get(number)) is not None:
+        elif kind == TOKEN:
+            self._tokens.take(frame)
+        else:
+            self._take_of_way(frame)
+
+    def _take_of_way(self, frame: Frame) -> None:
+        kind, way = frame[0], frame[1]
+        if kind == ALLOW:
+            if (transport := self._transports.get(way)) is not None:
                 transport.allow(frame[2])
         elif kind == WAY:
-            self._transports[number] = self._build(frame[2])
+            self._transports[way] = self._build(frame[2], self._tokens)
         elif kind == STOP:
-            stopping = self._loop.create_task(self._stop(number, frame[2]))
+            stopping = self._loop.create_task(self._stop(way, frame[2]))
             self._stopping.add(stopping)
             stopping.add_done_callback(self._stopping.discard)
         else:
