@@ -1,75 +1,150 @@
-"""The ways out of a run: every configured transport, in this process or in the sender process."""
+"""The ways out of a run: every configured and stored transport, in this process or in the sender process."""
 
 import os
+from collections.abc import Sequence
 
+from postroom.bootstrap.seeing import conceal_accounts
 from postroom.bootstrap.sender import COMMAND, SenderSettings, packed_settings
 from postroom.clock import Clock
 from postroom.config.settings import Settings
 from postroom.egress.capture import CaptureTransport
+from postroom.egress.locked import LockedTransport
 from postroom.egress.remote import RemoteTransport, SenderProcess
 from postroom.egress.smtp import SmtpTransport
+from postroom.engine.accounts import Ground
 from postroom.engine.ways import Way, Ways
 from postroom.model.address import parse_mailbox
-from postroom.model.transport import TransportKind, TransportSpec, login_address, redacted_url
+from postroom.model.transport import (
+    StoredTransport,
+    TransportKind,
+    TransportSpec,
+    login_address,
+    redacted_url,
+)
+from postroom.model.view import FOREVER, PauseKind, TransportPause
 from postroom.ports import Transport
+from postroom.schema.transport_body import read_stored
 from postroom.spool.sqlite.opening import SqliteStore
+from postroom.telemetry import logger
 
+CAPTURE = "capture"
+"""Name of the inbox that takes everything; no stored transport may have it."""
 CAPTURE_SENDER = "postroom@capture.invalid"
+UNUSABLE = "transport-unusable"
+
+log = logger("bootstrap")
 
 
 def sender_process(settings: Settings, *, clock: Clock) -> SenderProcess | None:
-    """Return the sender process, not started, for a machine and settings that can use one."""
-    specs = _remote(settings)
-    if not specs or (os.cpu_count() or 1) < 2:
+    """Return the sender process, not started, for a machine that can use one."""
+    if (os.cpu_count() or 1) < 2:
         return None
     first = SenderSettings(data=settings.data, log_json=settings.log_json)
     return SenderProcess(COMMAND, packed_settings(first), clock=clock)
 
 
-def build_ways(settings: Settings, store: SqliteStore, *, sender: SenderProcess | None, clock: Clock) -> Ways:
-    """Build every configured transport; none, or ``capture``, is the capture inbox."""
-    if settings.is_capturing or settings.capture:
-        default_from = settings.default_from or parse_mailbox(CAPTURE_SENDER)
-        spec = TransportSpec(name="capture", kind=TransportKind.CAPTURE)
-        return Ways(
-            [Way(transport=_capture(spec, store, clock), target="capture", default_from=default_from)]
-        )
-    ways = []
-    for spec in settings.transports:
-        if spec.account is None:
-            transport: Transport = _capture(spec, store, clock)
-            ways.append(
-                Way(
-                    transport=transport,
-                    target="capture",
-                    default_from=spec.default_from,
-                    from_policy=spec.from_policy,
-                )
+def ground_of(settings: Settings) -> Ground:
+    """Return what calls may not change: a run that captures on demand uses no stored transport."""
+    routes = [rule.route for rule in settings.routes]
+    if settings.default_route is not None:
+        routes.append(settings.default_route)
+    asked = settings.capture or (bool(settings.transports) and settings.is_capturing)
+    return Ground(
+        configured={spec.name: spec for spec in settings.transports},
+        routed=frozenset(leg for route in routes for leg in route.legs),
+        is_capturing=asked,
+        placeholder=None if asked or settings.transports else _inbox(settings),
+    )
+
+
+def _inbox(settings: Settings) -> TransportSpec:
+    sender = settings.default_from or parse_mailbox(CAPTURE_SENDER)
+    return TransportSpec(name=CAPTURE, kind=TransportKind.CAPTURE, default_from=sender)
+
+
+class WayBuilder:
+    """Makes ways of specs."""
+
+    def __init__(
+        self, settings: Settings, store: SqliteStore, *, sender: SenderProcess | None, clock: Clock
+    ) -> None:
+        """Take where they work; without ``sender`` it is this process."""
+        self._settings = settings
+        self._store = store
+        self._sender = sender
+        self._clock = clock
+
+    async def working(self, spec: TransportSpec) -> Way:
+        """Make a way while others work, and see that its process runs. Raises ConfigError, OSError."""
+        if self._sender is not None and spec.account is not None:
+            await self._sender.start_once()
+        return self.way(spec)
+
+    def way(self, spec: TransportSpec) -> Way:
+        """Make a way; its secrets are kept out of the log from now on. Raises ConfigError."""
+        store, clock = self._store, self._clock
+        conceal_accounts([spec])
+        account = spec.account
+        if account is None:
+            transport: Transport = CaptureTransport(
+                spec, blobs=store.blobs, captures=store.captures, clock=clock
             )
-            continue
-        if sender is None:
+        elif self._sender is None:
             transport = SmtpTransport(spec, blobs=store.blobs, clock=clock)
         else:
-            transport = RemoteTransport(spec, sender=sender, clock=clock)
-        ways.append(
-            Way(
-                transport=transport,
-                target=redacted_url(spec.account),
-                default_from=spec.default_from,
-                account=login_address(spec.account.username),
-                from_policy=spec.from_policy,
-                rates=spec.rates,
-            )
+            transport = RemoteTransport(spec, sender=self._sender, clock=clock)
+        return Way(
+            transport=transport,
+            target=CAPTURE if account is None else redacted_url(account),
+            default_from=spec.default_from,
+            account=None if account is None else login_address(account.username),
+            from_policy=spec.from_policy,
+            rates=() if account is None else spec.rates,
         )
-    return Ways(ways)
 
+    def all(self, ground: Ground, records: Sequence[StoredTransport]) -> Ways:
+        """Make the ways of a start: the configured ones, then the stored ones, else the capture inbox."""
+        if ground.is_capturing:
+            return Ways([self.way(_inbox(self._settings))])
+        ways = [self.way(spec) for spec in ground.configured.values()]
+        for record in records:
+            if record.name in ground.configured:
+                log.warning(
+                    "a stored transport is not used: the settings have one of its name", name=record.name
+                )
+            else:
+                ways.append(self._stored(record))
+        return Ways(ways or [self.way(_inbox(self._settings))])
 
-def _remote(settings: Settings) -> tuple[TransportSpec, ...]:
-    """Return the transports of the sender process, in the order by which frames name them."""
-    if settings.is_capturing or settings.capture:
-        return ()
-    return tuple(spec for spec in settings.transports if spec.account is not None)
+    def _stored(self, record: StoredTransport) -> Way:
+        read = read_stored(record, default_from=self._settings.default_from)
+        if record.problem:
+            text = "its stored secrets cannot be read"
+            return self._locked(record, read.spec, cause=record.problem, text=text)
+        if read.spec is None:
+            text = "; ".join(f"{problem.field}: {problem.cause}" for problem in read.problems)
+            return self._locked(record, None, cause=UNUSABLE, text=text)
+        return self.way(read.spec)
 
-
-def _capture(spec: TransportSpec, store: SqliteStore, clock: Clock) -> CaptureTransport:
-    return CaptureTransport(spec, blobs=store.blobs, captures=store.captures, clock=clock)
+    def _locked(self, record: StoredTransport, spec: TransportSpec | None, *, cause: str, text: str) -> Way:
+        """Make a way that waits for a person: what it needs cannot be read."""
+        log.error("a stored transport waits for a person", transport=record.name, cause=cause, text=text)
+        account = None if spec is None else spec.account
+        pause = TransportPause(
+            transport=record.name,
+            kind=PauseKind.SECRETS,
+            since=self._clock.now(),
+            until=FOREVER,
+            cause=cause,
+            step="",
+            text=text,
+            host="" if account is None else account.host,
+            failures=0,
+        )
+        return Way(
+            transport=LockedTransport(record.name),
+            target="unreadable" if account is None else redacted_url(account),
+            default_from=None if spec is None else spec.default_from,
+            account=None if account is None else login_address(account.username),
+            pauses={pause.kind: pause},
+        )

@@ -119,6 +119,13 @@ class SmtpAccount:
     that has it needs no authority and no name, one that has not is refused."""
     provider: str | None = None
     """Id of the provider, given or found by the host."""
+    mailbox: Address | None = None
+    """Address of the mailbox where the login is not it, as with providers that log in by the local part."""
+
+    @property
+    def address(self) -> Address | None:
+        """Return the address that is logged in as; ``None`` where the login names none (``apikey``)."""
+        return self.mailbox or login_address(self.username)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ Where something is not known of a provider, nothing is made up; what the ports a
 from dataclasses import dataclass
 
 from postroom.errors import Problem
-from postroom.model.address import AddressError, Mailbox, parse_mailbox
-from postroom.model.transport import Rate, SmtpAccount, TlsMode
+from postroom.model.address import Address, AddressError, Mailbox, parse_address
+from postroom.model.transport import Rate, TlsMode
 from postroom.providers import catalogue
 from postroom.providers.provider import Endpoint, FromRule, Grade, Provider, UsernameRule
 from postroom.schema.quantities import nearest
@@ -113,19 +113,16 @@ def login_name(one: Provider, username: str, sender: str | None) -> tuple[str, s
     return username, ""
 
 
-def account_address(account: SmtpAccount, provider: Provider | None) -> Mailbox | None:
-    """Return the address of the mailbox that is logged in to; ``None`` where it does not follow."""
-    name = account.username
-    if name is None:
+def mailbox_of(username: str | None, provider: Provider | None, sender: Address | None) -> Address | None:
+    """Return the address of the mailbox behind a login by local part; ``None`` where it does not follow."""
+    if username is None or "@" in username or provider is None:
         return None
-    if "@" not in name:
-        if provider is None or len(provider.domains) != 1:
-            return None
-        if UsernameRule.LOCAL_PART not in {provider.username, provider.username_alt}:
-            return None
-        name = f"{name}@{provider.domains[0]}"
+    if UsernameRule.LOCAL_PART not in {provider.username, provider.username_alt}:
+        return None
+    if sender is not None and sender.local == username and sender.domain in provider.domains:
+        return sender
     try:
-        return parse_mailbox(name)
+        return parse_address(f"{username}@{provider.domains[0]}") if len(provider.domains) == 1 else None
     except AddressError:
         return None
 

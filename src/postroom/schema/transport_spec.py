@@ -29,12 +29,12 @@ from postroom.providers.provider import FromRule, Provider
 from postroom.schema import ses
 from postroom.schema.credentials import HIDDEN, clean_secret, read_grant
 from postroom.schema.known_providers import (
-    account_address,
     endpoint_of,
     hints_of,
     hostless_problem,
     known_provider,
     login_name,
+    mailbox_of,
     port_warning,
     usual_mode,
     usual_port,
@@ -106,7 +106,7 @@ class _Reading:
         self, kind: TransportKind, account: SmtpAccount | None, provider: Provider | None
     ) -> TransportSpec:
         fields = self._fields
-        mailbox = None if account is None else account_address(account, provider)
+        mailbox = None if account is None or account.address is None else Mailbox(account.address)
         hints = hints_of(provider, mailbox)
         sender = fields.from_ or self._setting.default_from or mailbox
         if sender is None and account is not None:
@@ -242,7 +242,8 @@ class _Reading:
             self._report("login-incomplete", missing, f"missing beside {given}", "Set both or neither.")
         if username is not None and password is not None:
             password = self._derived(username, password, account.host)
-        return replace(account, username=username, password=password, oauth=grant)
+        mailbox = mailbox_of(username, provider, fields.from_.address if fields.from_ is not None else None)
+        return replace(account, username=username, password=password, oauth=grant, mailbox=mailbox)
 
     def _login_name(self, username: str, provider: Provider | None) -> str:
         if provider is None:
