@@ -23,10 +23,14 @@ def begin_log(settings: Settings, *, level: int = logging.INFO) -> None:
 
 
 def conceal_accounts(specs: Iterable[TransportSpec]) -> None:
-    """Keep the passwords of transports out of the log of this process."""
-    for spec in specs:
-        if spec.account is not None and spec.account.password is not None:
-            conceal(spec.account.password.reveal())
+    """Keep the secrets of transports out of the log of this process, for as long as it lives."""
+    for account in [spec.account for spec in specs if spec.account is not None]:
+        secrets = [account.password]
+        if account.proxy is not None:
+            secrets.append(account.proxy.password)
+        if account.oauth is not None:
+            secrets += [account.oauth.client_secret, account.oauth.secret]
+        conceal(*[secret.reveal() for secret in secrets if secret is not None])
 
 
 def server_limits(settings: Settings, *, max_descriptors: int, open_now: int) -> tuple[ServerLimits, int]:
