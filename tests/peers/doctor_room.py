@@ -36,9 +36,11 @@ from postroom.model.transport import SmtpAccount, TlsMode, TransportKind, Transp
 from postroom.net import dialing
 from postroom.net.addresses import SocketAddress
 
+ADDRESS = "127.0.0.2"
+"""Loopback, but not the address by which accounts that point at this machine by mistake are recognised."""
 PASSWORD = "correct-horse-battery"
 HURRIED = CheckLimits(
-    total=2.0, names=0.3, connect=0.3, tls=0.4, step=0.4, silence=0.05, beside=0.3, leave=0.05
+    total=1.0, names=0.3, connect=0.3, tls=0.4, step=0.4, silence=0.05, beside=0.3, leave=0.05
 )
 """Everything answers at once here; what is silent stays so."""
 
@@ -51,7 +53,7 @@ class Peer:
     """A server and what it says."""
 
     greeting: bytes | None = b"220 mail.example.com ESMTP\r\n"
-    """``None`` is silence."""
+    """``None`` is silence, ``b""`` hangs up."""
     extensions: Sequence[str] = ("SIZE 10000000", "8BITMIME", "AUTH PLAIN LOGIN")
     replies: Mapping[str, Reply] = field(default_factory=dict)
     """By the first word of a command in capitals; the whole reply, line ends included."""
@@ -63,10 +65,14 @@ class Peer:
     """Put behind the 220 of STARTTLS, as somebody on the line would."""
     answers_anything: bytes = b""
     """Said to whatever comes first, before hanging up: a service that is not SMTP."""
+    is_tarpit: bool = False
+    """Greets the first connection when a second one has come, and that one never."""
     drips: float = 0.0
     """Seconds between two bytes of everything it says."""
     commands: list[str] = field(default_factory=list)
     port: int = 0
+    second: asyncio.Event = field(default_factory=asyncio.Event)
+    connections: int = 0
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["Peer"]:
@@ -83,7 +89,7 @@ class Peer:
                 writer.transport.abort()
 
         server = await asyncio.start_server(
-            talk, "127.0.0.1", 0, ssl=self.implicit, ssl_handshake_timeout=2 if self.implicit else None
+            talk, ADDRESS, 0, ssl=self.implicit, ssl_handshake_timeout=2 if self.implicit else None
         )
         self.port = int(server.sockets[0].getsockname()[1])
         try:
@@ -107,27 +113,39 @@ class _Talk:
         if self.peer.answers_anything:
             await self.reader.read(1)
             await self.say(self.peer.answers_anything)
-            return
-        if self.peer.greeting is None:
+        elif await self.greets():
+            while line := await self.reader.readline():
+                if not await self.answers(line.decode("latin-1").rstrip("\r\n")):
+                    return
+
+    async def greets(self) -> bool:
+        self.peer.connections += 1
+        is_first = self.peer.connections == 1
+        if self.peer.is_tarpit and not is_first:
+            self.peer.second.set()
+        elif self.peer.is_tarpit:
+            await self.peer.second.wait()
+        if self.peer.greeting is None or (self.peer.is_tarpit and not is_first):
             await self.reader.read()
-            return
+            return False
         await self.say(self.peer.greeting)
-        while line := await self.reader.readline():
-            command = line.decode("latin-1").rstrip("\r\n")
-            self.peer.commands.append(command)
-            word = command.upper().replace(":", " ").partition(" ")[0]
-            reply = self.peer.replies.get(word, self.usual)
-            if callable(reply):
-                reply = reply(word if reply == self.usual else command)
-            if reply is None:
-                await self.reader.read()
-                return
-            if not reply:
-                return
-            await self.say(reply)
-            if word == "STARTTLS" and reply.startswith(b"220") and self.peer.starttls is not None:
-                await self.writer.start_tls(self.peer.starttls, ssl_handshake_timeout=2)
-                self.is_encrypted = True
+        return bool(self.peer.greeting)
+
+    async def answers(self, command: str) -> bool:
+        """Answer a command; say whether the dialogue goes on."""
+        self.peer.commands.append(command)
+        word = command.upper().replace(":", " ").partition(" ")[0]
+        reply = self.peer.replies.get(word, self.usual(word))
+        if callable(reply):
+            reply = reply(command)
+        if reply is None:
+            await self.reader.read()
+            return False
+        await self.say(reply)
+        if word == "STARTTLS" and reply.startswith(b"220") and self.peer.starttls is not None:
+            await self.writer.start_tls(self.peer.starttls, ssl_handshake_timeout=2)
+            self.is_encrypted = True
+        return bool(reply)
 
     def usual(self, word: str) -> bytes:
         match word:
@@ -179,12 +197,12 @@ def certified(*names: str, issuer: trustme.CA | None = None, **terms: Any) -> ss
 async def hosts(leads: Mapping[tuple[str, int], int]) -> AsyncIterator[None]:
     """Lead host and port of an account to a port of loopback; ports that are not named are closed."""
     with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # bound and not listening: refuses
+        closed.bind((ADDRESS, 0))  # bound and not listening: refuses
         nowhere = int(closed.getsockname()[1])
 
         async def resolve(host: str, port: int, **_: object) -> Sequence[SocketAddress]:
             real = leads.get((host, port), nowhere)
-            return [SocketAddress(family=socket.AF_INET, ip="127.0.0.1", port=real)]
+            return [SocketAddress(family=socket.AF_INET, ip=ADDRESS, port=real)]
 
         with mock.patch.object(dialing, "resolve", resolve):
             yield

@@ -215,16 +215,16 @@ class Dialogue:
         session.begin(probe)
         while not isinstance(session.next_event(), Done):
             await self._exchange(session)
-        if probe.results[0] is not None:
-            chart.note(self._result(session, probe.results[0]))
         for step, word in ((Step.MAIL, case.sender), (Step.RCPT, case.recipient), (Step.RSET, "")):
             reply = self._transcript.replies.get(step)
             if reply is not None and reply.is_positive:
                 text = f"{word}: {reply.code} {reply.text}" if word else f"{reply.code} {reply.text}"
                 chart.note(means.passed(means.STAGE_OF[step], text))
-            elif reply is not None:
+            elif reply is not None and reply.code >= 400:
                 evidence = Evidence(step=step, reply=reply, host=case.account.host, port=case.account.port)
                 chart.note(means.refused(case, evidence))
+        if probe.results[0] is not None:
+            chart.note(self._result(session, probe.results[0]))
 
     async def _leave(self, session: "ClientSession[None]") -> None:
         """Say QUIT; whatever the server makes of it means nothing."""
