@@ -29,7 +29,7 @@ def plant(
     planted = Rule(
         id="planted",
         meaning="",
-        remedies={"en": ""},
+        remedy="",
         action=action,
         min_delay_s=delay_s,
         is_final=is_final,

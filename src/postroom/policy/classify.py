@@ -130,6 +130,12 @@ def concerns_account(step: Step, action: Action) -> bool:
     return action in PAUSES or (action is Action.THROTTLE and step is Step.MAIL)
 
 
+def pauses(step: Step, action: Action) -> bool:
+    """Say whether a deferral makes the transport wait; a throttle at RCPT may be one mailbox's."""
+    slows = action is Action.THROTTLE and step in {Step.DATA, Step.BODY, Step.BODY_END}
+    return slows or concerns_account(step, action)
+
+
 def _scoped(action: Action, step: Step) -> Action:
     """Return the transport's form of an action at a step that concerns the transport alone."""
     return Action.PAUSE_TRANSPORT if step in TRANSPORT_STEPS and action not in PAUSES else action

@@ -32,7 +32,7 @@ from postroom.model.outcome import Action, Evidence, FaultKind, OutcomeKind, Rec
 from postroom.model.reply import EnhancedCode
 from postroom.model.step import TRANSPORT_STEPS, Step
 from postroom.model.view import PauseKind, TransportPause
-from postroom.policy.classify import classify, concerns_account
+from postroom.policy.classify import classify, concerns_account, pauses
 from postroom.policy.pausing import SHORT_WAITS_S, SPREAD, is_outage, kind_of, longer, pause_s
 from postroom.policy.retry import WAIT_AFTER_DOT_S, ClassRules, delay_after, next_delay
 
@@ -213,7 +213,7 @@ def _met(
     trouble = _trouble_of(still_open)
     pause: TransportPause | None = None
     for line, verdict in still_open:
-        if _pauses(line.evidence.step, verdict.action):
+        if pauses(line.evidence.step, verdict.action):
             met = Trouble(evidence=line.evidence, verdict=verdict)
             kind = kind_of(line.evidence, verdict)
             found = _pause(kind, met, via=facts.via, now=facts.now, roll=facts.roll)
@@ -240,11 +240,6 @@ def _is_attempt(line: Line, verdict: Verdict) -> bool:
     """Say whether a recipient that stays open had an attempt of its own: something was said about it."""
     is_account = concerns_account(line.evidence.step, verdict.action)
     return not is_account and verdict.action is not Action.SPLIT_RECIPIENTS
-
-
-def _pauses(step: Step, action: Action) -> bool:
-    """Say whether a deferral makes the transport wait."""
-    return concerns_account(step, action) or _slows_transport(step, action)
 
 
 def _open_moves(
@@ -296,11 +291,6 @@ def _uncertain_due_at(line: Line, facts: _Facts) -> datetime | None:
         case _:
             assert_never(message.uncertain_policy)
     return due_at if due_at < message.expires_at else None
-
-
-def _slows_transport(step: Step, action: Action) -> bool:
-    """Say whether a throttle is the account's; at RCPT it may be one mailbox's."""
-    return action is Action.THROTTLE and step in {Step.DATA, Step.BODY, Step.BODY_END}
 
 
 def _pause(kind: PauseKind, trouble: Trouble, *, via: Via, now: datetime, roll: float) -> TransportPause:

@@ -1,9 +1,10 @@
 """What a reply says, without what it merely quotes: the form in which the patterns of the rules look at it.
 
 A reply repeats addresses, host names, links and subjects of other people, and words in those mean nothing:
-``spam@example.com`` is no verdict, ``185.1.1.20`` is no code 5.1.1. They are blanked before any pattern looks.
-What speaks by itself stays: the host of a block list, the topic of a provider's help link (``?p=NoSuchUser``).
-An enhanced code that stands on each line of a reply is kept once, so that a sentence runs over line ends.
+``spam@example.com`` is no verdict, ``185.1.1.20`` is no code 5.1.1. They are blanked before any pattern
+looks. What speaks by itself stays: the host of a block list, the topic of a provider's help link
+(``?p=NoSuchUser``). An enhanced code that stands on each line of a reply is kept once, so that a sentence
+runs over line ends.
 
 Only for matching; what people are shown is the reply as it came.
 """
@@ -14,7 +15,8 @@ _REACH = 4
 """Characters looked at for each one that the patterns see: links and addresses are long and go."""
 
 _QUOTED = re.compile(
-    r"\b(subject|file ?name|file|attachment)(?: name)?:? ?[\"'\u201c][^\"'\u201d]{0,200}[\"'\u201d]", re.IGNORECASE
+    r"\b(subject|file ?name|file|attachment)(?: name)?:? ?[\"'\u201c][^\"'\u201d]{0,200}[\"'\u201d]",
+    re.IGNORECASE,
 )
 _LINK = re.compile(r"\bhttps?://([^\s/?#]{1,255})(?:[^\s?]*+)(?:\?(?:p=(\w{1,60}))?)?\S*", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?<![^\s<>()\[\]\"'`,;:=|])[^\s<>()\[\]\"'`,;:=|@]++@[^\s<>()\[\]\"'`,;|]+")
