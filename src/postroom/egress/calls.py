@@ -10,22 +10,19 @@ An answer is read up to ``MAX_ANSWER`` bytes and shown cut.
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 import httpcore2
 
-from postroom.net.addresses import SocketAddress
 from postroom.net.destination import Destination
-from postroom.net.faults import NetFault, socket_fault, tls_fault
+from postroom.net.faults import NetFault, tls_fault
 from postroom.net.guard import Guard
+from postroom.net.guarded import CONNECT_S, GuardedBackend, deepest
 
 MAX_ANSWER = 16 * 1024
 """Bytes of an answer that are read (security limit)."""
 MAX_TEXT = 500
 """Characters of an answer that are kept."""
-CONNECT_S = 5.0
-"""Seconds for one address of several; a live server answers in one round trip."""
 IDLE_S = 15.0
 """A connection without work is closed after this."""
 MAX_IDLE = 32
@@ -37,8 +34,6 @@ _PEER_FAULTS = (
     httpcore2.NetworkError,
     httpcore2.ProtocolError,
 )
-
-_Found = TypeVar("_Found", bound=OSError)
 
 
 class Answer:
@@ -77,7 +72,7 @@ class Calls:
             max_connections=None,  # who posts bounds it, by endpoint
             max_keepalive_connections=MAX_IDLE,
             keepalive_expiry=IDLE_S,
-            network_backend=_GuardedBackend(guard),
+            network_backend=GuardedBackend(guard),
         )
 
     async def post(
@@ -125,57 +120,12 @@ class Calls:
         await self._pool.aclose()
 
 
-class _GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """Connects to the addresses that the guard returns, and to nothing else."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-        self._sockets = httpcore2.AnyIOBackend()
-
-    async def connect_tcp(  # noqa: PLR0917 - the signature is httpcore2's
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the name is httpcore2's
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        timeout_s = CONNECT_S if timeout is None else timeout
-        fault: Exception | None = None
-        for address in await self._guard.addresses(host, port, timeout_s=timeout_s):
-            try:
-                return await self._sockets.connect_tcp(
-                    address.ip, port, timeout_s, local_address, socket_options
-                )
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-                fault = fault or httpcore2.ConnectError(_connect_phrase(error, address))
-        raise fault or httpcore2.ConnectError(f"no address ({host})")
-
-
-def _connect_phrase(error: Exception, address: SocketAddress) -> str:
-    found = _deepest(error, OSError)
-    if found is None or isinstance(found, TimeoutError) or not found.errno:
-        return f"no connection to {address}"
-    return socket_fault(found, str(address)).text
-
-
 def _phrase(error: BaseException, timeout_s: float) -> str:
     if isinstance(error, NetFault):
         return error.fault.text
-    tls = _deepest(error, ssl.SSLError)
+    tls = deepest(error, ssl.SSLError)
     if tls is not None:
         return tls_fault(tls).text
     if isinstance(error, TimeoutError | httpcore2.TimeoutException):
         return f"no answer within {timeout_s:g} s"
     return str(error).rstrip(".").lower() or "the connection was closed before the answer"
-
-
-def _deepest(error: BaseException, kind: type[_Found]) -> _Found | None:
-    """Return the innermost cause of a kind: libraries wrap what the system said."""
-    found: _Found | None = None
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, kind):
-            found = seen
-        seen = seen.__cause__ or seen.__context__
-    return found
