@@ -244,6 +244,13 @@ class EgressSection(Section):
     """Networks that may be reached although they are not public, such as an intranet's."""
 
 
+class ProvidersSection(Section):
+    """What is known about mail providers."""
+
+    files: Texts = ()
+    """Files that add providers or change them; the format is in providers.md."""
+
+
 class MetricsSection(Section):
     """Figures for a monitoring system, at `/metrics`."""
 
@@ -271,8 +278,14 @@ class Document(Section):
     """A key with all scopes, 20 characters or more, for containers. Secret."""
     api_key_file: str | None = None
     """File that holds `api_key`."""
+    secret_key: Hidden | None = None
+    """Seals the secrets of stored transports: 32 bytes in Base64 or hex; else a file of `data`. Secret."""
+    secret_key_file: str | None = None
+    """File that holds `secret_key`."""
+    sender_process: bool | Literal["auto"] = "auto"
+    """Send from a process of its own; `"auto"` where the machine has two processors or more."""
     failures_to: Senders = ()
-    """Who gets a digest of mail that failed for good and of outages; one address or a list."""
+    """Who gets a digest of mail that failed for good and of outages; one address, several, or a list."""
     failures_every: Duration = 900.0
     """At most one digest in this time."""
     suppress_automatically: bool = True
@@ -290,6 +303,7 @@ class Document(Section):
     nexus: NexusSection = NexusSection()
     classes: ClassesSection = ClassesSection()
     webhooks: WebhooksSection = WebhooksSection()
+    providers: ProvidersSection = ProvidersSection()
     egress: EgressSection = EgressSection()
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()

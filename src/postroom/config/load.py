@@ -34,16 +34,18 @@ from postroom.config.settings import (
 from postroom.config.sources import Flags, Sources, data_directory, read_sources
 from postroom.config.ways_out import WaysOut
 from postroom.engine.limits import MessageLimits
-from postroom.errors import ConfigError, Problem
+from postroom.errors import ConfigError, Problem, StoreError
 from postroom.grammar import HOST_NAME
 from postroom.model.message import MailClass
 from postroom.model.secret import Secret
 from postroom.model.transport import TransportSpec
 from postroom.policy.routing import RouteRule
 from postroom.ports import Retention
+from postroom.providers.files import load_overrides
 from postroom.schema.findings import Place, found_problems
 from postroom.schema.transport_forms import plain_form
 from postroom.schema.written import Section
+from postroom.spool.secret_key import given_keys
 
 MIN_API_KEY = 20
 """Characters of a bootstrap key (security limit): fewer can be guessed."""
@@ -69,6 +71,7 @@ class _Loading:
         self._sources = sources
         self.problems = sources.problems
         self._document, self._broken = typed_document(sources)
+        self._provider_files = self._read_providers()
         self._ini = self._read_ini()
         self._ways = WaysOut(self._document, self._ini, sources, cwd)
         self._warnings = [*sources.warnings, *self._ini.warnings]
@@ -86,6 +89,7 @@ class _Loading:
         )
         if key is not None:
             self._check_key(key, key_field)
+        process = document.sender_process
         is_capturing = document.capture or not any(spec.account for spec in specs)
         settings = Settings(
             data=Path(os.path.normpath(data_directory(self._sources, self._cwd))),
@@ -97,6 +101,9 @@ class _Loading:
             capture=document.capture,
             default_from=document.from_,
             bootstrap_key=key,
+            secret_key=self._secret_key(),
+            sender_process=None if process == "auto" else process,
+            provider_files=self._provider_files,
             message_limits=_taken(MessageLimits, document.limits),
             door_limits=self._door_limits(),
             retention=Retention(**{name: timedelta(days=days) for name, days in document.retention}),
@@ -156,6 +163,28 @@ class _Loading:
             self.problems.extend(error.problems)
             self._broken.update({"nexus", "transports"})
             return NexusIni()
+
+    def _read_providers(self) -> tuple[Path, ...]:
+        """Put the files of providers to work; without any the shipped knowledge holds as it is."""
+        files = tuple(
+            self._cwd.absolute() / Path(name).expanduser() for name in self._document.providers.files
+        )
+        if files:
+            self.problems.extend(load_overrides(files))
+        return files
+
+    def _secret_key(self) -> Secret | None:
+        document = self._document
+        field = self._named("secret_key" if document.secret_key_file is None else "secret_key_file")
+        key = self._ways.secret(field, document.secret_key, document.secret_key_file)
+        if key is None:
+            return None
+        try:
+            given_keys(key)
+        except StoreError:
+            fix = "Write 32 bytes in Base64 or 64 hex digits; `openssl rand -base64 32` makes one."
+            self._report("secret-key", field, "not a key", fix)
+        return key
 
     def _tls(self) -> TlsFiles | None:
         http = self._document.http

@@ -182,6 +182,12 @@ class Settings:
     """The general sender, as configured."""
     bootstrap_key: Secret | None = None
     """A key with all scopes, for containers."""
+    secret_key: Secret | None = None
+    """Keys that seal stored secrets, the current one first; ``None``: those of the data directory."""
+    sender_process: bool | None = None
+    """Send from a process of its own; ``None`` decides by the machine."""
+    provider_files: tuple[Path, ...] = ()
+    """Files of providers, absolute; what they say holds since the settings were read."""
     message_limits: MessageLimits = field(default_factory=MessageLimits)
     door_limits: DoorLimits = DoorLimits()
     retention: Retention = DEFAULT_RETENTION

@@ -34,6 +34,9 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "POSTROOM_CAPTURE": ("capture",),
     "POSTROOM_API_KEY": ("api_key",),
     "POSTROOM_API_KEY_FILE": ("api_key_file",),
+    "POSTROOM_SECRET_KEY": ("secret_key",),
+    "POSTROOM_SECRET_KEY_FILE": ("secret_key_file",),
+    "POSTROOM_SENDER_PROCESS": ("sender_process",),
     "POSTROOM_NEXUS_CONFIG": ("nexus", "config"),
     "POSTROOM_LOG_JSON": ("log", "json"),
 }

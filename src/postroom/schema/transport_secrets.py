@@ -1,8 +1,8 @@
 """The secrets of a transport apart from the rest, and together again.
 
-A description is JSON values in our names. Parted, each place of a secret holds ``*****``: so it is stored and
-so it is shown. A ``*****`` that comes back in a change keeps what is stored; the password of a login keeps its
-value also when the form changes from ``url`` to ``password`` or back. Pure.
+A description is JSON values in our names. Parted, ``*****`` stands in the place of each secret: so it is
+stored and so it is shown. A ``*****`` that comes back in a change keeps what is stored; the password of a
+login keeps its value also when the form changes from ``url`` to ``password`` or back. Pure.
 """
 
 from collections.abc import Mapping
