@@ -10,6 +10,7 @@ from pathlib import Path
 
 from peers.desk_room import DeskRoom, desk_room
 from postroom.schema import desk_answers
+from postroom.spool.sealing import KEY_BYTES, SealingKeys
 
 URL = "https://hooks.example.com/in"
 
@@ -149,5 +150,25 @@ def test_urls_that_may_not_be_called(tmp_path: Path) -> None:
         for _ in range(49):
             await made(room)
         assert 422 == (await room.ask("POST", "/v1/webhooks", {"url": URL})).status
+
+    run(tmp_path, story)
+
+
+def test_without_its_key_an_endpoint_is_not_signed_for(tmp_path: Path) -> None:
+    """The endpoint shows the cause, a test is refused with it, nothing is posted; a new secret works."""
+
+    async def story(room: DeskRoom) -> None:
+        hook_id, _ = await made(room)
+        room.store.hooks._vault.keys = SealingKeys([b"\x07" * KEY_BYTES])  # a start with another key
+        (hook,) = (await room.ask("GET", "/v1/webhooks")).json()["webhooks"]
+        assert ("secret-key-missing", True) == (hook["problem"], hook["enabled"])
+        refused = await room.ask("POST", f"/v1/webhooks/{hook_id}/test")
+        assert (503, "secret-key-missing") == (refused.status, refused.json()["code"])
+        assert "60" == refused.headers["retry-after"]
+        assert [] == room.poster.posted
+        rotated = (await room.ask("POST", f"/v1/webhooks/{hook_id}/rotate")).json()
+        assert ("", None) == (rotated["problem"], rotated["old_secret_until"])
+        assert 200 == (await room.ask("POST", f"/v1/webhooks/{hook_id}/test")).status
+        assert 1 == len(room.poster.posted[-1][1]["webhook-signature"].split())
 
     run(tmp_path, story)

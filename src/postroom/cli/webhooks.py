@@ -56,6 +56,8 @@ def list_webhooks(
         say_wrapped(f"told of {', '.join(hook['kinds']) or 'every kind'}, up to event {hook['told_up_to']}")
         if not hook["enabled"]:
             say_wrapped(f"disabled {hook['disabled_at']}: {hook['disabled_why']}", style="yellow")
+        if hook.get("problem"):
+            say_wrapped(f"told of nothing, its secret cannot be read: {hook['problem']}", style="yellow")
     if not answer["webhooks"]:
         say("no endpoint is told")
 

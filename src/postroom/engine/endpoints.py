@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from postroom.clock import Clock, Dice
 from postroom.engine.desk import Actor
-from postroom.errors import InputError, NotFoundError, Problem
+from postroom.errors import InputError, NotFoundError, Problem, SecretKeyError
 from postroom.model.event import EventKind
 from postroom.model.hook import Delivery, DeliveryState, Hook
 from postroom.model.ids import TenantId
@@ -111,13 +111,17 @@ class Endpoints:
         """Give an endpoint a new secret; the one before signs too for a day. Raises NotFoundError."""
         hook = await self.one(hook_id, tenant)
         secret = self._new_secret()
-        until = self._clock.now() + OLD_SECRET_LIFE
-        rotated = replace(hook, secrets=(secret, *hook.secrets[:1]), old_secrets_until=until)
+        until = self._clock.now() + OLD_SECRET_LIFE if hook.secrets else None
+        rotated = replace(hook, secrets=(secret, *hook.secrets[:1]), old_secrets_until=until, problem="")
         return await self._store(rotated), secret
 
     async def test(self, hook_id: str, tenant: TenantId) -> HookAnswer:
-        """Post a signed test to an endpoint, once. Raises NotFoundError."""
+        """Post a signed test to an endpoint, once. Raises NotFoundError, SecretKeyError."""
         hook = await self.one(hook_id, tenant)
+        if hook.problem:
+            raise SecretKeyError(
+                hook.problem, f"the secrets of {hook.id} cannot be read: nothing can be signed"
+            )
         now = self._clock.now()
         told = {
             "type": "webhook.test",

@@ -168,6 +168,7 @@ class HookAnswer(_Answer):
     enabled: bool
     disabled_at: str | None
     disabled_why: str
+    problem: str
     told_up_to: int
     old_secret_until: str | None
 
@@ -326,6 +327,7 @@ def hook(one: Hook) -> Json:
         "enabled": one.disabled_at is None,
         "disabled_at": _or_null(one.disabled_at),
         "disabled_why": one.disabled_why,
+        "problem": one.problem,
         "told_up_to": one.told_up_to,
         "old_secret_until": _or_null(one.old_secrets_until),
     }

@@ -62,7 +62,7 @@ async def rotate(
         rows = await secrets.reseal(keys, leave_unreadable=leave_unreadable)
         return Rotation(key_id=keys.current_id, key_file=new_key_file, rows=rows)
     if given is not None:
-        raise StoreError("the key is given by the settings: name a file for the new one")
+        raise StoreError("the key is given by the settings: name a file for the new one (--new-key-file)")
     return await _rotate_file(
         secrets, data / FILE_NAME, dice.token(KEY_BYTES), leave_unreadable=leave_unreadable
     )

@@ -26,6 +26,7 @@ from postroom.errors import (
     NotFoundError,
     OverloadError,
     Problem,
+    SecretKeyError,
     StoreError,
     TooLargeError,
     UnknownOutcomeError,
@@ -36,6 +37,8 @@ from postroom.telemetry.catalogue import REFUSED
 DISK_RETRY_AFTER_S = 60
 """A full disk needs a person or a purge; asking more often helps nobody."""
 STORE_RETRY_AFTER_S = 30
+KEY_RETRY_AFTER_S = 60
+"""A person has to put the key back."""
 UNKNOWN_RETRY_AFTER_S = 5
 DESCRIPTORS_RETRY_AFTER_S = 2
 
@@ -97,7 +100,7 @@ def problem_of(error: Exception) -> ProblemDocument:
     return document
 
 
-def _problem_of(error: Exception) -> ProblemDocument:  # noqa: C901, PLR0911 - a table of the error tree
+def _problem_of(error: Exception) -> ProblemDocument:  # noqa: C901, PLR0911, PLR0912 - a table of the errors
     match error:
         case MalformedError():
             return _listed(400, error.problems)
@@ -126,6 +129,10 @@ def _problem_of(error: Exception) -> ProblemDocument:  # noqa: C901, PLR0911 - a
         case OSError() if error.errno in _OUT_OF_DESCRIPTORS:
             _log.error("no descriptors left for a request")
             return _later(503, "overloaded", "the server has no descriptors left", DESCRIPTORS_RETRY_AFTER_S)
+        case SecretKeyError():
+            _log.error("a secret cannot be sealed or opened", cause=error.cause, error=str(error))
+            code = "secret-key-wrong" if error.cause == "secret-key-wrong" else "secret-key-missing"
+            return _later(503, code, str(error), KEY_RETRY_AFTER_S)
         case StoreError():
             _log.error("store unusable", error=str(error))
             return _later(503, "store-unavailable", "the store cannot be used now", STORE_RETRY_AFTER_S)

@@ -33,6 +33,8 @@ ANSWERS: Mapping[str, str] = {
     "nothing-to-resume": "409. The transport is neither suspended nor paused.",
     "overloaded": "503. A bound is reached; repeat after the seconds in Retry-After.",
     "scope-missing": "403. The key lacks the scope the detail names.",
+    "secret-key-missing": "503. A stored secret is needed, and its key is not there; the operator puts it back.",
+    "secret-key-wrong": "503. A stored secret was altered or damaged; enter it anew.",
     "store-unavailable": "503. The store cannot be used now; the operator's log says why.",
     "target-form": "400. The request's target is neither a path nor an http URL without userinfo.",
     "token-used": "409. The action of this dry run was done or is being done; it is never done twice.",
