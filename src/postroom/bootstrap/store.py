@@ -18,7 +18,10 @@ def open_store(settings: Settings, clock: Clock) -> SqliteStore:
 def bounds_of(settings: Settings) -> SpoolSettings:
     """Return the store's settings. A bound that was set holds as it is, whatever the size of the volume."""
     rules = class_rules(settings)
-    bounds = SpoolSettings(lifetimes={mail_class: rule.expires for mail_class, rule in rules.items()})
+    bounds = SpoolSettings(
+        lifetimes={mail_class: rule.expires for mail_class, rule in rules.items()},
+        secret_key=settings.secret_key,
+    )
     if settings.disk.reserve is not None:
         bounds = replace(bounds, reserve=settings.disk.reserve, reserve_share=1.0)
     if settings.disk.sending_reserve is not None:
@@ -31,6 +34,8 @@ def bounds_of(settings: Settings) -> SpoolSettings:
 async def refuse_silent_capture(settings: Settings, store: SqliteStore) -> None:
     """A store that has sent real mail is not captured from by a forgotten setting."""
     if settings.capture or not settings.is_capturing:
+        return
+    if not settings.transports and await store.transports.all():
         return
     if await store.spool.has_sent_real_mail():
         raise ConfigError(
