@@ -10,6 +10,7 @@ from ingress.asgi_client import Answer, ask
 from peers.engine_room import GREYLISTED, LOST_AFTER_DOT, OK, UNKNOWN_USER, ScriptedTransport
 from peers.manual import CountingDice, ManualClock
 from postroom.bootstrap.desk import desk_room_of
+from postroom.engine.accounts import Accounts, Ground
 from postroom.engine.dispatcher import Dispatcher
 from postroom.engine.intake import Intake
 from postroom.engine.keyring import SCOPES, KeyRing
@@ -25,6 +26,7 @@ from postroom.model.ids import DEFAULT_TENANT, MessageId, TenantId
 from postroom.model.outcome import Evidence
 from postroom.model.reply import Reply
 from postroom.model.step import Step
+from postroom.model.transport import TransportKind, TransportSpec, redacted_url
 from postroom.policy.retry import CLASS_RULES
 from postroom.ports import HookAnswer, Spool, Work
 from postroom.spool.settings import SpoolSettings
@@ -190,8 +192,33 @@ async def desk_room(data: Path, names: Sequence[str] = ("main", "spare")) -> Asy
         durability=store.durability,
     )
     poster = RecordingPoster()
+
+    async def build(spec: TransportSpec) -> Way:
+        made = transports[spec.name] = ScriptedTransport(by_name, clock, name=spec.name)
+        target = "capture" if spec.account is None else redacted_url(spec.account)
+        return Way(transport=made, target=target, default_from=spec.default_from or default_from)
+
+    accounts = Accounts(
+        records=store.transports,
+        ground=Ground(
+            configured={name: TransportSpec(name=name, kind=TransportKind.CAPTURE) for name in names}
+        ),
+        ways=ways,
+        roster=dispatcher.roster,
+        spool=store.spool,
+        events=store.events,
+        build=build,
+        clock=clock,
+    )
     desk = desk_room_of(
-        service, store, ways=ways, dispatcher=dispatcher, poster=poster, clock=clock, dice=dice
+        service,
+        store,
+        ways=ways,
+        dispatcher=dispatcher,
+        accounts=accounts,
+        poster=poster,
+        clock=clock,
+        dice=dice,
     )
     keys = {}
     for tenant in (DEFAULT_TENANT, OTHER):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from postroom.clock import Clock, Dice
+from postroom.engine.accounts import Accounts
 from postroom.engine.desk import Desk
 from postroom.engine.dispatcher import Dispatcher
 from postroom.engine.endpoints import Endpoints
@@ -21,6 +22,7 @@ def desk_room_of(
     *,
     ways: Ways,
     dispatcher: Dispatcher,
+    accounts: Accounts,
     poster: HookPoster,
     clock: Clock,
     dice: Dice,
@@ -38,6 +40,7 @@ def desk_room_of(
         endpoints=Endpoints(hooks=store.hooks, events=store.events, poster=poster, clock=clock, dice=dice),
         ways=ways,
         health=dispatcher.health,
+        accounts=accounts,
         clock=clock,
     )
 

@@ -14,11 +14,13 @@ from postroom.bootstrap.desk import desk_room_of, hold_ends_of
 from postroom.bootstrap.stopping import stop_dispatcher
 from postroom.bootstrap.telling import Telling, telling_of, told
 from postroom.bootstrap.way_in import class_rules, way_in
-from postroom.bootstrap.ways import build_ways, sender_process
+from postroom.bootstrap.ways import WayBuilder, ground_of, sender_process
 from postroom.clock import Clock, Dice
 from postroom.config.settings import Settings
 from postroom.egress.hooks import GuardedPoster
-from postroom.egress.remote import SenderProcess
+from postroom.egress.remote import RemoteTransport
+from postroom.egress.tokens import Tokens
+from postroom.engine.accounts import Accounts
 from postroom.engine.dispatcher import Dispatcher
 from postroom.engine.explain import Explainer
 from postroom.engine.intake import Intake
@@ -73,15 +75,22 @@ async def running_engine(
     A server of more than one processor has its SMTP dialogues in a process of their own. When there is a
     ``hurry`` the end does not wait for replies.
     """
-    sender = sender_process(settings, clock=clock) if is_server else None
-    room = _room(settings, store, sender=sender, clock=clock, dice=dice)
+    tokens = Tokens(
+        Guard(settings.allowed_networks),
+        clock=clock,
+        rotated=lambda name, secret: room.desk.accounts.renew(name, secret),  # noqa: PLW0108 - made below
+    )
+    sender = sender_process(settings, tokens, clock=clock) if is_server else None
+    builder = WayBuilder(settings, store, sender=sender, tokens=tokens, clock=clock)
+    ways = builder.all(ground_of(settings), await store.transports.all())
+    room = _room(settings, store, ways=ways, builder=builder, clock=clock, dice=dice)
     recovered = await store.spool.recover(now=clock.now(), wait=WAIT_FOR_EVIDENCE)
     moved = await store.spool.reroute(known=room.ways.names, to=room.ways.default.name)
     if recovered.freed or recovered.uncertain or moved:
         log.info("recovered", freed=recovered.freed, uncertain=recovered.uncertain, rerouted=moved)
     await room.keyring.load()
-    if sender is not None:
-        await sender.start()
+    if sender is not None and any(isinstance(way.transport, RemoteTransport) for way in ways):
+        await sender.start_once()
     await room.dispatcher.start()
     await room.janitor.start()
     try:
@@ -94,6 +103,7 @@ async def running_engine(
         await room.poster.stop()
         if sender is not None:
             await sender.close()
+        await tokens.stop()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +122,7 @@ class _Ground:
 
 
 def _room(
-    settings: Settings, store: SqliteStore, *, sender: SenderProcess | None, clock: Clock, dice: Dice
+    settings: Settings, store: SqliteStore, *, ways: Ways, builder: WayBuilder, clock: Clock, dice: Dice
 ) -> Room:
     """Put the engine's parts together; nothing runs yet."""
     failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
@@ -123,7 +133,6 @@ def _room(
             failure.set_result(error)
 
     store.on_failure(fatal)
-    ways = build_ways(settings, store, sender=sender, clock=clock)
     rules, rendered, signals = class_rules(settings), RenderedMessages(), Signals()
     ground = _Ground(
         settings=settings,
@@ -153,7 +162,14 @@ def _room(
         service=service,
         poster=poster,
         desk=desk_room_of(
-            service, store, ways=ways, dispatcher=dispatcher, poster=poster, clock=clock, dice=dice
+            service,
+            store,
+            ways=ways,
+            dispatcher=dispatcher,
+            accounts=_accounts(ground, dispatcher, builder),
+            poster=poster,
+            clock=clock,
+            dice=dice,
         ),
         telling=_telling(ground, entrance.intake, poster),
         explainer=entrance.explainer,
@@ -180,6 +196,20 @@ def _dispatcher(ground: _Ground) -> Dispatcher:
         fatal=ground.fatal,
         events=store.events,
         operations=store.operations if ground.settings.suppress_automatically else None,
+    )
+
+
+def _accounts(ground: _Ground, dispatcher: Dispatcher, builder: WayBuilder) -> Accounts:
+    store = ground.store
+    return Accounts(
+        records=store.transports,
+        ground=ground_of(ground.settings),
+        ways=ground.ways,
+        roster=dispatcher.roster,
+        spool=store.spool,
+        events=store.events,
+        build=builder.working,
+        clock=ground.clock,
     )
 
 

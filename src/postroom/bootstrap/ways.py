@@ -11,6 +11,7 @@ from postroom.egress.capture import CaptureTransport
 from postroom.egress.locked import LockedTransport
 from postroom.egress.remote import RemoteTransport, SenderProcess
 from postroom.egress.smtp import SmtpTransport
+from postroom.egress.tokens import Tokens
 from postroom.engine.accounts import Ground
 from postroom.engine.ways import Way, Ways
 from postroom.model.address import parse_mailbox
@@ -23,6 +24,7 @@ from postroom.model.transport import (
 )
 from postroom.model.view import FOREVER, PauseKind, TransportPause
 from postroom.ports import Transport
+from postroom.ports.transport import TokenSource
 from postroom.schema.transport_body import read_stored
 from postroom.spool.sqlite.opening import SqliteStore
 from postroom.telemetry import logger
@@ -35,12 +37,13 @@ UNUSABLE = "transport-unusable"
 log = logger("bootstrap")
 
 
-def sender_process(settings: Settings, *, clock: Clock) -> SenderProcess | None:
-    """Return the sender process, not started, for a machine that can use one."""
-    if (os.cpu_count() or 1) < 2:
+def sender_process(settings: Settings, tokens: TokenSource, *, clock: Clock) -> SenderProcess | None:
+    """Return the sender process, not started, where the settings or the machine ask for one."""
+    wanted = settings.sender_process
+    if not ((os.cpu_count() or 1) >= 2 if wanted is None else wanted):
         return None
     first = SenderSettings(data=settings.data, log_json=settings.log_json)
-    return SenderProcess(COMMAND, packed_settings(first), clock=clock)
+    return SenderProcess(COMMAND, packed_settings(first), clock=clock, tokens=tokens)
 
 
 def ground_of(settings: Settings) -> Ground:
@@ -66,9 +69,16 @@ class WayBuilder:
     """Makes ways of specs."""
 
     def __init__(
-        self, settings: Settings, store: SqliteStore, *, sender: SenderProcess | None, clock: Clock
+        self,
+        settings: Settings,
+        store: SqliteStore,
+        *,
+        sender: SenderProcess | None,
+        tokens: Tokens,
+        clock: Clock,
     ) -> None:
         """Take where they work; without ``sender`` it is this process."""
+        self._tokens = tokens
         self._settings = settings
         self._store = store
         self._sender = sender
@@ -85,12 +95,14 @@ class WayBuilder:
         store, clock = self._store, self._clock
         conceal_accounts([spec])
         account = spec.account
+        if account is not None:
+            self._tokens.keep(spec.name, account)
         if account is None:
             transport: Transport = CaptureTransport(
                 spec, blobs=store.blobs, captures=store.captures, clock=clock
             )
         elif self._sender is None:
-            transport = SmtpTransport(spec, blobs=store.blobs, clock=clock)
+            transport = SmtpTransport(spec, blobs=store.blobs, clock=clock, tokens=self._tokens)
         else:
             transport = RemoteTransport(spec, sender=self._sender, clock=clock)
         return Way(

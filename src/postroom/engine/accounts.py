@@ -14,22 +14,27 @@ Not here: what the fields of a record mean (``schema``), how a way is made of th
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from postroom.clock import Clock
 from postroom.engine.roster import Roster
 from postroom.engine.ways import Way, Ways
-from postroom.errors import ConflictError, NotFoundError, Problem
+from postroom.errors import ConflictError, NotFoundError, OperatorError, Problem
 from postroom.model.event import EventKind, NewEvent
 from postroom.model.secret import Secret
 from postroom.model.transport import StoredTransport, TransportOrigin, TransportSpec
 from postroom.ports import Events, Spool
 from postroom.ports.stores import TransportRecords
+from postroom.telemetry import logger
 
+GRANT = "oauth.secret"
+"""Path of the secret that an issuer may renew."""
 _TICK = timedelta(microseconds=1)
 _Result = TypeVar("_Result")
+
+log = logger("accounts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +140,22 @@ class Accounts:
         """
         return await self._whole(self._remove(name, author, version, move_to))
 
+    def renew(self, name: str, secret: Secret) -> None:
+        """Keep the refresh token that an issuer gave instead of the stored one."""
+        task = asyncio.create_task(self._alone(self._renew(name, secret)), name="renewed token")
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+
     # ------------------------------------------------------------------ parts
+
+    async def _renew(self, name: str, secret: Secret) -> None:
+        record = None if name in self._ground.configured else (await self.all()).get(name)
+        if record is None or record.problem or GRANT not in record.secrets:
+            return
+        try:
+            await self._records.put(replace(record, secrets={**record.secrets, GRANT: secret}))
+        except OperatorError as error:  # the token in memory still works; after a restart a person is asked
+            log.warning("a renewed token could not be stored", transport=name, error=str(error))
 
     async def _whole(self, change: Coroutine[Any, Any, _Result]) -> _Result:
         task = asyncio.create_task(self._alone(change), name="change of transports")

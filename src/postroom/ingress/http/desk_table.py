@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from postroom.clock import Clock
+from postroom.engine.accounts import Accounts
 from postroom.engine.desk import Desk
 from postroom.engine.endpoints import Endpoints
 from postroom.engine.health import Health
@@ -31,6 +32,7 @@ class DeskRoom:
     endpoints: Endpoints
     ways: Ways
     health: Health
+    accounts: Accounts
     clock: Clock
 
 
