@@ -9,15 +9,16 @@ password. Every wait ends at the limit of its step or of the whole check.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import ip_address
 
-from postroom.clock import Clock
+from postroom.clock import Clock, SystemDice
 from postroom.egress.dialer import own_name, reply_charset
 from postroom.egress.doctor.chart import Chart, CheckLimits
 from postroom.egress.doctor.wire import is_open, reach, reach_encrypted, seen_of, timeouts_of
+from postroom.egress.sign_in import sign_in_of, token_of
 from postroom.errors import InvariantError
 from postroom.model.checkup import Stage, StageResult
-from postroom.model.outcome import Evidence, FaultKind
+from postroom.model.outcome import Evidence, Fault, FaultKind
+from postroom.model.secret import Secret
 from postroom.model.step import Step
 from postroom.model.transport import SmtpAccount, TlsMode
 from postroom.net.connection import Connection
@@ -26,8 +27,10 @@ from postroom.net.faults import NetFault
 from postroom.policy import doctoring as means
 from postroom.policy.doctor_case import Case
 from postroom.policy.doctor_fixes import SUBMISSION_PORTS
+from postroom.ports.transport import TokenSource
+from postroom.smtp.blanking import Blanking
 from postroom.smtp.client import ClientSession, Done, Failed
-from postroom.smtp.opening import Opened, Upgrade
+from postroom.smtp.opening import Derive, Opened, Upgrade
 from postroom.smtp.probing import ProbeTransaction, Transcript
 from postroom.smtp.steps import STEPS
 
@@ -39,14 +42,27 @@ class Dialogue:
     """One connection's way through the stages; results go into the chart."""
 
     def __init__(
-        self, case: Case, chart: Chart, *, limits: CheckLimits, clock: Clock, has_envelope: bool = True
+        self,
+        case: Case,
+        chart: Chart,
+        *,
+        limits: CheckLimits,
+        clock: Clock,
+        blanking: Blanking,
+        tokens: TokenSource | None = None,
+        has_envelope: bool = True,
     ) -> None:
-        """Take the case; without ``has_envelope`` it ends after EHLO."""
+        """Take the case; without ``has_envelope`` it ends after EHLO. A token is told to ``blanking``."""
         self._case = case
         self._chart = chart
         self._limits = limits
         self._clock = clock
         self._has_envelope = has_envelope
+        self._blanking = blanking
+        self._tokens = tokens
+        self._token: Secret | None = None
+        self._no_token: Evidence | None = None
+        """Why there is no token for the login."""
         account = case.account
         self._is_login_possible = bool(account.password) or account.oauth is not None
         if account.username and not self._is_login_possible:
@@ -57,6 +73,8 @@ class Dialogue:
         self._transcript = Transcript(self._charset)
         self._connection: Connection | None = None
         self._waited_for = -1
+        self._avoided: list[str] = []
+        """Addresses that greeted with "no service"."""
 
     async def run(self) -> None:
         """Go as far as the server lets it."""
@@ -64,6 +82,7 @@ class Dialogue:
         try:
             self._connection = await self._connected()
             if self._connection is not None and await self._is_tls_done():
+                await self._fetch_token()
                 await self._converse()
         except (
             NetFault
@@ -187,22 +206,67 @@ class Dialogue:
                 case Opened():
                     break
                 case Failed(evidence):
-                    await self._opening_failed(session, evidence)
-                    return
+                    if _is_no_service(evidence) and await self._has_next_address():
+                        return await self._converse()
+                    return await self._opening_failed(session, evidence)
                 case Upgrade():
                     try:
                         with self._chart.timing(Stage.TLS):
                             await self._wire.start_tls(self._chart.left(self._limits.tls))
                     except NetFault as failure:
                         self._note_opening(session, until=Step.TLS)
-                        await self._distrust(self._evidence(failure))
-                        return
+                        return await self._distrust(self._evidence(failure))
                     self._transcript.restart()
                     session.tls_done()
+                case Derive(run):
+                    with self._chart.timing(Stage.AUTH):
+                        session.derived(await asyncio.to_thread(run))
+        if self._no_token is not None:
+            self._chart.note(self._result(session, self._no_token))
         self._note_opening(session, until=None)
-        if self._has_envelope and (self._is_login_possible or not self._case.account.username):
+        if self._has_envelope and (self._account.username or not self._case.account.username):
             await self._name_both(session)
-        await self._leave(session)
+        return await self._leave(session)
+
+    async def _has_next_address(self) -> bool:
+        """Connect to an address that has not yet greeted with "no service"; say whether there is one."""
+        account, chart = self._account, self._chart
+        self._avoided.append(self._wire.peer_address)
+        self._wire.abort()
+        try:
+            seconds = chart.left(self._limits.connect)
+            connection = await reach(account, seconds, clock=self._clock, avoid=self._avoided)
+        except NetFault:
+            return False
+        self._connection = connection
+        try:
+            if account.tls is TlsMode.IMPLICIT:
+                await connection.encrypt(chart.left(self._limits.tls))
+        except NetFault:
+            return False
+        self._transcript = Transcript(self._charset)
+        self._waited_for = -1
+        return True
+
+    async def _fetch_token(self) -> None:
+        """Ask for the token of the login; without one the dialogue ends before the login."""
+        account = self._account
+        if account.oauth is None or not self._has_envelope:
+            return
+        try:
+            with self._chart.timing(Stage.AUTH):
+                async with asyncio.timeout(self._chart.left(self._limits.step)):
+                    self._token = await token_of(self._case.spec.name, account, self._tokens)
+        except NetFault as failure:
+            self._no_token = replace(self._evidence(failure), step=Step.AUTH)
+        except TimeoutError:
+            text = f"timed out waiting for a token ({account.oauth.token_url})"
+            fault = Fault(kind=FaultKind.TIMEOUT, text=text, cause="token-unreachable")
+            self._no_token = Evidence(step=Step.AUTH, fault=fault, host=account.host, port=account.port)
+        if self._token is not None:
+            self._blanking.add_secret(self._token.reveal())
+        else:
+            self._account = replace(account, username=None)
 
     async def _name_both(self, session: "ClientSession[None]") -> None:
         """MAIL, RCPT, RSET."""
@@ -241,9 +305,11 @@ class Dialogue:
     def _session(self, account: SmtpAccount, connection: Connection) -> "ClientSession[None]":
         return ClientSession(
             account,
-            ehlo_name=self._case.spec.ehlo_name or own_name(connection.peer_address),
-            is_loopback=_is_loopback(connection),
+            ehlo_name=self._case.spec.ehlo_name
+            or own_name(connection.local_address or connection.peer_address),
+            is_loopback=connection.is_loopback,
             charset=self._charset,
+            sign_in=sign_in_of(connection, dice=SystemDice(), token=self._token),
         )
 
     async def _exchange(self, session: "ClientSession[None]") -> None:
@@ -282,8 +348,7 @@ class Dialogue:
             return
         extensions = session.extensions
         if wire.tls_version is None:
-            is_loopback = _is_loopback(wire)
-            chart.note(means.in_plain(case, is_loopback=is_loopback, is_offered=extensions.starttls))
+            chart.note(means.in_plain(case, is_loopback=wire.is_loopback, is_offered=extensions.starttls))
         ehlo = replies.get(Step.EHLO)
         if ehlo is not None:
             features = ", ".join(ehlo.lines[1:]) or "no extensions"
@@ -389,5 +454,6 @@ def _quoted(text: str) -> str:
     return text.partition('("')[2].rpartition('")')[0]
 
 
-def _is_loopback(connection: Connection) -> bool:
-    return ip_address(connection.peer_address.partition("%")[0]).is_loopback
+def _is_no_service(evidence: Evidence) -> bool:
+    """Say whether a host greeted with 554 (RFC 5321 section 3.1): another address may serve."""
+    return evidence.step is Step.GREETING and evidence.reply is not None and evidence.reply.code == 554

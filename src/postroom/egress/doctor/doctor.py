@@ -5,17 +5,16 @@ no secret of the account is in any result, even when a server repeats it.
 """
 
 import asyncio
-from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from urllib.parse import quote
 
 from postroom.clock import Clock
 from postroom.egress.doctor.chart import DIALOGUE, Chart, CheckLimits
 from postroom.egress.doctor.dialogue import Dialogue
 from postroom.egress.doctor.domain import look_at_domain
 from postroom.egress.doctor.names import Names
+from postroom.egress.tokens import Tokens
 from postroom.model.address import Address
 from postroom.model.checkup import Checkup, Stage, StageResult
 from postroom.model.transport import (
@@ -25,26 +24,46 @@ from postroom.model.transport import (
     TransportSpec,
     redacted_url,
 )
+from postroom.net.guard import Guard
 from postroom.policy.doctor_case import Case, case_of
 from postroom.policy.doctor_fixes import mode_of_port
 from postroom.policy.doctor_records import RECORDS
 from postroom.policy.doctor_settings import knocked, settings, settled
 from postroom.policy.doctoring import passed
 from postroom.ports.doctor import ESCAPE_PORTS
-from postroom.telemetry.redaction import MASK, MIN_LENGTH
+from postroom.ports.transport import TokenSource
+from postroom.smtp.blanking import Blanking
 
 GUARD_S = 0.5
 """Seconds after the end of a check's time at which whatever still waits is ended."""
+
+TokensOf = Callable[[TransportSpec], TokenSource | None]
 
 
 class AccountDoctor:
     """``ports.Doctor`` over the network."""
 
     def __init__(
-        self, *, clock: Clock, names: Names | None = None, limits: CheckLimits | None = None
+        self,
+        *,
+        clock: Clock,
+        names: Names | None = None,
+        limits: CheckLimits | None = None,
+        tokens_of: TokensOf | None = None,
+        guard: Guard | None = None,
     ) -> None:
-        """Take the name servers (the machine's own by default) and the time limits."""
+        """Take what a check needs; each has a default.
+
+        Args:
+            clock: Time.
+            names: Name servers for records; the machine's own.
+            limits: Seconds.
+            tokens_of: Where a transport that is in use gets its tokens, ``None`` for any other.
+            guard: For asking identity servers about the others; keeps to public addresses.
+        """
         self._clock = clock
+        self._tokens_of = tokens_of
+        self._guard = guard or Guard()
         self._limits = limits or CheckLimits()
         self._names = names or Names()
 
@@ -66,9 +85,10 @@ class AccountDoctor:
         with chart.timing(Stage.NAME):
             chart.note(settings(case))
         shown = (*DIALOGUE, *RECORDS) if with_records else DIALOGUE
-        await self._look(case, chart, with_records=with_records)
-        stages = settled(case, chart.stages(shown))
-        return _without_secrets(Checkup(target=redacted_url(account), stages=stages), account)
+        blanking = _blanking_of(account)
+        await self._look(case, chart, blanking, with_records=with_records)
+        stages = [_blanked(stage, blanking) for stage in settled(case, chart.stages(shown))]
+        return Checkup(target=redacted_url(account), stages=tuple(stages))
 
     async def knock(self, host: str, ports: Sequence[int] = ESCAPE_PORTS) -> Sequence[Checkup]:
         """Look at ports of a host without credentials, side by side."""
@@ -81,12 +101,33 @@ class AccountDoctor:
         case = case_of(TransportSpec(name="knock", kind=TransportKind.SMTP, account=account), account)
         chart = Chart(self._clock, self._limits.total)
         chart.note(knocked(case))
-        await self._look(case, chart, with_records=False, has_envelope=False)
+        await self._look(case, chart, Blanking(), with_records=False, has_envelope=False)
         stages = chart.stages(DIALOGUE[: DIALOGUE.index(Stage.AUTH)])
         return Checkup(target=case.endpoint, stages=tuple(stages))
 
-    async def _look(self, case: Case, chart: Chart, *, with_records: bool, has_envelope: bool = True) -> None:
-        dialogue = Dialogue(case, chart, limits=self._limits, clock=self._clock, has_envelope=has_envelope)
+    async def _look(
+        self,
+        case: Case,
+        chart: Chart,
+        blanking: Blanking,
+        *,
+        with_records: bool,
+        has_envelope: bool = True,
+    ) -> None:
+        own: Tokens | None = None
+        tokens = self._tokens_of(case.spec) if self._tokens_of is not None else None
+        if tokens is None and case.account.oauth is not None:
+            tokens = own = Tokens(self._guard, clock=self._clock)
+            own.keep(case.spec.name, case.account)
+        dialogue = Dialogue(
+            case,
+            chart,
+            limits=self._limits,
+            clock=self._clock,
+            blanking=blanking,
+            tokens=tokens,
+            has_envelope=has_envelope,
+        )
         try:
             async with asyncio.timeout(self._limits.total + GUARD_S), asyncio.TaskGroup() as group:
                 group.create_task(dialogue.run(), name="dialogue")
@@ -95,42 +136,26 @@ class AccountDoctor:
                     group.create_task(look_at_domain(case, chart, names), name="records")
         except TimeoutError:
             chart.note_cut()
+        finally:
+            if own is not None:
+                await own.stop()
 
 
-def _without_secrets(checkup: Checkup, account: SmtpAccount) -> Checkup:
-    """Mask what a server repeats of the login, as it was sent or in base64."""
-    forms = _forms(account)
-
-    def blank(text: str) -> str:
-        for form in forms:
-            text = text.replace(form, MASK)
-        return text
-
-    def blanked(stage: StageResult) -> StageResult:
-        found: Mapping[str, str] = {name: blank(value) for name, value in stage.found.items()}
-        return replace(stage, evidence=blank(stage.evidence), found=found)
-
-    return replace(checkup, stages=tuple(map(blanked, checkup.stages)))
-
-
-def _forms(account: SmtpAccount) -> Sequence[str]:
-    """Return every form in which a secret of the account may come back, the longest first."""
+def _blanking_of(account: SmtpAccount) -> Blanking:
+    """Return what finds every secret of an account in a text."""
+    blanking = Blanking()
     held = [account.password]
     if account.proxy is not None:
         held.append(account.proxy.password)
     if account.oauth is not None:
         held += [account.oauth.secret, account.oauth.client_secret]
-    secrets = [secret.reveal() for secret in held if secret]
-    plain = f"\0{account.username}\0"
-    forms = {
-        form
-        for secret in secrets
-        for form in (
-            secret,
-            quote(secret, safe=""),
-            b64encode(secret.encode()).decode(),
-            b64encode((plain + secret).encode()).decode(),
-        )
-        if len(form) >= MIN_LENGTH
-    }
-    return sorted(forms, key=len, reverse=True)
+    for secret in held:
+        if secret:
+            blanking.add_secret(secret.reveal())
+    return blanking
+
+
+def _blanked(stage: StageResult, blanking: Blanking) -> StageResult:
+    """Return a result without what a server repeated of the login."""
+    found: Mapping[str, str] = {name: blanking.text(value) for name, value in stage.found.items()}
+    return replace(stage, evidence=blanking.text(stage.evidence), found=found)

@@ -1,5 +1,6 @@
 """Connections of a check: made in steps, so that each step is timed and told by itself."""
 
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import replace
 
@@ -16,9 +17,11 @@ def timeouts_of(seconds: float) -> StepTimeouts:
     return StepTimeouts(connect=seconds, connect_per_address=seconds * 0.8)
 
 
-async def reach(account: SmtpAccount, seconds: float, *, clock: Clock) -> Connection:
+async def reach(
+    account: SmtpAccount, seconds: float, *, clock: Clock, avoid: Container[str] = ()
+) -> Connection:
     """Connect, through the proxy when there is one, without TLS. Raises NetFault."""
-    addresses = await addresses_of(account, seconds)
+    addresses = await addresses_of(account, seconds, avoid=avoid)
     connection = await connect(account, addresses, timeouts_of(seconds), clock=clock)
     try:
         await pass_proxy(connection, seconds)
