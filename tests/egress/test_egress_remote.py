@@ -32,7 +32,7 @@ from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.reply import Reply
 from postroom.model.step import Step
 from postroom.model.transport import SmtpAccount, TlsMode, TransportKind, TransportSpec
-from postroom.ports import Report, ReportLine
+from postroom.ports import Report, ReportLine, TokenSource
 from postroom.spool.blobs import FileBlobs
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,12 @@ pytestmark = pytest.mark.slow
 
 @asynccontextmanager
 async def running(
-    port: int, *, blobs: FileBlobs | None = None, greeting_probe_s: float = 5.0, **changes: Any
+    port: int,
+    *,
+    blobs: FileBlobs | None = None,
+    greeting_probe_s: float = 5.0,
+    tokens: TokenSource | None = None,
+    **changes: Any,
 ) -> AsyncIterator[RemoteTransport]:
     """Run a transport to ``port`` in a process of its own, as ``egress.works.running`` does without one."""
     assert 5.0 == greeting_probe_s
@@ -52,7 +57,7 @@ async def running(
     with TemporaryDirectory() as directory:
         data = Path(directory) if blobs is None else blobs.path(work().tenant, "0" * 64).parents[3]
         settings = SenderSettings(data=data, log_json=False)
-        sender = SenderProcess(COMMAND, packed_settings(settings), clock=SystemClock())
+        sender = SenderProcess(COMMAND, packed_settings(settings), clock=SystemClock(), tokens=tokens)
         transport = RemoteTransport(spec, sender=sender, clock=SystemClock())
         await sender.start()
         try:

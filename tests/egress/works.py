@@ -15,7 +15,7 @@ from postroom.mime.rendered import RenderedMessage
 from postroom.model.address import Address
 from postroom.model.ids import DEFAULT_TENANT, MessageId
 from postroom.model.transport import SmtpAccount, TlsMode, TransportKind, TransportSpec
-from postroom.ports import Blobs, Report, Work
+from postroom.ports import Blobs, Report, TokenSource, Work
 from postroom.spool.blobs import FileBlobs
 from postroom.spool.disk import DiskWatch
 from postroom.spool.settings import SpoolSettings
@@ -31,7 +31,12 @@ def file_blobs(directory: Path) -> FileBlobs:
 
 @asynccontextmanager
 async def running(
-    port: int, *, blobs: Blobs | None = None, greeting_probe_s: float = 5.0, **changes: Any
+    port: int,
+    *,
+    blobs: Blobs | None = None,
+    greeting_probe_s: float = 5.0,
+    tokens: TokenSource | None = None,
+    **changes: Any,
 ) -> AsyncIterator[SmtpTransport]:
     """Run a transport to ``port``; ``changes`` go to the account or, by name, to the spec."""
     account = SmtpAccount(host="127.0.0.1", port=port, tls=TlsMode.OPPORTUNISTIC)
@@ -44,6 +49,7 @@ async def running(
             clock=SystemClock(),
             blobs=blobs or file_blobs(Path(directory)),
             greeting_probe_s=greeting_probe_s,
+            tokens=tokens,
         )
         try:
             yield transport

@@ -64,13 +64,20 @@ class Tokens:
     """The port ``TokenSource`` for all transports of a process. ``stop`` ends what is under way."""
 
     def __init__(
-        self, guard: Guard, *, clock: Clock, rotated: Rotated | None = None, ca_file: str | None = None
+        self,
+        guard: Guard,
+        *,
+        clock: Clock,
+        rotated: Rotated | None = None,
+        ca_file: str | None = None,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         """Take the guard; ``ca_file`` is a PEM file of authorities to trust instead of the system's."""
         self._guard = guard
         self._clock = clock
         self._rotated = rotated
         self._ca_file = ca_file
+        self._timeout_s = timeout_s
         self._entries: dict[str, _Entry] = {}
         self._calls: Calls | None = None
         self._loading = asyncio.Lock()
@@ -128,7 +135,7 @@ class Tokens:
         except GrantError as error:
             raise _refused(str(error), destination.authority) from None
         calls, body = self._calls or await self._loaded(), urlencode(fields).encode("ascii")
-        answer = await calls.post(destination, headers=_HEADERS, body=body, timeout_s=TIMEOUT_S)
+        answer = await calls.post(destination, headers=_HEADERS, body=body, timeout_s=self._timeout_s)
         if answer.status is None:
             text = f"no token, the identity server cannot be asked: {answer.phrase}"
             raise _unreachable(text, destination.authority)
