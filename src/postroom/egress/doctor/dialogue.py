@@ -199,34 +199,39 @@ class Dialogue:
 
     async def _converse(self) -> None:
         session = self._session(self._account, self._wire)
-        while True:
-            match session.next_event():
-                case None:
-                    await self._exchange(session)
-                case Opened():
-                    break
-                case Failed(evidence):
-                    if _is_no_service(evidence) and await self._has_next_address():
-                        return await self._converse()
-                    return await self._opening_failed(session, evidence)
-                case Upgrade():
-                    try:
-                        with self._chart.timing(Stage.TLS):
-                            await self._wire.start_tls(self._chart.left(self._limits.tls))
-                    except NetFault as failure:
-                        self._note_opening(session, until=Step.TLS)
-                        return await self._distrust(self._evidence(failure))
-                    self._transcript.restart()
-                    session.tls_done()
-                case Derive(run):
-                    with self._chart.timing(Stage.AUTH):
-                        session.derived(await asyncio.to_thread(run))
+        evidence = await self._open(session)
+        if evidence is not None and _is_no_service(evidence) and await self._has_next_address():
+            return await self._converse()
+        if evidence is not None:
+            return await self._opening_failed(session, evidence)
         if self._no_token is not None:
             self._chart.note(self._result(session, self._no_token))
         self._note_opening(session, until=None)
         if self._has_envelope and (self._account.username or not self._case.account.username):
             await self._name_both(session)
         return await self._leave(session)
+
+    async def _open(self, session: "ClientSession[None]") -> Evidence | None:
+        """Go on until mail could be sent; return why it cannot."""
+        while True:
+            match session.next_event():
+                case None:
+                    await self._exchange(session)
+                case Opened():
+                    return None
+                case Failed(evidence):
+                    return evidence
+                case Upgrade():
+                    try:
+                        with self._chart.timing(Stage.TLS):
+                            await self._wire.start_tls(self._chart.left(self._limits.tls))
+                    except NetFault as failure:
+                        return self._evidence(failure)
+                    self._transcript.restart()
+                    session.tls_done()
+                case Derive(run):
+                    with self._chart.timing(Stage.AUTH):
+                        session.derived(await asyncio.to_thread(run))
 
     async def _has_next_address(self) -> bool:
         """Connect to an address that has not yet greeted with "no service"; say whether there is one."""
@@ -372,7 +377,9 @@ class Dialogue:
         if evidence.step in {Step.GREETING, Step.EHLO} and means.service_named(first_line):
             self._chart.note(means.other_service(self._case, Stage.GREETING, first_line))
         self._note_opening(session, until=evidence.step)
-        await self._fail(evidence, session)
+        if evidence.step is Step.TLS:
+            return await self._distrust(evidence)
+        return await self._fail(evidence, session)
 
     async def _fail(self, evidence: Evidence, session: "ClientSession[None] | None" = None) -> None:
         """Note a failure, with another port where one answers."""
