@@ -33,6 +33,8 @@ from postroom.cli.options import (
     NexusConfig,
     PasswordFile,
     Port,
+    ProviderId,
+    ProxyUrl,
     TlsCert,
     TlsKey,
     User,
@@ -269,18 +271,30 @@ def check(  # noqa: PLR0913 - the flags of serve
 @app.command("transport-url")
 def transport_url(
     *,
-    host: Host,
-    encryption: Encryption = "tls",
+    host: Host = None,
+    provider: ProviderId = None,
+    encryption: Encryption = None,
     port: Port = None,
     user: User = None,
     password_file: PasswordFile = None,
+    proxy: ProxyUrl = None,
 ) -> None:
     """Print a transport URL with everything encoded that must be; the secret is in it."""
-    from postroom.cli.account import account_of, read_secret
-    from postroom.schema.transport_url import build_transport_url
+    from postroom.cli.account import read_secret, url_of
 
-    secret = read_secret(password_file) if user is not None else None
-    url = build_transport_url(account_of(host, port, encryption, user=user, secret=secret))
+    if host is None and provider is None:
+        host = typer.prompt("Server")
+    given = {
+        "host": host,
+        "provider": provider,
+        "port": port,
+        "username": user,
+        "password": read_secret(password_file) if user is not None else None,
+        "proxy": proxy,
+    }
+    url, warnings = url_of(encryption, given)
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
     typer.echo(url)
 
 

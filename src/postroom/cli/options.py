@@ -80,17 +80,27 @@ Networks = Annotated[
 ]
 
 Host = Annotated[
-    str, typer.Option("--host", prompt="Server", metavar="HOST", help="Name or address of the mail server.")
+    str | None, _one("--host", "Name or address of the mail server; asked for without --provider.", "HOST")
 ]
+ProviderId = Annotated[str | None, _one("--provider", "Id of a provider, instead of --host.", "ID")]
 Encryption = Annotated[
-    str,
-    _one("--encryption", "tls (from the first byte, default), starttls, starttls-if-offered or none.", "HOW"),
+    str | None,
+    _one(
+        "--encryption",
+        "tls (from the first byte), starttls, starttls-if-offered or none; default the provider's, else tls.",
+        "HOW",
+    ),
 ]
 Port = Annotated[
     int | None,
-    typer.Option("--port", metavar="PORT", min=1, max=65535, help="Default 465 for tls, else 587."),
+    typer.Option(
+        "--port", metavar="PORT", min=1, max=65535, help="Default the provider's, else that of --encryption."
+    ),
 ]
 User = Annotated[str | None, _one("--user", "Login; leave out for a server without login.", "NAME")]
+ProxyUrl = Annotated[
+    str | None, _one("--proxy", "Proxy: socks5://USER:SECRET@HOST:1080 or http://HOST:3128.", "URL")
+]
 PasswordFile = Annotated[
     str | None, _one("--password-file", "File with the secret, - for standard input; else asked.", "FILE|-")
 ]

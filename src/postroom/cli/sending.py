@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 MAX_WAIT_S = 30
 """What the server grants (``Prefer: wait``)."""
 
+_LISTS = ("to", "cc", "bcc", "reply_to")
 GOOD_STATES = frozenset({"accepted", "captured"})
 
 
@@ -124,8 +125,16 @@ def composed(
         "headers": [_header(line) for line in headers],
     }
     files = _files(attach)
-    body = {name: value for name, value in {**fields, **texts}.items() if value}
+    addresses = {name: _parted(fields[name]) for name in _LISTS if fields.get(name)}
+    body = {name: value for name, value in {**fields, **addresses, **texts}.items() if value}
     return body | _attachments(files), files
+
+
+def _parted(values: Sequence[str]) -> list[str]:
+    """Cut each value where people part addresses."""
+    from postroom.schema.mailbox_lists import split_mailboxes
+
+    return [part for value in values for part in split_mailboxes(value)]
 
 
 def exit_of(message: Mapping[str, Any]) -> Exit:

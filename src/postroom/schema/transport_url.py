@@ -107,9 +107,12 @@ def without_proxy(url: str) -> tuple[str, str | None]:
     return kept, value if "://" in value else unquote(value)
 
 
-def build_provider_url(provider: str, *, username: str, password: Secret) -> str:
-    """Return the URL that names a provider instead of its server."""
-    return f"{_PROVIDER}{provider}://{_login(username, password)}"
+def build_provider_url(
+    provider: str, *, username: str | None, password: Secret | None, proxy: Proxy | None = None
+) -> str:
+    """Return the URL that names a provider instead of its server, its secrets included."""
+    option = f"?proxy={quote(build_proxy_url(proxy), safe='')}" if proxy is not None else ""
+    return f"{_PROVIDER}{provider}://{_login(username, password)}{option}"
 
 
 def parse_proxy_url(text: str, *, field: str) -> Proxy:
