@@ -195,6 +195,7 @@ def test_no_statement_reads_a_whole_history(tmp_path: Path) -> None:
         "leased_groups": ["SCAN queue"],
         "expired_groups": ["SCAN queue"],
         "strangers": ["SCAN queue"],
+        "groups_of_transport": ["SCAN queue"],
         # From the oldest or the newest on, up to their limit.
         "delete_captures": ["SCAN capture"],
         "listed": ["SCAN message"],
