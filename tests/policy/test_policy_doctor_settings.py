@@ -12,6 +12,7 @@ from postroom.policy.doctor_settings import knocked, settings, settled
 from postroom.policy.doctoring import line, service_named
 
 OK, WARNING, FAILED, _ = StageStatus
+SECRET = "s3cret-words"
 
 
 def case(
@@ -19,7 +20,7 @@ def case(
     port: int = 465,
     *,
     username: str | None = "app@example.com",
-    secret: str | None = "s3cret-words",
+    secret: str | None = SECRET,
     sender: str | None = None,
     policy: FromPolicy = FromPolicy.KEEP,
 ) -> Case:

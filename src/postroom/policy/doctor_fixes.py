@@ -111,7 +111,10 @@ def user_name(case: Case) -> Fix | None:
     provider, name = case.provider, case.account.username
     if provider is None or not name:
         return None
-    address = case.owner.spec if case.owner is not None else name
+    known = case.owner or case.sender
+    address = (
+        known.spec if known is not None and known.local.lower() == name.partition("@")[0].lower() else name
+    )
     for rule in (provider.username, provider.username_alt):
         match rule:
             case UsernameRule.LITERAL if name != provider.username_literal:

@@ -206,7 +206,7 @@ _SERVICES = (
     (re.compile(r"HTTP/[0-9]|<html|<!doctype", re.IGNORECASE), "a web server (HTTP)"),
     (re.compile(r"\A\* (OK|BYE|PREAUTH)", re.IGNORECASE), "an IMAP server"),
     (re.compile(r"\A(\+OK|-ERR)", re.IGNORECASE), "a POP3 server"),
-    (re.compile(r"\A220.*\bFTP", re.IGNORECASE), "an FTP server"),
+    (re.compile(r"\A220.*FTP", re.IGNORECASE), "an FTP server"),
     (re.compile(r"\A220.*\bnntp|\A20[01] .*\b(nntp|news)", re.IGNORECASE), "a news server (NNTP)"),
     (re.compile(r"\ARFB [0-9]", re.IGNORECASE), "a screen-sharing server (VNC)"),
 )
