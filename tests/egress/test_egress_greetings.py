@@ -12,7 +12,7 @@ from postroom.egress.dialer import Dialer
 from postroom.egress.link import Link
 from postroom.model.outcome import Evidence
 from postroom.model.transport import SmtpAccount, TlsMode, TransportKind, TransportSpec
-from postroom.net import connection
+from postroom.net import dialing
 from postroom.net.addresses import SocketAddress
 
 
@@ -49,7 +49,7 @@ def _opened(
         async def resolve(*_: Any, **__: Any) -> Sequence[SocketAddress]:
             return [SocketAddress(family=socket.AF_INET, ip=ip, port=port) for ip, _ in greetings]
 
-        monkeypatch.setattr(connection, "resolve", resolve)
+        monkeypatch.setattr(dialing, "resolve", resolve)
         account = SmtpAccount(host="mail.example.com", port=port, tls=TlsMode.NONE)
         spec = TransportSpec(name="t", kind=TransportKind.SMTP, account=account)
         found = await Dialer(spec, account, clock=SystemClock()).open()
