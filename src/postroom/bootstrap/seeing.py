@@ -20,6 +20,8 @@ def begin_log(settings: Settings, *, level: int = logging.INFO) -> None:
     conceal_accounts(settings.transports)
     if settings.bootstrap_key is not None:
         conceal(settings.bootstrap_key.reveal())
+    if settings.secret_key is not None:
+        conceal(*settings.secret_key.reveal().split())
 
 
 def conceal_accounts(specs: Iterable[TransportSpec]) -> None:

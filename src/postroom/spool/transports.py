@@ -51,7 +51,7 @@ def stored_transport(row: tuple[Any, ...], vault: Vault) -> StoredTransport:
     return StoredTransport(
         name=name,
         fields=json.loads(fields),
-        secrets=opened.secrets,
+        secrets=dict(opened.secrets),
         problem=opened.problem,
         created_at=instant(created_at),
         changed_at=instant(changed_at),

@@ -15,6 +15,8 @@ from postroom.model.secret import Secret
 from postroom.spool.sealing import MISSING, NONCE_BYTES, WRONG, Place, SealingKeys, id_in, missing_key
 
 NOTHING_SEALED = "{}"
+MAX_REMEMBERED = 512
+"""Rows whose opened secrets are kept: webhook endpoints are read for each round of their calls."""
 
 
 class Opened(NamedTuple):
@@ -30,9 +32,20 @@ class Vault:
 
     def __init__(self, keys: SealingKeys | None, *, make: Callable[[], SealingKeys], dice: Dice) -> None:
         """Take the keys, how to make them when there are none, and dice for the nonces."""
-        self.keys = keys
+        self._keys = keys
         self._make = make
         self._dice = dice
+        self._remembered: dict[tuple[str, str, str], Opened] = {}
+
+    @property
+    def keys(self) -> SealingKeys | None:
+        """The keys; ``None`` while there are none."""
+        return self._keys
+
+    @keys.setter
+    def keys(self, keys: SealingKeys | None) -> None:
+        self._keys = keys
+        self._remembered = {}
 
     def with_keys(self, keys: SealingKeys) -> "Vault":
         """Return one with other keys."""
@@ -71,15 +84,22 @@ class Vault:
         """Return the secrets of a row, or none and the cause."""
         if column == NOTHING_SEALED:
             return Opened({})
+        remembered, key = self._remembered, (table, row, column)
+        if (opened := remembered.get(key)) is not None:
+            return opened
         sealed = sealed_fields(column)
         if sealed is None:
             return Opened({}, WRONG)
         try:
-            return Opened(
+            opened = Opened(
                 {field: self._open_one(text, Place(table, row, field)) for field, text in sealed.items()}
             )
         except SecretKeyError as error:
             return Opened({}, error.cause)
+        if len(remembered) >= MAX_REMEMBERED:
+            remembered.clear()
+        remembered[key] = opened
+        return opened
 
     def _open_one(self, sealed: str, place: Place) -> Secret:
         if self.keys is None:
