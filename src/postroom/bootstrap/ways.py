@@ -56,6 +56,7 @@ def ground_of(settings: Settings) -> Ground:
         configured={spec.name: spec for spec in settings.transports},
         routed=frozenset(leg for route in routes for leg in route.legs),
         is_capturing=asked,
+        default_from=settings.default_from,
         placeholder=None if asked or settings.transports else _inbox(settings),
     )
 

@@ -22,6 +22,7 @@ from postroom.clock import Clock
 from postroom.engine.roster import Roster
 from postroom.engine.ways import Way, Ways
 from postroom.errors import ConflictError, NotFoundError, OperatorError, Problem
+from postroom.model.address import Mailbox
 from postroom.model.event import EventKind, NewEvent
 from postroom.model.secret import Secret
 from postroom.model.transport import StoredTransport, TransportOrigin, TransportSpec
@@ -56,6 +57,8 @@ class Ground:
     """Names in routes of the settings."""
     is_capturing: bool = False
     """Everything is captured because that was asked for: no record is used."""
+    default_from: Mailbox | None = None
+    """The general sender."""
     placeholder: TransportSpec | None = None
     """The capture inbox that stands in while there is no transport at all."""
 
@@ -101,9 +104,10 @@ class Accounts:
             raise NotFoundError(f"there is no transport {name[:100]!r}")
         return record
 
-    def configured(self, name: str) -> TransportSpec | None:
-        """Return what the settings say about a transport."""
-        return self._ground.configured.get(name)
+    @property
+    def ground(self) -> Ground:
+        """What the settings say."""
+        return self._ground
 
     def is_used(self, name: str) -> bool:
         """Say whether mail may go by the record of this name."""

@@ -1,14 +1,17 @@
 """Answers about ways out: models for the OpenAPI document, and the function that writes them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from postroom.model.transport import StoredTransport, TransportSpec
 from postroom.model.view import FOREVER, PauseKind, TransportPause
 from postroom.policy.pacing import Used
 from postroom.schema.answers import Json, Mode, Wording, instant
+from postroom.schema.transport_secrets import shown_transport
 
 
 class _Answer(BaseModel):
@@ -59,24 +62,95 @@ class TransportDetails(_Answer):
     name: str
     target: str
     default: bool
-    state: Literal["working", "waiting", "probing", "down", "suspended"]
+    state: Literal["working", "waiting", "probing", "down", "suspended", "unused"]
     level: int
     pauses: list[PauseAnswer]
     pace: list[PaceAnswer]
     quota_ends_at: str | None
 
 
-class OneTransportAnswer(TransportDetails):
+class DescribedTransport(TransportDetails):
+    """One way out: how it is, what it is and where that is configured."""
+
+    origin: Literal["file", "environment", "stored", "none"]
+    """Where it is configured; only a stored one may be changed by calls. ``none``: the capture inbox that
+    stands in while there is no transport."""
+    used: bool
+    """Mail may go by it in this run."""
+    provider: str | None
+    settings: dict[str, Any]
+    """In the form of ``POST /v1/transports``, ``*****`` for its secrets."""
+    version: str | None
+    """Of a stored one; another after each change."""
+    created_at: str | None
+    changed_at: str | None
+    author: str | None
+
+
+class OneTransportAnswer(DescribedTransport):
     """One way out, asked for by name."""
 
     mode: Mode
+
+
+class ChangedTransportAnswer(OneTransportAnswer):
+    """A transport after a change, with what a person should know about what was understood."""
+
+    warnings: list[str]
 
 
 class TransportListAnswer(_Answer):
     """Every way out, in configured order."""
 
     mode: Mode
-    transports: list[TransportDetails]
+    transports: list[DescribedTransport]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What a transport is, beside how it does."""
+
+    spec: TransportSpec | None = None
+    """``None`` for one that cannot be understood, and for the capture inbox."""
+    record: StoredTransport | None = None
+    """Of a stored one."""
+    version: str | None = None
+    is_used: bool = True
+
+    def members(self) -> Json:
+        """Write it."""
+        spec, record = self.spec, self.record
+        account = None if spec is None else spec.account
+        if spec is not None:
+            settings = shown_transport(spec)
+        else:
+            settings = {} if record is None else dict(record.fields)
+        origin = "stored" if record is not None else "none" if spec is None else spec.origin.value
+        return {
+            "origin": origin,
+            "used": self.is_used,
+            "provider": None if account is None else account.provider,
+            "settings": settings,
+            "version": self.version,
+            "created_at": None if record is None else instant(record.created_at),
+            "changed_at": None if record is None else instant(record.changed_at),
+            "author": None if record is None else record.author,
+        }
+
+
+def unused(name: str, target: str, described: Described) -> Json:
+    """Write a transport that takes no part in this run."""
+    return {
+        "name": name,
+        "target": target,
+        "default": False,
+        "state": "unused",
+        "level": 0,
+        "pauses": [],
+        "pace": [],
+        "quota_ends_at": None,
+        **described.members(),
+    }
 
 
 def transport(  # noqa: PLR0913 - the facts of a transport

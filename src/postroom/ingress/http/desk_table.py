@@ -9,6 +9,8 @@ from postroom.engine.endpoints import Endpoints
 from postroom.engine.health import Health
 from postroom.engine.service import Service
 from postroom.engine.ways import Ways
+from postroom.ingress.http.account_table import account_operations
+from postroom.ingress.http.accounts import AccountDoors
 from postroom.ingress.http.acting import JSON, JSON_OR_NOTHING
 from postroom.ingress.http.desk import DeskDoors
 from postroom.ingress.http.orders import MAX_IMPORT, OrderDoors
@@ -38,13 +40,15 @@ class DeskRoom:
 
 def desk_operations(service: Service, room: DeskRoom, budget: ByteBudget) -> list[Operation]:
     """Return the table."""
+    transports = TransportDoors(
+        service, room.ways, room.health, room.accounts, budget=budget, clock=room.clock
+    )
     return [
         *mail_operations(DeskDoors(service, room.desk, budget)),
         *order_operations(OrderDoors(service, room.desk, budget, room.clock)),
         *webhook_operations(WebhookDoors(service, room.endpoints, budget)),
-        *transport_operations(
-            TransportDoors(service, room.ways, room.health, budget=budget, clock=room.clock)
-        ),
+        *transport_operations(transports),
+        *account_operations(AccountDoors(room.accounts, transports, budget=budget)),
     ]
 
 

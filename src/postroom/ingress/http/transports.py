@@ -4,12 +4,15 @@ Transports belong to the house, not to a tenant: what a server said about one ma
 suspension stops everybody's. Keys of other tenants are refused.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from postroom.clock import Clock
+from postroom.engine.accounts import Accounts, version_of
 from postroom.engine.health import Health
 from postroom.engine.service import Service
 from postroom.engine.ways import Way, Ways
@@ -17,10 +20,12 @@ from postroom.errors import ConflictError, InputError, NotFoundError, Problem
 from postroom.ingress.http.acting import actor_of, said
 from postroom.ingress.http.replies import JsonReply
 from postroom.model.ids import DEFAULT_TENANT
+from postroom.model.transport import StoredTransport, redacted_url
 from postroom.schema import transport_answers
 from postroom.schema.answers import Json
 from postroom.schema.bodies import read_as
 from postroom.schema.operating import SuspendBody
+from postroom.schema.transport_body import read_stored
 from postroom.web.budget import ByteBudget
 from postroom.web.gate import caller_of
 from postroom.web.problem import HttpError
@@ -30,10 +35,18 @@ class TransportDoors:
     """Endpoints under ``/v1/transports``."""
 
     def __init__(
-        self, service: Service, ways: Ways, health: Health, *, budget: ByteBudget, clock: Clock
+        self,
+        service: Service,
+        ways: Ways,
+        health: Health,
+        accounts: Accounts,
+        *,
+        budget: ByteBudget,
+        clock: Clock,
     ) -> None:
-        """Take the service, the ways out and their health, the byte budget of the process and the clock."""
+        """Take the service, the ways out, how and what they are, the bytes of the process and the clock."""
         self._service = service
+        self._accounts = accounts
         self._ways = ways
         self._health = health
         self._budget = budget
@@ -41,29 +54,41 @@ class TransportDoors:
 
     async def all(self, request: Request) -> Response:
         """Show every transport."""
-        _refuse_tenants(request)
-        return JsonReply({"mode": self._service.mode, "transports": [self._shown(way) for way in self._ways]})
+        refuse_tenants(request)
+        records = await self._accounts.all()
+        shown = [self._shown(way, records) for way in self._ways]
+        absent = [
+            name for name in (*self._accounts.ground.configured, *records) if not self._ways.named(name)
+        ]
+        shown += [self._unused(name, records) for name in dict.fromkeys(absent)]
+        return JsonReply({"mode": self._service.mode, "transports": shown})
 
     async def one(self, request: Request) -> Response:
         """Show one transport."""
-        _refuse_tenants(request)
-        return self._reply(self._named(request))
+        refuse_tenants(request)
+        return await self._reply(request.path_params["name"])
+
+    async def changed(
+        self, name: str, warnings: Sequence[str], status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """Show a transport after a change."""
+        return await self._reply(name, {"warnings": list(warnings)}, status, headers)
 
     async def suspend(self, request: Request) -> Response:
         """Send nothing by it until a person resumes it or its end has come."""
-        _refuse_tenants(request)
+        refuse_tenants(request)
         body = read_as(SuspendBody, await said(request, self._budget))
-        way = self._named(request)
+        way = self._working(request)
         _refuse_past(body.until, self._clock.now())
         await self._health.suspend(
             way.name, reason=body.reason, author=actor_of(request).name, until=body.until
         )
-        return self._reply(way)
+        return await self._reply(way.name)
 
     async def resume(self, request: Request) -> Response:
         """End a suspension, and let every other pause be probed now."""
-        _refuse_tenants(request)
-        way = self._named(request)
+        refuse_tenants(request)
+        way = self._working(request)
         if not await self._health.resume(way.name, author=actor_of(request).name):
             problem = Problem(
                 code="nothing-to-resume",
@@ -72,19 +97,53 @@ class TransportDoors:
                 fix="Look at what waits: GET /v1/messages?state=deferred says why.",
             )
             raise ConflictError(problem)
-        return self._reply(way)
+        return await self._reply(way.name)
 
-    def _named(self, request: Request) -> Way:
+    def _working(self, request: Request) -> Way:
         way = self._ways.named(request.path_params["name"])
         if way is None:
             raise NotFoundError(f"there is no transport {request.path_params['name'][:100]!r}")
         return way
 
-    def _reply(self, way: Way) -> Response:
-        return JsonReply({"mode": self._service.mode, **self._shown(way)})
+    async def _reply(
+        self,
+        name: str,
+        more: Mapping[str, Any] | None = None,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        records, way = await self._accounts.all(), self._ways.named(name)
+        if way is not None:
+            shown = self._shown(way, records)
+        elif name in records or name in self._accounts.ground.configured:
+            shown = self._unused(name, records)
+        else:
+            raise NotFoundError(f"there is no transport {name[:100]!r}")
+        if (version := shown["version"]) is not None:
+            headers = {**(headers or {}), "etag": f'"{version}"'}
+        return JsonReply({"mode": self._service.mode, **shown, **(more or {})}, status, headers)
 
-    def _shown(self, way: Way) -> Json:
-        return transport_answers.transport(
+    def _unused(self, name: str, records: Mapping[str, StoredTransport]) -> Json:
+        described = self._described(name, records, is_used=False)
+        account = None if described.spec is None else described.spec.account
+        target = "capture" if account is None else redacted_url(account)
+        return transport_answers.unused(name, target, described)
+
+    def _described(
+        self, name: str, records: Mapping[str, StoredTransport], *, is_used: bool
+    ) -> transport_answers.Described:
+        ground = self._accounts.ground
+        if (spec := ground.configured.get(name)) is not None:
+            return transport_answers.Described(spec=spec, is_used=is_used)
+        if (record := records.get(name)) is None:
+            return transport_answers.Described(is_used=is_used)
+        read = read_stored(record, default_from=ground.default_from)
+        return transport_answers.Described(
+            spec=read.spec, record=record, version=version_of(record), is_used=is_used
+        )
+
+    def _shown(self, way: Way, records: Mapping[str, StoredTransport]) -> Json:
+        shown = transport_answers.transport(
             way.name,
             target=way.target,
             is_default=way is self._ways.default,
@@ -95,9 +154,11 @@ class TransportDoors:
             now=self._clock.now(),
             words=self._service.words,
         )
+        return {**shown, **self._described(way.name, records, is_used=True).members()}
 
 
-def _refuse_tenants(request: Request) -> None:
+def refuse_tenants(request: Request) -> None:
+    """Refuse keys of other tenants: transports belong to the house."""
     if caller_of(request).tenant != DEFAULT_TENANT:
         problem = Problem(
             code="house-only",
