@@ -14,6 +14,7 @@ from postroom.cli import (
     explaining,
     holds,
     keys,
+    providers,
     secrets,
     sending,
     suppressions,
@@ -65,6 +66,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(captured.app, name="captured")
 app.add_typer(holds.app, name="hold")
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(providers.app, name="providers")
 app.add_typer(suppressions.app, name="suppress")
 app.add_typer(transports.app, name="transports")
 app.add_typer(webhooks.app, name="webhooks")

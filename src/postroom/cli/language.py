@@ -1,0 +1,33 @@
+"""The language in which a command speaks to a person."""
+# ruff: noqa: PLC0415 - commands import what they need when they run, so that --help answers at once
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from postroom.cli.exits import CliError, Exit
+
+Lang = Annotated[
+    str | None,
+    typer.Option("--lang", metavar="LANGUAGE", help="en, zh, ko, de or fr; default that of the environment."),
+]
+
+
+def language_for(wish: str | None, environ: Mapping[str, str]) -> str:
+    """Return the language: the wish of the command line, else ``LC_ALL``, ``LC_MESSAGES``, ``LANG``.
+
+    Of the three the first that is not empty counts (POSIX.1-2017 section 8.2).
+
+    Raises:
+        CliError: for a wish that is no language of ours.
+    """
+    from postroom.providers.words import LANGUAGES, language_of
+
+    if wish is None:
+        names = (environ.get(name, "") for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+        return language_of(next(filter(None, names), ""))
+    language = language_of(wish)
+    if not wish.lower().startswith(language):
+        raise CliError(Exit.USAGE, f"no such language: {wish}", fix=f"Take one of {', '.join(LANGUAGES)}.")
+    return language
