@@ -73,33 +73,36 @@ class Peer:
     port: int = 0
     second: asyncio.Event = field(default_factory=asyncio.Event)
     connections: int = 0
+    talks: list["asyncio.Task[None]"] = field(default_factory=list)
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["Peer"]:
         """Serve on a free port of loopback."""
-        talks: list[asyncio.Task[None] | None] = []
-
-        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            talks.append(asyncio.current_task())
-            try:
-                await _Talk(self, reader, writer).run()
-            except (OSError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                pass  # the client has what it wanted, or the test is over
-            finally:
-                writer.transport.abort()
-
+        limit = 2 if self.implicit else None
         server = await asyncio.start_server(
-            talk, ADDRESS, 0, ssl=self.implicit, ssl_handshake_timeout=2 if self.implicit else None
+            self.talk, ADDRESS, 0, ssl=self.implicit, ssl_handshake_timeout=limit
         )
         self.port = int(server.sockets[0].getsockname()[1])
         try:
             yield self
         finally:
             server.close()
-            waiting = [task for task in talks if task is not None and not task.done()]
+            waiting = [task for task in self.talks if not task.done()]
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Have one connection's dialogue."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.talks.append(task)
+        try:
+            await _Talk(self, reader, writer).run()
+        except (OSError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client has what it wanted, or the test is over
+        finally:
+            writer.transport.abort()
 
 
 class _Talk:
@@ -314,3 +317,56 @@ class _Dns(asyncio.DatagramProtocol):
         elif not any(known == name for known, _ in self.server.records):
             response.set_rcode(dns.rcode.NXDOMAIN)
         self.transport.sendto(response.to_wire(), addr)
+
+
+@dataclass
+class HttpProxy:
+    """A proxy that connects everybody to one peer, or says something else."""
+
+    peer: Peer
+    answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n"
+    heads: list[bytes] = field(default_factory=list)
+    """What it was asked, credentials included."""
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[int]:
+        """Serve on a free port of loopback."""
+        talks: list[asyncio.Task[None] | None] = []
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            talks.append(asyncio.current_task())
+            try:
+                self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+                writer.write(self.answer)
+                if b" 200 " in self.answer:
+                    await self._carry(reader, writer)
+            except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                pass  # the client has what it wanted, or the test is over
+            finally:
+                writer.close()
+
+        server = await asyncio.start_server(talk, ADDRESS, 0)
+        try:
+            yield int(server.sockets[0].getsockname()[1])
+        finally:
+            server.close()
+            for task in talks:
+                if task is not None:
+                    task.cancel()
+            await asyncio.gather(*(task for task in talks if task is not None), return_exceptions=True)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(ADDRESS, self.peer.port)
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(4096):
+                sink.write(data)
+
+        pumps = [asyncio.create_task(pump(reader, far_writer)), asyncio.create_task(pump(far_reader, writer))]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in pumps:
+                each.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            far_writer.transport.abort()
