@@ -112,6 +112,7 @@ class WayBuilder:
             default_from=spec.default_from,
             account=None if account is None else login_address(account.username),
             from_policy=spec.from_policy,
+            provider=None if account is None else account.provider,
             rates=() if account is None else spec.rates,
         )
 

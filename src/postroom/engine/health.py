@@ -23,6 +23,8 @@ from postroom.policy.failover import Fitness
 from postroom.policy.pacing import DAY_S, Used
 from postroom.policy.settling import Trouble, evidence_text
 from postroom.ports import Events, Spool
+from postroom.providers import catalogue
+from postroom.providers.provider import SecretKind
 from postroom.telemetry import logger
 
 NEAR_END = 0.9
@@ -33,7 +35,15 @@ SUSPENDED_CAUSE = "transport-suspended"
 _MENDED = frozenset({PauseKind.LOGIN, PauseKind.CONNECT})
 """Pauses that whoever stops a server in order has often mended; a server's patience is not."""
 
+_CODES = frozenset({SecretKind.AUTHORIZATION_CODE, SecretKind.APP_PASSWORD})
+"""Secrets that a provider withdraws by itself when the password of the mailbox changes."""
+
 log = logger("health")
+
+
+def _expires(provider: str | None) -> bool:
+    known = catalogue.provider(provider) if provider else None
+    return known is not None and known.secrets[0] in _CODES
 
 
 class Health:
@@ -83,6 +93,10 @@ class Health:
             if used.window_s == DAY_S and used.ends_in_s is not None:
                 return self._clock.now() + timedelta(seconds=used.ends_in_s)
         return None
+
+    async def worked_until(self, name: str) -> datetime | None:
+        """Return when a server last took mail by a transport; ``None`` when it did not for long."""
+        return await self._spool.worked_until(name)
 
     async def suspend(
         self, name: str, *, reason: str, author: str, until: datetime | None = None
@@ -178,6 +192,8 @@ class Health:
     async def paused(self, way: Way, pause: TransportPause) -> None:
         """Keep a pause that a failure asks for; a shorter one never cuts a longer one of its kind."""
         was_open = way.has_outage
+        if pausing.is_refused_login(pause) and (worked_until := await self.worked_until(way.name)):
+            pause = pausing.dated(pause, worked_until, expires=_expires(way.provider))
         known = way.pauses.get(pause.kind)
         if known is not None and known.is_open and not pause.is_open:
             pause = replace(pause, is_open=True)  # an outage ends by a success, not by a milder failure

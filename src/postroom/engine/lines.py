@@ -4,6 +4,7 @@ Pure but for the wake-up: a line decides from the state of its way and the time 
 """
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from postroom.engine.ways import Way
@@ -69,7 +70,7 @@ class Line:
         """Routes have not been looked at since a leg came or went."""
         self._has_strays = False
         self._sought_at = -STRAYS_S
-        self._calm = Via(transport=way.name, is_capture=way.transport.is_capture)
+        self._calm = Via(transport=way.name, is_capture=way.transport.is_capture, provider=way.provider)
 
     @property
     def window(self) -> int:
@@ -81,9 +82,7 @@ class Line:
         """Return the transport as it is before an attempt is settled."""
         if not self.way.pauses:
             return self._calm
-        calm = self._calm
-        failures = self.way.failures(now)
-        return Via(transport=calm.transport, is_capture=calm.is_capture, failures=failures)
+        return replace(self._calm, failures=self.way.failures(now))
 
     def room(self, now: datetime, monotonic: float) -> Room:
         """Return how many groups may be claimed now."""

@@ -34,6 +34,8 @@ class Way:
     account: Address | None = None
     """The login, when it is an address: MAIL FROM of messages that name no sender."""
     from_policy: FromPolicy = FromPolicy.KEEP
+    provider: str | None = None
+    """Id of the provider whose server it is, when one is known."""
     rates: tuple[Rate, ...] = ()
     pauses: dict[PauseKind, TransportPause] = field(default_factory=dict)
     """By failures that concern the transport, and by a person; each stays until something gets past it."""

@@ -47,7 +47,12 @@ _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def classify(
-    evidence: Evidence, *, refusals: int = 0, is_later_recipient: bool = False, is_capture: bool = False
+    evidence: Evidence,
+    *,
+    refusals: int = 0,
+    is_later_recipient: bool = False,
+    is_capture: bool = False,
+    provider: str | None = None,
 ) -> Verdict:
     """Return what ``evidence`` means. Never raises.
 
@@ -55,15 +60,24 @@ def classify(
         evidence: what happened to one recipient.
         refusals: passing 5xx replies to this recipient before this one.
         is_later_recipient: the reply is to the second or a later RCPT of its transaction.
+        provider: id of the provider whose server it is, when the transport names one; the host tells else.
         is_capture: the capture inbox reports; neither reply nor fault after the final dot is its acceptance.
     """
     reply = evidence.reply
     if reply is not None:
         if evidence.step is Step.BODY_END and 200 <= reply.code < 300:
             return ACCEPTED
-        return _of_reply(evidence, reply, refusals=refusals, is_later_recipient=is_later_recipient)
+        found = find_rule(
+            host=evidence.host,
+            port=evidence.port,
+            step=evidence.step,
+            code=reply.code,
+            text=reply.text,
+            provider=provider,
+        )
+        return _of_reply(evidence, reply, found, refusals=refusals, is_later_recipient=is_later_recipient)
     if evidence.fault is not None:
-        return _of_fault(evidence, evidence.fault)
+        return _of_fault(evidence, evidence.fault, provider)
     if evidence.step is not Step.BODY_END:
         return _deferred(_scoped(Action.RETRY, evidence.step), "unknown-local")
     return CAPTURED if is_capture else _UNKNOWN
@@ -77,9 +91,10 @@ def remote_hint_s(text: str) -> float | None:
     return min(int(found[1]) * _UNIT_S[found[2][0].lower()], MAX_HINT_S)
 
 
-def _of_reply(evidence: Evidence, reply: Reply, *, refusals: int, is_later_recipient: bool) -> Verdict:
+def _of_reply(
+    evidence: Evidence, reply: Reply, found: Rule | None, *, refusals: int, is_later_recipient: bool
+) -> Verdict:
     step, text = evidence.step, reply.text
-    found = find_rule(host=evidence.host, port=evidence.port, step=step, code=reply.code, text=text)
     if found is None or reply.code < 400:
         return _deferred(_scoped(Action.RECONNECT, step), "reply-unexpected")
     cause, action = found.id, found.action
@@ -107,11 +122,13 @@ def _of_reply(evidence: Evidence, reply: Reply, *, refusals: int, is_later_recip
     return _deferred(action, cause, delay_s if hint_s is None else hint_s, is_hint=hint_s is not None)
 
 
-def _of_fault(evidence: Evidence, fault: Fault) -> Verdict:
+def _of_fault(evidence: Evidence, fault: Fault, provider: str | None) -> Verdict:
     step = evidence.step
     found = rule(fault.cause) if fault.cause else None
     if found is None:
-        found = find_rule(host=evidence.host, port=evidence.port, step=step, code=None, text=fault.text)
+        found = find_rule(
+            host=evidence.host, port=evidence.port, step=step, code=None, text=fault.text, provider=provider
+        )
     cause = fault.cause or (found.id if found else f"unknown-{fault.kind}")
     if step is Step.BODY_END:
         return Verdict(outcome=OutcomeKind.UNCERTAIN, action=Action.UNCERTAIN, cause=cause)

@@ -97,8 +97,11 @@ _PORT_CAUSES = frozenset(
 """Another port may serve."""
 _WITHDRAWN = frozenset({SecretKind.AUTHORIZATION_CODE, SecretKind.APP_PASSWORD})
 _GENERIC = frozenset({"any-5xx", "any-rcpt-5xx", "policy", "rcpt-rejected"})
-_SENDER_WORDS = re.compile(r"\bsender|\bfrom\b|\baddress|\bmailbox|\b5\.1\.[78]|\b5\.7\.1\b", re.IGNORECASE)
-_SENDER_AT_RCPT = re.compile(r"\bsender|mail from", re.IGNORECASE)
+_SENDER_WORDS = re.compile(
+    r"\bsender|\b(from|your) address|\bmail from\b|\breverse.?path|\boriginator|\b5\.1\.[78]\b", re.IGNORECASE
+)
+_MACHINE_WORDS = re.compile(r"\b(ip|host|client|server|network|relay|domain)\b", re.IGNORECASE)
+"""Then it is about who connects, or about records, and not about the sender's right to the address."""
 
 
 def passed(stage: Stage, evidence: str, **found: str) -> StageResult:
@@ -164,20 +167,20 @@ def _cause(case: Case, evidence: Evidence, cause: str, *, is_login_offered: bool
     is_unknown = cause in _GENERIC
     if not case.account.username and (cause == "auth-needed" or (is_unknown and reply.code == 530)):
         return "auth-required"
-    words = _SENDER_WORDS if step is Step.MAIL else _SENDER_AT_RCPT
-    if is_unknown and reply.code in {550, 551, 553, 554} and words.search(reply.text):
-        return "sender-refused"
+    is_bare = step is Step.MAIL and cause == "any-5xx" and reply.code in {550, 551, 553}
+    if is_unknown and not _MACHINE_WORDS.search(reply.text):
+        return "sender-refused" if is_bare or _SENDER_WORDS.search(reply.text) else cause
     return cause
 
 
 def _status(case: Case, evidence: Evidence, verdict: Verdict, cause: str) -> StageStatus:
-    if evidence.step is Step.RSET:
+    if evidence.step is Step.RSET or cause == "greylist":
         return StageStatus.WARNING
     if evidence.step is not Step.RCPT or evidence.reply is None or cause == "sender-refused":
         return StageStatus.FAILED
     passes = evidence.reply.is_transient and verdict.action is Action.RETRY
-    is_chosen = case.is_own_recipient and "rcpt-" in cause and cause != "any-rcpt-5xx"
-    return StageStatus.WARNING if passes or cause == "greylist" or is_chosen else StageStatus.FAILED
+    is_chosen = case.is_own_recipient and "rcpt-" in cause and cause not in _GENERIC
+    return StageStatus.WARNING if passes or is_chosen else StageStatus.FAILED
 
 
 def _is_withdrawn(case: Case) -> bool:

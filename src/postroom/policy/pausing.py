@@ -16,6 +16,7 @@ attempts that were under way are the same failure.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from postroom.model.outcome import Action, Evidence, Verdict
@@ -36,6 +37,25 @@ OUTAGE_S = 60.0
 SPREAD = 0.1
 """Share of a pause that is added at most."""
 _MAX_DOUBLINGS = 20
+LOGIN_EXPIRED = "login-expired"
+_WRONG_SECRET = frozenset(
+    {
+        "auth-wrong",
+        "auth-app-password",
+        "ali-auth",
+        "g-app-password",
+        "g-bad-credentials",
+        "mailru-app",
+        "naver-auth",
+        "netease-auth",
+        "qq-auth-code",
+        "qq-exmail-system-busy",
+        "yahoo-auth",
+        "yandex-auth",
+        "zoho-auth",
+    }
+)
+"""Causes by which a server calls user name or secret wrong, and nothing else."""
 
 
 def kind_of(evidence: Evidence, verdict: Verdict) -> PauseKind:
@@ -96,6 +116,22 @@ def ruling(pauses: Iterable[TransportPause]) -> TransportPause | None:
     for pause in pauses:
         found = longer(found, pause)
     return found
+
+
+def is_refused_login(pause: TransportPause) -> bool:
+    """Say whether a pause began with a login that its server refused for good."""
+    return pause.kind is PauseKind.LOGIN and pause.step == Step.AUTH and pause.text[:1] == "5"
+
+
+def dated(pause: TransportPause, worked_until: datetime, *, expires: bool) -> TransportPause:
+    """Return the pause of a login that had worked, with that time and the cause it had in its text.
+
+    ``expires`` says that the secret is a code that is withdrawn when the password changes: when the server
+    calls the secret wrong, that is the cause.
+    """
+    cause = LOGIN_EXPIRED if expires and pause.cause in _WRONG_SECRET else pause.cause
+    text = f"worked until {worked_until:%Y-%m-%d %H:%M} UTC; {pause.cause}: {pause.text}"
+    return replace(pause, cause=cause, text=text)
 
 
 def failures_before(pauses: Mapping[PauseKind, TransportPause], now: datetime) -> Mapping[PauseKind, int]:

@@ -103,6 +103,8 @@ class Via:
     is_capture: bool = False
     failures: Mapping[PauseKind, int] = field(default_factory=dict)
     """Pauses in a row, by kind."""
+    provider: str | None = None
+    """Id of the provider whose server it is, when one is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +146,13 @@ def decide(
     for line in lines:
         evidence, recipient = line.evidence, line.recipient
         is_later, before = recipient != claimed.recipients[0], refusals.get(recipient, 0)
-        verdict = classify(evidence, refusals=before, is_later_recipient=is_later, is_capture=via.is_capture)
+        verdict = classify(
+            evidence,
+            refusals=before,
+            is_later_recipient=is_later,
+            is_capture=via.is_capture,
+            provider=via.provider,
+        )
         duration_ms, at = line.duration_ms, line.at
         results.append(
             RecipientResult(

@@ -252,6 +252,13 @@ class Spool(Protocol):
         """Return how many attempts began in each minute since then, oldest first: the pace after a start."""
         ...
 
+    async def worked_until(self, transport: str) -> datetime | None:
+        """Return when a server last took mail by a transport, ``None`` when it did not for long.
+
+        Looks through the newest messages only (some 100,000), so that the question stays cheap.
+        """
+        ...
+
     async def store_limit(self, limit: LearntLimit) -> None:
         """Store a learnt limit, replacing that of the same transport and window."""
         ...

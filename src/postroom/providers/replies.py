@@ -15,6 +15,7 @@ from typing import Any
 
 from postroom.model.outcome import Action
 from postroom.model.step import Step
+from postroom.providers import catalogue
 from postroom.providers.phrasing import essence
 from postroom.providers.words import translated
 
@@ -80,15 +81,22 @@ class Rule:
         return str(code) in self.codes or f"{code // 100}xx" in self.codes
 
 
-def find_rule(*, host: str, port: int, step: Step, code: int | None, text: str) -> Rule | None:
+def find_rule(
+    *, host: str, port: int, step: Step, code: int | None, text: str, provider: str | None = None
+) -> Rule | None:
     """Return the first rule for a reply (``code`` and the joined lines) or a local fault (``code`` is None).
+
+    The group is that of ``provider``, the id of whose server it is whatever its name, else of the host.
 
     Every 4xx and 5xx has one; a local fault may have none.
     """
     stage = _STAGES.get(step, step.value)
     if code is None and step is Step.BODY:
         stage = "data"  # the table's body faults are uncertain, and before the final dot nothing is
-    return find_by_stage(group_of(host), port, stage, code=code, text=text)
+    group = group_of_provider(provider) if provider else _ANY_PROVIDER
+    if group == _ANY_PROVIDER:
+        group = group_of(host)
+    return find_by_stage(group, port, stage, code=code, text=text)
 
 
 def find_by_stage(group: str, port: int, stage: str, *, code: int | None, text: str) -> Rule | None:
@@ -114,6 +122,14 @@ def group_of(host: str) -> str:
         if any(dotted.endswith("." + suffix.lstrip(".")) for suffix in suffixes):
             return group
     return _ANY_PROVIDER
+
+
+@lru_cache(maxsize=256)
+def group_of_provider(id: str) -> str:  # noqa: A002 - the word of the settings
+    """Return the group of a provider by its id, ``*`` when it has none or nobody knows it."""
+    known = catalogue.provider(id)
+    found = (group_of(host) for host in (*known.all_hosts, known.host_template)) if known is not None else ()
+    return next((group for group in found if group != _ANY_PROVIDER), _ANY_PROVIDER)
 
 
 def rule(cause: str) -> Rule | None:
@@ -169,7 +185,7 @@ def use(hosts: Mapping[str, Sequence[str]], rows: Iterable[Mapping[str, Any]]) -
     _own_hosts.clear()
     _own_hosts.update(hosts)
     _own_rules[:] = [replace(_rule(row), max_text=MAX_OWN_TEXT) for row in rows]
-    for cached in (_table, group_of, _first, _candidates):
+    for cached in (_table, group_of, group_of_provider, _first, _candidates):
         cached.cache_clear()
 
 

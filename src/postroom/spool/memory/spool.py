@@ -15,6 +15,7 @@ from postroom.model.event import EventKind
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import MailClass, Message
+from postroom.model.outcome import OutcomeKind
 from postroom.model.view import (
     LearntLimit,
     MessageFilter,
@@ -303,6 +304,18 @@ class MemorySpool:
     async def resume(self, transport: str, *, kind: PauseKind | None = None) -> None:
         """Remove pauses: of one kind, or of every kind but a person's."""
         self._pauses.resume(transport, kind)
+
+    async def worked_until(self, transport: str) -> datetime | None:
+        """Return when a server last took mail by a transport."""
+        found = [
+            result.at
+            for record in self._ledger.records.values()
+            for attempt in record.attempts.values()
+            if attempt.transport == transport
+            for result in attempt.results
+            if result.verdict.outcome is OutcomeKind.ACCEPTED
+        ]
+        return found[-1] if found else None
 
     async def sent(self, transport: str, *, since: datetime) -> Sequence[tuple[datetime, int]]:
         """Return how many attempts began in each minute."""

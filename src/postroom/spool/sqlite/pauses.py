@@ -11,6 +11,9 @@ from postroom.spool.codec import instant, micros
 from postroom.spool.sqlite.ledger import MINUTE, Ledger
 from postroom.spool.sqlite.statement import statement
 
+WORKED_AMONG = 100_000
+"""Messages among which the last one that a server took is looked for: some hundred milliseconds at worst."""
+
 
 def pause(ledger: Ledger, pauses: Sequence[TransportPause]) -> Sequence[None]:
     """Store pauses."""
@@ -99,6 +102,12 @@ def limits(db: apsw.Connection) -> Sequence[LearntLimit]:
         )
         for transport, window_s, allowed, seen, learnt_at, text in found
     ]
+
+
+def worked_until(db: apsw.Connection, transport: str) -> datetime | None:
+    """Return when a server last took mail by a transport."""
+    row: Any = db.execute(statement("worked_until"), (WORKED_AMONG, transport)).fetchone()
+    return None if row is None else instant(row[0])
 
 
 def sent(db: apsw.Connection, transport: str, since: datetime) -> Sequence[tuple[datetime, int]]:

@@ -237,6 +237,10 @@ class SqliteSpool:
         """Return how many attempts began in each minute."""
         return await self._reader.read(lambda db: pauses.sent(db, transport, since))
 
+    async def worked_until(self, transport: str) -> datetime | None:
+        """Return when a server last took mail by a transport."""
+        return await self._reader.read(lambda db: pauses.worked_until(db, transport))
+
     async def store_limit(self, limit: LearntLimit) -> None:
         """Store a learnt limit."""
         await self._writer.submit(_STORE_LIMIT, limit)

@@ -74,6 +74,12 @@ SELECT number FROM event ORDER BY number DESC LIMIT 1;
 -- addresses: The addresses of a message's recipients.
 SELECT number, address FROM recipient WHERE seq = ?;
 
+-- worked_until: When a server last took mail by a transport, among the newest messages.
+SELECT outcome.at FROM attempt
+JOIN outcome ON outcome.seq = attempt.seq AND outcome.attempt = attempt.number
+WHERE attempt.seq > (SELECT max(seq) FROM message) - ? AND attempt.transport = ? AND outcome.outcome = 'accepted'
+ORDER BY attempt.seq DESC, attempt.number DESC LIMIT 1;
+
 -- sent_since: What began in each minute.
 SELECT minute, count FROM sent WHERE transport = ? AND minute >= ? AND count > 0 ORDER BY minute;
 
