@@ -19,8 +19,9 @@ from postroom.spool.choosing import MAY_BE_HELD, TAKES, Act, Fate, Order, Seen
 from postroom.spool.codec import instant, micros
 from postroom.spool.groups import CANCELLABLE, EVENT_OF
 from postroom.spool.memory.ledger import MemoryLedger
-from postroom.spool.memory.orders import MemoryOrders, traits_of
+from postroom.spool.memory.orders import MemoryOrders
 from postroom.spool.memory.records import Group, Record
+from postroom.spool.ordering import traits_of
 
 Planned = tuple[list[tuple[Sequence[int], Fate]], int]
 """Who gets which fate, and how many are left."""

@@ -6,11 +6,10 @@ from datetime import datetime
 from postroom.model.address import Address
 from postroom.model.hold import Hold, Suppression
 from postroom.model.ids import TenantId
-from postroom.model.lifecycle import RecipientState
 from postroom.model.message import MailClass, Message
-from postroom.policy.matching import Traits, domain_pattern, first_hold, folded, suppression_cause
-from postroom.spool import choosing
+from postroom.policy.matching import domain_pattern, folded, suppression_cause
 from postroom.spool.groups import Ordered
+from postroom.spool.ordering import ordered, suppressed
 
 Key = tuple[TenantId, str, MailClass | None]
 """Tenant, address or ``@domain``, scope."""
@@ -31,16 +30,9 @@ class MemoryOrders:
 
     def of(self, message: Message, *, transport: str) -> Sequence[Ordered]:
         """Return what is held and suppressed of a message; suppression goes first."""
-        now = message.created_at
-        stopped = self.stopped(message, range(len(message.envelope.recipients)), now=now)
-        gone = {member for order in stopped for member in order.members}
-        kept: dict[str, list[int]] = {}
-        traits = traits_of(message, transport)
-        for number, address in enumerate(message.envelope.recipients):
-            hold = first_hold(self.standing(), traits, address.spec, now=now)
-            if hold is not None and number not in gone:
-                kept.setdefault(hold.id, []).append(number)
-        return [*stopped, *(_kept(self.holds[id_], members) for id_, members in kept.items())]
+        members = range(len(message.envelope.recipients))
+        stopped = self.stopped(message, members, now=message.created_at)
+        return ordered(message, self.standing(), stopped, transport=transport)
 
     def stopped(self, message: Message, members: Sequence[int], *, now: datetime) -> list[Ordered]:
         """Return which of these recipients are suppressed, by cause."""
@@ -50,10 +42,7 @@ class MemoryOrders:
             stop = self.suppression(message.tenant, message.mail_class, address, now=now)
             if stop is not None:
                 found.setdefault(suppression_cause(stop.reason), []).append(number)
-        return [
-            Ordered(state=RecipientState.SUPPRESSED, cause=cause, members=tuple(numbers))
-            for cause, numbers in found.items()
-        ]
+        return suppressed(found)
 
     def purge(self, *, now: datetime, before: datetime, limit: int) -> int:
         """Forget suppressions past their end and holds that ended before an instant; return how many."""
@@ -79,22 +68,3 @@ class MemoryOrders:
                 if found is not None and (found.until is None or now is None or found.until > now):
                     return found
         return None
-
-
-def traits_of(message: Message, transport: str) -> Traits:
-    """Return what filters look at."""
-    return Traits(
-        tenant=message.tenant,
-        mail_class=message.mail_class,
-        sender=message.content.from_.address.spec,
-        tags=message.tags,
-        transport=transport,
-        created_at=message.created_at,
-    )
-
-
-def _kept(hold: Hold, members: Sequence[int]) -> Ordered:
-    fate = choosing.held(hold)
-    return Ordered(
-        state=RecipientState.HELD, cause=hold.reason, members=tuple(members), data=fate.data, hold=hold.id
-    )

@@ -18,12 +18,11 @@ import apsw
 from postroom.model.address import Address
 from postroom.model.hold import Hold, HoldEnd, HoldFilter, Suppression, SuppressionReason
 from postroom.model.ids import MessageId, TenantId
-from postroom.model.lifecycle import RecipientState
 from postroom.model.message import MailClass, Message
-from postroom.policy.matching import Traits, domain_pattern, first_hold, folded, suppression_cause
-from postroom.spool import choosing
+from postroom.policy.matching import domain_pattern, folded, suppression_cause
 from postroom.spool.codec import instant, instant_or_none, micros
 from postroom.spool.groups import Ordered
+from postroom.spool.ordering import ordered, suppressed
 from postroom.spool.sqlite.statement import statement
 
 _SUPPRESSIONS_OF = statement("suppressions_of")
@@ -85,16 +84,7 @@ class StandingOrders:
         stopped = self.stopped(message, range(len(message.envelope.recipients)), now=message.created_at)
         if not holds:
             return stopped
-        gone = {member for order in stopped for member in order.members}
-        kept: dict[str, tuple[Hold, list[int]]] = {}
-        traits = traits_of(message, transport)
-        for number, address in enumerate(message.envelope.recipients):
-            if number in gone:
-                continue
-            hold = first_hold(holds, traits, address.spec, now=message.created_at)
-            if hold is not None:
-                kept.setdefault(hold.id, (hold, []))[1].append(number)
-        return [*stopped, *(_kept(hold, members) for hold, members in kept.values())]
+        return ordered(message, holds, stopped, transport=transport)
 
     def stopped(self, message: Message, members: Sequence[int], *, now: datetime) -> list[Ordered]:
         """Return which of these recipients are suppressed, by cause."""
@@ -109,12 +99,7 @@ class StandingOrders:
             stop = suppression_of(self._db, message.tenant, message.mail_class, spec, now=micros(now))
             if stop is not None:
                 found.setdefault(suppression_cause(stop.reason), []).append(number)
-        if not found:
-            return []
-        return [
-            Ordered(state=RecipientState.SUPPRESSED, cause=cause, members=tuple(numbers))
-            for cause, numbers in found.items()
-        ]
+        return suppressed(found) if found else []
 
 
 def suppression_of(
@@ -126,25 +111,6 @@ def suppression_of(
     ).fetchall()
     found = [suppression_from(row) for row in rows]
     return min(found, key=lambda one: (one.address.startswith("@"), one.mail_class or ""), default=None)
-
-
-def traits_of(message: Message, transport: str) -> Traits:
-    """Return what filters look at."""
-    return Traits(
-        tenant=message.tenant,
-        mail_class=message.mail_class,
-        sender=message.content.from_.address.spec,
-        tags=message.tags,
-        transport=transport,
-        created_at=message.created_at,
-    )
-
-
-def _kept(hold: Hold, members: Sequence[int]) -> Ordered:
-    fate = choosing.held(hold)
-    return Ordered(
-        state=RecipientState.HELD, cause=hold.reason, members=tuple(members), data=fate.data, hold=hold.id
-    )
 
 
 # --------------------------------------------------------------------------- rows
