@@ -14,6 +14,7 @@ from postroom.ingress.http.accounts import AccountDoors
 from postroom.ingress.http.acting import JSON, JSON_OR_NOTHING
 from postroom.ingress.http.desk import DeskDoors
 from postroom.ingress.http.orders import MAX_IMPORT, OrderDoors
+from postroom.ingress.http.providers import provider_operations
 from postroom.ingress.http.transports import TransportDoors
 from postroom.ingress.http.webhooks import WebhookDoors
 from postroom.schema import answers, desk_answers, filters, operating, transport_answers
@@ -49,6 +50,7 @@ def desk_operations(service: Service, room: DeskRoom, budget: ByteBudget) -> lis
         *webhook_operations(WebhookDoors(service, room.endpoints, budget)),
         *transport_operations(transports),
         *account_operations(AccountDoors(room.accounts, transports, budget=budget)),
+        *provider_operations(),
     ]
 
 
