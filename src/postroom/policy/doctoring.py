@@ -125,7 +125,7 @@ def refused(
         open_ports: Other ports of the host that took a connection.
         is_login_offered: Whether the server's last reply to EHLO named any login.
     """
-    verdict = classify(evidence)
+    verdict = classify(evidence, provider=case.provider.id if case.provider is not None else None)
     cause = _cause(case, evidence, verdict.cause, is_login_offered=is_login_offered)
     is_expired = cause in CREDENTIALS and _is_withdrawn(case)
     return StageResult(
