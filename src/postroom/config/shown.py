@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from postroom.config.settings import Settings
-from postroom.model.address import Mailbox
+from postroom.model.address import Address, Mailbox
 from postroom.model.route import Route
 from postroom.model.secret import Secret
 from postroom.model.transport import SmtpAccount, redacted_url
+
+_IN_URL = frozenset({"host", "port", "tls", "username", "password"})
 
 
 def shown(settings: Settings) -> dict[str, Any]:
@@ -20,14 +22,12 @@ def shown(settings: Settings) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Mailbox):
-        return f"{value.name} <{value.address}>" if value.name else value.address.spec
     if isinstance(value, SmtpAccount):
-        rest = ("ca_file", "verify", "auth", "allow_plaintext_login")
+        rest = [entry.name for entry in fields(value) if entry.name not in _IN_URL]
         return {"url": redacted_url(value), "tls": value.tls.value} | {
-            name: getattr(value, name) for name in rest
+            name: _plain(getattr(value, name)) for name in rest
         }
-    if isinstance(value, Secret | Enum | Path | timedelta | Route):
+    if isinstance(value, Address | Mailbox | Secret | Enum | Path | timedelta | Route):
         return str(value)
     if isinstance(value, frozenset):
         return sorted(map(_plain, value))
