@@ -251,3 +251,24 @@ def test_a_discarded_blob_is_nowhere(kind: str, tmp_path: Path) -> None:
 
     play(kind, tmp_path / "data", scenario)
     assert [] == [path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes() == b"content"]
+
+
+@every_store
+def test_the_last_mail_that_a_server_took_is_found(kind: str, tmp_path: Path) -> None:
+    """The time of the newest acceptance by that transport; deferrals and other transports are none."""
+
+    async def scenario(room: Room) -> None:
+        assert await room.spool.worked_until("main") is None
+        await room.accept(a_message())
+        first = await room.claim_one()
+        await room.settle(first.lease, accepted(0))
+        await room.accept(a_message())
+        second = await room.claim_one()
+        await room.settle(second.lease, deferred(0))
+        found = await room.spool.worked_until("main")
+        view = await room.spool.view(first.message.id, tenant=DEFAULT_TENANT)
+        assert view is not None
+        assert view.recipients[0].attempts[0].at == found
+        assert await room.spool.worked_until("other") is None
+
+    play(kind, tmp_path / "data", scenario)

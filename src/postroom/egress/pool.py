@@ -27,12 +27,13 @@ from postroom.errors import InvariantError, PostroomError
 from postroom.mime.rendered import RenderedMessage
 from postroom.mime.writer import wire_chunks
 from postroom.model.outcome import Evidence, Fault, FaultKind
+from postroom.model.reply import EnhancedCode
 from postroom.model.step import Step
 from postroom.model.transport import TransportSpec
 from postroom.ports import BlobSource, Report, ReportLine, Work
 from postroom.smtp.client import Done, SendBody
 from postroom.smtp.data import DotStuffer, stuffed
-from postroom.smtp.hosts import HostMemory, Mode
+from postroom.smtp.hosts import BAD_FOR_S, HostMemory, Mode
 from postroom.smtp.transaction import Transaction
 from postroom.telemetry import logger
 
@@ -43,6 +44,11 @@ CEILING_S = 300.0
 CHUNK = 64 * 1024
 """Bytes of content handed to the socket at once."""
 NOT_BEGUN = Report(lines=())
+_PARAMETER_UNKNOWN = 555
+"""A parameter of MAIL is not known (RFC 5321 section 4.1.1.11)."""
+_SYNTAX = frozenset({501, 504})
+_BAD_ARGUMENT = EnhancedCode(5, 5, 4)
+"""Invalid command arguments (RFC 3463 section 3.6)."""
 _RIDING = Mode.RIDING
 
 log = logger("egress")
@@ -68,6 +74,8 @@ class Pool:
         self._ceiling = spec.max_connections
         self._ceiling_until = 0.0
         self._is_stopping = False
+        self._no_size_until = 0.0
+        """Until then SIZE is not given: the server announced it and refused it."""
         self._loop: asyncio.AbstractEventLoop | None = None
         """The loop of the first attempt; asking for it costs a system call in CPython 3.11."""
 
@@ -271,6 +279,7 @@ class Pool:
             size=work.rendered.size,
             smtputf8=work.rendered.needs_smtputf8,
         )
+        transaction.may_size = now >= self._no_size_until
         try:
             session.begin(transaction)
         except InvariantError as error:
@@ -359,11 +368,24 @@ class Pool:
         elif transaction.may_repeat and job.repeats < MAX_REPEATS:
             job.repeats += 1
             self._pending.add_again(job)
+        elif self._refused_size(transaction):
+            self._no_size_until = self._clock.monotonic() + BAD_FOR_S
+            self._pending.add_again(job)
         else:
             self._report(job, transaction.results)
             memory = self._memory.after_success(transaction.mode)
             if memory is not self._memory and any(map(_is_final_reply, transaction.results)):
                 self._memory = memory
+
+    def _refused_size(self, transaction: Transaction[Job]) -> bool:
+        """Say whether MAIL was refused for a parameter, of which SIZE is the one that can be left out."""
+        if not transaction.may_size or self._is_stopping:
+            return False
+        evidence = transaction.results[0]
+        reply = evidence.reply if evidence is not None and evidence.step is Step.MAIL else None
+        return reply is not None and (
+            reply.code == _PARAMETER_UNKNOWN or (reply.code in _SYNTAX and reply.enhanced == _BAD_ARGUMENT)
+        )
 
     def _report(self, job: Job, results: Sequence[Evidence | None]) -> None:
         if job.future.done():

@@ -48,6 +48,7 @@ class Transaction(Generic[Key]):
         key: whatever the caller knows it by.
         results: for each recipient the evidence, ``None`` while open and for one that was not begun.
         mode: how it was sent.
+        may_size: SIZE may be given with MAIL when it is announced.
         may_repeat: nothing was handed over and the reason lies in the connection: instead of reporting
             the results it may be sent again on a fresh one.
     """
@@ -69,6 +70,7 @@ class Transaction(Generic[Key]):
         "is_dot_sent",
         "key",
         "may_repeat",
+        "may_size",
         "mode",
         "results",
         "sent",
@@ -82,6 +84,7 @@ class Transaction(Generic[Key]):
         self.results: list[Evidence | None] = [None] * len(recipients)
         self.mode = _LOCKSTEP
         self.may_repeat = False
+        self.may_size = True
         self.commands: list[tuple[Step, bytes]] = []
         self.sent = 0
         self.answered = 0
@@ -125,7 +128,7 @@ class Transaction(Generic[Key]):
             self.commands.append((_RSET, commands.RSET))
         mail = commands.mail(
             self._reverse_path,
-            size=self._size if extensions.has_size else None,
+            size=self._size if extensions.has_size and self.may_size else None,
             eight_bit=smtputf8 and extensions.eight_bit,
             smtputf8=smtputf8,
         )
