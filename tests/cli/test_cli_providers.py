@@ -24,7 +24,8 @@ Ask = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def ask(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Ask]:
+def ask(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Ask]:
+    monkeypatch.chdir(tmp_path)
     for name in ("LC_ALL", "LC_MESSAGES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANG", "C.UTF-8")
@@ -143,6 +144,21 @@ def test_the_example_of_the_page_can_be_tried(ask: Ask, tmp_path: Path) -> None:
     code, _, err = ask("show", "acme", "--file", str(path))
     assert 2 == code
     assert f"{path}: provider acme.username" in err
+
+
+def test_the_files_of_the_settings_are_used(ask: Ask, tmp_path: Path) -> None:
+    """A provider that the settings name is shown; settings that are wrong are told and left alone."""
+    (tmp_path / "acme.toml").write_text(EXAMPLE, encoding="utf-8")
+    settings = tmp_path / "own.toml"
+    settings.write_text('[providers]\nfiles = ["acme.toml"]\n', encoding="utf-8")
+    code, out, err = ask("show", "acme", "--config", str(settings))
+    assert (0, "") == (code, err)
+    assert "smtp.acme.example" in out
+    settings.write_text("nonsense = 1\n", encoding="utf-8")
+    code, out, err = ask("show", "qq", "--config", str(settings))
+    assert 0 == code
+    assert "smtp.qq.com" in out
+    assert "nonsense" in err
 
 
 def test_the_page_has_every_field_and_value() -> None:

@@ -1,6 +1,7 @@
 """``postroom providers``: what is known about other people's servers, in the reader's language.
 
-It needs neither a server nor settings. A file of one's own (``docs/providers.md``) is tried with ``--file``.
+It needs no server. Files of one's own (``docs/providers.md``) are those of the settings and those of
+``--file``; settings that are wrong are told and not used.
 """
 # ruff: noqa: PLC0415 - commands import what they need when they run, so that --help answers at once
 
@@ -13,12 +14,13 @@ import typer
 
 from postroom.cli.exits import CliError, Exit
 from postroom.cli.language import Lang, language_for
-from postroom.cli.options import Json
+from postroom.cli.options import Config, Data, EnvFile, Json, flags_of, settings_of
+from postroom.errors import ConfigError
 
 app = typer.Typer(help="Mail providers: servers, logins, limits, set-up.", rich_markup_mode=None)
 Files = Annotated[
     list[Path] | None,
-    typer.Option("--file", metavar="FILE", help="File of your own with providers; repeat for more."),
+    typer.Option("--file", metavar="FILE", help="Try a file of your own with providers; repeat for more."),
 ]
 Words = Annotated[
     list[str] | None,
@@ -27,16 +29,32 @@ Words = Annotated[
 
 
 @app.callback(invoke_without_command=True)
-def providers(context: typer.Context, *, json: Json = False) -> None:
+def providers(
+    context: typer.Context,
+    *,
+    data: Data = None,
+    config: Config = None,
+    env_file: EnvFile = None,
+    json: Json = False,
+) -> None:
     """List every provider; `providers show ID` shows one."""
     if context.invoked_subcommand is None:
+        _load((data, config, env_file), ())
         _list((), json=json)
 
 
 @app.command("list")
-def list_providers(wanted: Words = None, *, file: Files = None, json: Json = False) -> None:
+def list_providers(
+    wanted: Words = None,
+    *,
+    file: Files = None,
+    data: Data = None,
+    config: Config = None,
+    env_file: EnvFile = None,
+    json: Json = False,
+) -> None:
     """List the providers that fit every word."""
-    _load(file)
+    _load((data, config, env_file), file or ())
     _list(wanted or (), json=json)
 
 
@@ -46,6 +64,9 @@ def show(
     *,
     lang: Lang = None,
     file: Files = None,
+    data: Data = None,
+    config: Config = None,
+    env_file: EnvFile = None,
     json: Json = False,
 ) -> None:
     """Show one provider: servers, login, sender, limits, and set-up step by step."""
@@ -54,7 +75,7 @@ def show(
     from postroom.schema.provider_answers import found, shown
 
     language = language_for(lang, os.environ)
-    _load(file)
+    _load((data, config, env_file), file or ())
     one = catalogue.provider(id)
     if one is None:
         near = ", ".join(each.id for each in found([id])[:5])
@@ -90,10 +111,18 @@ def _list(wanted: Sequence[str], *, json: bool) -> None:
         say("no provider fits")
 
 
-def _load(paths: Sequence[Path] | None) -> None:
+def _load(where: tuple[Data, Config, EnvFile], files: Sequence[Path]) -> None:
+    """Put in the files of the settings and those to try."""
+    from postroom.cli.show import say_error
     from postroom.providers.files import load_overrides
 
-    problems = load_overrides(paths or ())
+    configured: Sequence[Path] = ()
+    try:
+        configured = settings_of(flags_of(*where)).provider_files
+    except ConfigError as error:  # what is known of providers helps to mend them
+        told = CliError(Exit.USAGE, "the settings are wrong and not used", problems=error.problems)
+        say_error(told, as_json=False)
+    problems = load_overrides([*configured, *files])
     if problems:
         raise CliError(Exit.USAGE, "the file of providers is wrong", problems=problems)
 
