@@ -131,8 +131,7 @@ def _problem_of(error: Exception) -> ProblemDocument:  # noqa: C901, PLR0911, PL
             return _later(503, "overloaded", "the server has no descriptors left", DESCRIPTORS_RETRY_AFTER_S)
         case SecretKeyError():
             _log.error("a secret cannot be sealed or opened", cause=error.cause, error=str(error))
-            code = "secret-key-wrong" if error.cause == "secret-key-wrong" else "secret-key-missing"
-            return _later(503, code, str(error), KEY_RETRY_AFTER_S)
+            return _sealed(error)
         case StoreError():
             _log.error("store unusable", error=str(error))
             return _later(503, "store-unavailable", "the store cannot be used now", STORE_RETRY_AFTER_S)
@@ -155,6 +154,14 @@ def _listed(
         errors=tuple(problems),
         headers=headers or {},
     )
+
+
+def _sealed(error: SecretKeyError) -> ProblemDocument:
+    fix = "Put the key back (secret.key of the data directory, or POSTROOM_SECRET_KEY) and start again."
+    problem = Problem(code="secret-key-missing", field="", cause=str(error), fix=fix)
+    if error.cause == "secret-key-wrong":
+        problem = Problem(code="secret-key-wrong", field="", cause=str(error), fix="Enter the secret anew.")
+    return _listed(503, [problem], {"retry-after": str(KEY_RETRY_AFTER_S)})
 
 
 def _later(status: int, code: str, detail: str, seconds: float) -> ProblemDocument:
