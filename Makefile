@@ -49,6 +49,7 @@ docs: $(VENV)/.installed-dev  ## draw the generated parts of docs/ again and che
 	$(BIN)/python tools/draw_states.py
 	$(BIN)/python tools/draw_metrics.py
 	$(BIN)/python tools/draw_openapi.py
+	$(BIN)/python tools/compile_catalogues.py
 	$(BIN)/python -m pytest tests/structure
 
 lock:  ## write the locks again (needs uv)
