@@ -13,8 +13,13 @@ if TYPE_CHECKING:
 
 IS_CI = os.environ.get("CI") == "1"
 
-PACKAGES = {"postfix": "postfix", "chromium": "chromium", "strace": "strace"}
-"""Marker to the program it needs; the Debian package has the same name."""
+PACKAGES = {
+    "postfix": ("postfix", "postfix"),
+    "dovecot": ("dovecot", "dovecot-core"),
+    "chromium": ("chromium", "chromium"),
+    "strace": ("strace", "strace"),
+}
+"""Marker to the program it needs, and the Debian package."""
 
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
@@ -28,11 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for marker, program in PACKAGES.items():
+    for marker, (program, package) in PACKAGES.items():
         if item.get_closest_marker(marker) is None:
             continue
         if shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin") is None:
-            pytest.skip(f"needs the program {program} (Debian: apt-get install {marker})")
+            pytest.skip(f"needs the program {program} (Debian: apt-get install {package})")
 
 
 @pytest.hookimpl(wrapper=True)
