@@ -1,6 +1,7 @@
 """The transport URL, row by row, and that no error shows a secret."""
 
 import string
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -8,8 +9,8 @@ from hypothesis import strategies as st
 
 from postroom.errors import ConfigError
 from postroom.model.secret import Secret
-from postroom.model.transport import SmtpAccount, TlsMode, TransportKind
-from postroom.schema.transport_url import build_transport_url, parse_transport_url
+from postroom.model.transport import Proxy, ProxyKind, SmtpAccount, TlsMode, TransportKind
+from postroom.schema.transport_url import build_provider_url, build_transport_url, parse_transport_url
 
 IMPLICIT, STARTTLS, IF_OFFERED, NONE = TlsMode.IMPLICIT, TlsMode.STARTTLS, TlsMode.OPPORTUNISTIC, TlsMode.NONE
 
@@ -145,6 +146,58 @@ def test_the_encoding_error_names_the_encodings() -> None:
     assert "%2F" in caught.value.problems[0].fix
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("provider+qq://app@qq.com:x@", ("smtp.qq.com", 465, IMPLICIT, "qq")),
+        ("PROVIDER+QQ://app@qq.com:x@", ("smtp.qq.com", 465, IMPLICIT, "qq")),
+        ("provider+qq://app@qq.com:x@/", ("smtp.qq.com", 465, IMPLICIT, "qq")),
+        ("provider+qq://app@qq.com:x@:587", ("smtp.qq.com", 587, STARTTLS, "qq")),
+        ("provider+qq://app@qq.com:x@?starttls=always", ("smtp.qq.com", 587, STARTTLS, "qq")),
+        ("provider+qq://", ("smtp.qq.com", 465, IMPLICIT, "qq")),
+        ("provider+microsoft365://a@example.com:x@", ("smtp.office365.com", 587, STARTTLS, "microsoft365")),
+        ("provider+163://app:x@", ("smtp.163.com", 465, IMPLICIT, "163")),
+        (
+            "provider+ses://AKIA:x@email-smtp.eu-west-1.amazonaws.com",
+            ("email-smtp.eu-west-1.amazonaws.com", 465, IMPLICIT, "ses"),
+        ),
+        (
+            "provider+exchange-onprem://u:x@mail.example.com",
+            ("mail.example.com", 587, STARTTLS, "exchange-onprem"),
+        ),
+        ("smtps://u:x@relay.example.com?provider=qq", ("relay.example.com", 465, IMPLICIT, "qq")),
+        ("smtp://u:x@relay.example.com?provider=qq", ("relay.example.com", 25, IF_OFFERED, "qq")),
+        ("smtp://u:x@?provider=qq", ("smtp.qq.com", 465, IMPLICIT, "qq")),
+        ("smtps://u:x@smtp.gmail.com", ("smtp.gmail.com", 465, IMPLICIT, "gmail")),
+        ("smtp://u:x@smtp.163.com:994", ("smtp.163.com", 994, IMPLICIT, "163")),
+    ],
+)
+def test_providers(url: str, expected: tuple[str, int, TlsMode, str]) -> None:
+    """A provider fills in its server; it may be named beside one, and is found by the host."""
+    account = parse_transport_url(url, field="url").account
+    assert account is not None
+    assert expected == (account.host, account.port, account.tls, account.provider)
+
+
+@pytest.mark.parametrize(
+    ("value", "proxy"),
+    [
+        ("socks5://proxy.example.com", Proxy(kind=ProxyKind.SOCKS5, host="proxy.example.com", port=1080)),
+        ("socks5h://proxy.example.com:9", Proxy(kind=ProxyKind.SOCKS5, host="proxy.example.com", port=9)),
+        (
+            "http://pu:p%40w@[2001:db8::1]:3128",
+            Proxy(kind=ProxyKind.HTTP, host="2001:db8::1", port=3128, username="pu", password=Secret("p@w")),
+        ),
+    ],
+)
+def test_proxies(value: str, proxy: Proxy) -> None:
+    """The proxy may be written as it is or percent-encoded, its login included."""
+    for written in (value, quote(value, safe="")):
+        read = parse_transport_url(f"smtp://u:x@mx.example.com/?proxy={written}&starttls=always", field="url")
+        assert read.account is not None
+        assert (proxy, STARTTLS) == (read.account.proxy, read.account.tls)
+
+
 SECRETS = st.text(min_size=6, max_size=40).filter(lambda text: text.strip() == text and " " not in text)
 PRINTABLE = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=30)
 
@@ -167,6 +220,14 @@ def test_no_error_contains_the_secret(secret: str, before: str) -> None:
         assert marked not in repr(read.warnings)
 
 
+PROXIES = st.builds(
+    Proxy,
+    kind=st.sampled_from(ProxyKind),
+    host=st.sampled_from(["proxy.example.com", "2001:db8::8"]),
+    port=st.integers(1, 65535),
+    username=PRINTABLE,
+    password=PRINTABLE.map(Secret),
+)
 ACCOUNTS = st.builds(
     SmtpAccount,
     username=PRINTABLE,
@@ -174,6 +235,8 @@ ACCOUNTS = st.builds(
     host=st.sampled_from(["mx.example.com", "2001:db8::25", "192.0.2.7"]),
     port=st.integers(1, 65535).filter(lambda port: port not in {465, 587}),
     tls=st.sampled_from(TlsMode),
+    provider=st.sampled_from([None, "qq"]),
+    proxy=st.none() | PROXIES,
 )
 
 
@@ -181,6 +244,15 @@ ACCOUNTS = st.builds(
 def test_what_is_built_is_read_back(account: SmtpAccount) -> None:
     """Any login survives the way into a URL and back."""
     assert account == parse_transport_url(build_transport_url(account), field="url").account
+
+
+@given(username=PRINTABLE, password=PRINTABLE, proxy=st.none() | PROXIES)
+def test_a_providers_url_is_read_back(username: str, password: str, proxy: Proxy | None) -> None:
+    """The URL that names a provider carries any login and proxy."""
+    url = build_provider_url("qq", username=username, password=Secret(password), proxy=proxy)
+    account = parse_transport_url(url, field="url").account
+    assert account is not None
+    assert (username, Secret(password), proxy) == (account.username, account.password, account.proxy)
 
 
 @given(st.text(string.printable, max_size=60))
