@@ -118,6 +118,8 @@ def test_a_mail_domain_leads_to_its_provider(domain: str, id_: str | None) -> No
         (["example-com.mail.protection.outlook.com"], ["microsoft365"]),
         (["hotmail-com.olc.protection.outlook.com"], ["outlook-com"]),
         (["mxn.mxhichina.com"], ["aliyun-qiye"]),
+        (["mx.yandex.net"], ["yandex"]),
+        (["qiye163mx01.mxmail.netease.com"], ["163", "126", "netease-qiye"]),
         (["mx.example.com"], []),
         (["notqq.com"], []),
         ([], []),
