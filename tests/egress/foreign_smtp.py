@@ -66,12 +66,18 @@ async def aiosmtpd(
         dialogues.append(SMTP(kept, loop=loop, authenticator=authenticate, **options))
         return dialogues[-1]
 
-    async with await loop.create_server(begun, "127.0.0.1", 0, ssl=implicit) as server:
-        try:
-            yield server.sockets[0].getsockname()[1]
-        finally:
-            for dialogue in dialogues:
-                if dialogue.transport is not None:
-                    cast("asyncio.Transport", dialogue.transport).abort()
-            for _ in range(_ROUNDS):
-                await asyncio.sleep(0)
+    server = await loop.create_server(begun, "127.0.0.1", 0, ssl=implicit)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await _some_turns()  # what was just accepted gets its dialogue first
+        for dialogue in dialogues:
+            if dialogue.transport is not None:
+                cast("asyncio.Transport", dialogue.transport).abort()
+        await _some_turns()
+
+
+async def _some_turns() -> None:
+    for _ in range(_ROUNDS):
+        await asyncio.sleep(0)
