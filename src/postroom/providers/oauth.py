@@ -1,8 +1,8 @@
 """Where a provider's tokens come from, so that a person gives client id, secret and refresh token only.
 
-Google: OAuth 2.0 for web server applications and service accounts, Gmail's scope for SMTP. Microsoft: identity
-platform v2.0; a refresh token asks for the delegated permission ``SMTP.Send``, client credentials for the
-permissions of the application (``SMTP.SendAsApp``, granted by an administrator) by ``.default``.
+Google: OAuth 2.0 for web server applications and service accounts, Gmail's scope for SMTP. Microsoft:
+identity platform v2.0; a refresh token asks for the delegated permission ``SMTP.Send``, client credentials
+for the permissions of the application (``SMTP.SendAsApp``, granted by an administrator) by ``.default``.
 """
 
 from dataclasses import dataclass
