@@ -76,8 +76,11 @@ def from_domain(domain: str) -> Sequence[Proposal]:
 
 
 def from_mx(names: Iterable[str]) -> Sequence[Proposal]:
-    """Return the providers behind MX names; of several, a person knows which."""
-    found = [one for one in catalogue.by_mx(names) if one.host]
+    """Return the providers behind MX names; of several a person knows which.
+
+    Those come first that have few mail domains of their own: they serve the domains of others.
+    """
+    found = sorted((one for one in catalogue.by_mx(names) if one.host), key=lambda one: len(one.domains))
     return [_of(one, FoundBy.MX, must_ask=len(found) > 1) for one in found]
 
 
