@@ -255,3 +255,42 @@ def test_swapped_and_altered_rows_do_not_open(tmp_path: Path) -> None:
         with database(tmp_path) as db:
             db.execute("UPDATE hook SET secrets = iif(id = 'a', ?, ?)", (for_a, for_b))
         on(open_(tmp_path), wrong)
+
+
+def test_a_large_database_is_swept_without_being_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows, free pages and the log are rid of the secrets; the table and its own pages hold none."""
+    data = tmp_path / "data"
+    an_earlier_store(data, "whsec_b25l").close()
+    monkeypatch.setattr("postroom.spool.sqlite.sealed.MAX_REWRITTEN", 0)
+
+    async def scenario(room: Room) -> None:
+        assert [(Secret("whsec_b25l"),)] == [hook.secrets for hook in await hooks_of(room).all()]
+
+    on(open_(data), scenario)
+    assert MARK not in bytes_of(data, tmp_path / "after")
+
+
+def test_another_program_that_reads_puts_the_sweeping_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The secrets are sealed and the store works; the next start sweeps."""
+    data = tmp_path / "data"
+    an_earlier_store(data, "whsec_b25l").close()
+
+    async def scenario(room: Room) -> None:
+        assert [(Secret("whsec_b25l"),)] == [hook.secrets for hook in await hooks_of(room).all()]
+
+    foreign = apsw.Connection(str(data / DATABASE))
+    foreign.execute("BEGIN; SELECT * FROM hook")
+    monkeypatch.setattr("postroom.spool.sqlite.connection.BUSY_TIMEOUT_MS", 10)
+    on(open_(data), scenario)
+    foreign.execute("ROLLBACK")
+    foreign.close()
+    with database(data) as db:
+        assert db.table_exists("main", "hook_readable")
+    on(open_(data), scenario)
+    with database(data) as db:
+        assert not db.table_exists("main", "hook_readable")
+    assert MARK not in bytes_of(data, tmp_path / "after")

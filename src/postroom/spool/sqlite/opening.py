@@ -215,8 +215,6 @@ def _bring_up_to_date(db: apsw.Connection, vault: Vault, *, now: int) -> None:
     if 0 < version < SEALING:
         give_free_pages_back(db)
     migrate(db, migrations(), now=now)
-    if version == 0:
-        db.execute("DROP TABLE hook_readable")  # of a new database: it never had any
     seal_readable(db, vault)
     db.pragma("secure_delete", 0)
 

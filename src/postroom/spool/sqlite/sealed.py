@@ -22,6 +22,7 @@ from postroom.spool.sqlite import hooks
 from postroom.spool.sqlite.connection import PAGE_SIZE
 from postroom.spool.sqlite.ledger import Ledger
 from postroom.spool.sqlite.statement import statement
+from postroom.spool.sqlite.transports import is_anything_sealed
 from postroom.spool.sqlite.writer import Rank, Verb, Writer
 from postroom.spool.transports import TABLE as TRANSPORTS
 from postroom.spool.vault import Opened, Vault, sealed_fields
@@ -82,7 +83,7 @@ def seal_readable(db: apsw.Connection, vault: Vault) -> None:
             secrets = {str(place): Secret(text) for place, text in enumerate(texts)}
             hooks.insert_hook(db, hooks.hook_of(row, Opened(secrets)), vault)
         db.execute("DELETE FROM hook_readable")
-    if _is_swept(db):
+    if not is_anything_sealed(db) or _is_swept(db):
         db.execute("DROP TABLE hook_readable")
 
 
@@ -112,7 +113,7 @@ def _is_swept(db: apsw.Connection) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reseal:
+class _Reseal:
     """Seal every row with the current one of these keys; they open what is sealed now, too."""
 
     keys: SealingKeys
@@ -129,27 +130,22 @@ class SqliteSecrets:
         self._vault = vault
         self._reseal = Verb(name="reseal", rank=Rank.DUTY, apply=self._reseal_all)
 
-    @property
-    def keys(self) -> SealingKeys | None:
-        """The keys of the store."""
-        return self._vault.keys
-
     async def reseal(self, keys: SealingKeys, *, leave_unreadable: bool = False) -> Sequence[SealedRow]:
         """Seal every row anew in one transaction, use these keys from then on; return the rows as they were.
 
         Raises SecretKeyError when a row cannot be opened; nothing is changed then.
         """
-        wish = Reseal(keys=keys, leave_unreadable=leave_unreadable)
+        wish = _Reseal(keys=keys, leave_unreadable=leave_unreadable)
         rows: Sequence[SealedRow] = await self._writer.submit(self._reseal, wish)
         self._vault.keys = keys
         return rows
 
     def _reseal_all(
-        self, ledger: Ledger, wishes: Sequence[Reseal]
+        self, ledger: Ledger, wishes: Sequence[_Reseal]
     ) -> Sequence[Sequence[SealedRow] | SecretKeyError]:
         return [self._reseal_one(ledger, wish) for wish in wishes]
 
-    def _reseal_one(self, ledger: Ledger, wish: Reseal) -> Sequence[SealedRow] | SecretKeyError:
+    def _reseal_one(self, ledger: Ledger, wish: _Reseal) -> Sequence[SealedRow] | SecretKeyError:
         vault = self._vault.with_keys(wish.keys)
         rows = sealed_rows(ledger.db, vault)
         bad = [row for row in rows if row.problem]
