@@ -31,6 +31,8 @@ TRANSLATED = words.LANGUAGES[1:]
 _FIXED = datetime(2026, 11, 21, tzinfo=UTC)
 """In place of dates, so that equal texts make equal files."""
 _PLACEHOLDER = re.compile(r"\{[a-z_]*\}")
+_LABEL = re.compile(r'"([^"]+)"')
+"""A label of a provider's page, which stands verbatim in every language."""
 
 
 def english() -> Mapping[str, str]:
@@ -65,14 +67,17 @@ def missing(language: str) -> Mapping[str, str]:
 
 
 def faults(language: str) -> Sequence[str]:
-    """Return what is wrong with a catalogue: other placeholders than the English text."""
+    """Return what is wrong with a catalogue: other placeholders than the English text, or a label lost."""
     catalogue = catalogue_of(language)
-    return [
-        f"{language}: {key} has other names in braces than {text!r}"
-        for key, text in english().items()
-        if (said := _said(catalogue, key))
-        and set(_PLACEHOLDER.findall(said)) != set(_PLACEHOLDER.findall(text))
-    ]
+    wrong = []
+    for key, text in english().items():
+        said = _said(catalogue, key)
+        if said and set(_PLACEHOLDER.findall(said)) != set(_PLACEHOLDER.findall(text)):
+            wrong.append(f"{language}: {key} has other names in braces than {text!r}")
+        lost = [label for label in _LABEL.findall(text) if key.startswith("setup.") and label not in said]
+        if said and lost:
+            wrong.append(f"{language}: {key} has lost the label {lost[0]!r}")
+    return wrong
 
 
 def files_of(catalogue: Catalog) -> Mapping[str, bytes]:
