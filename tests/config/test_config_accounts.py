@@ -1,4 +1,4 @@
-"""Accounts in the settings file: fields, other programs' names, files with secrets, and what goes with them."""
+"""Accounts in the settings file: our fields, other programs' names, secrets in files, and the key."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
@@ -187,7 +187,8 @@ def shipped() -> Iterator[None]:
     load_overrides(())
 
 
-def test_files_of_providers(tmp_path: Path, shipped: None) -> None:
+@pytest.mark.usefixtures("shipped")
+def test_files_of_providers(tmp_path: Path) -> None:
     """What they add can be named in the same file; what is wrong in them is told with the rest."""
     (tmp_path / "mine.toml").write_text(
         '[[provider]]\nid = "acme"\nname = "Acme"\nhost = "mail.acme.example"\ntls = [465]\n'

@@ -64,6 +64,11 @@ def _one_or_more(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _auto(value: object) -> object:
+    """Leave it to the machine."""
+    return None if value == "auto" else value
+
+
 def _from_or_domain(text: str) -> str:
     """An address or ``@domain``, in the form that is compared: lower case, A-labels."""
     if text.startswith("@"):
@@ -282,8 +287,8 @@ class Document(Section):
     """Seals the secrets of stored transports: 32 bytes in Base64 or hex; else a file of `data`. Secret."""
     secret_key_file: str | None = None
     """File that holds `secret_key`."""
-    sender_process: bool | Literal["auto"] = "auto"
-    """Send from a process of its own; `"auto"` where the machine has two processors or more."""
+    sender_process: Annotated[bool | None, BeforeValidator(_auto)] = None
+    """Send from a process of its own: `true`, `false`, or `"auto"`, where there are two processors."""
     failures_to: Senders = ()
     """Who gets a digest of mail that failed for good and of outages; one address, several, or a list."""
     failures_every: Duration = 900.0

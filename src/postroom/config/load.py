@@ -89,7 +89,6 @@ class _Loading:
         )
         if key is not None:
             self._check_key(key, key_field)
-        process = document.sender_process
         is_capturing = document.capture or not any(spec.account for spec in specs)
         settings = Settings(
             data=Path(os.path.normpath(data_directory(self._sources, self._cwd))),
@@ -102,7 +101,7 @@ class _Loading:
             default_from=document.from_,
             bootstrap_key=key,
             secret_key=self._secret_key(),
-            sender_process=None if process == "auto" else process,
+            sender_process=document.sender_process,
             provider_files=self._provider_files,
             message_limits=_taken(MessageLimits, document.limits),
             door_limits=self._door_limits(),
