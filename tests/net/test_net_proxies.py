@@ -340,32 +340,33 @@ def saying(*words: bytes, hangs: bool) -> Handler:
     return proxy
 
 
+SILENT = [
+    (SOCKS, (), "proxy-unreachable"),
+    (SOCKS, (b"\x05",), "proxy-unreachable"),
+    (SOCKS, (b"\x05\x02",), "proxy-auth"),
+    (SOCKS, (b"\x05\x02", b"\x01\x00"), "proxy-refused"),
+    (SOCKS, (b"\x05\x02", b"\x01\x00", b"\x05\x00\x00\x01\x00"), "proxy-refused"),
+    (HTTP, (), "proxy-refused"),
+    (HTTP, (b"HTTP/1.1 200 OK\r\nX: y",), "proxy-refused"),
+]
+
+
 @pytest.mark.parametrize("hangs", [True, False], ids=["hangs", "closes"])
-@pytest.mark.parametrize(
-    ("kind", "words", "cause"),
-    [
-        (SOCKS, (), "proxy-unreachable"),
-        (SOCKS, (b"\x05",), "proxy-unreachable"),
-        (SOCKS, (b"\x05\x02",), "proxy-auth"),
-        (SOCKS, (b"\x05\x02", b"\x01\x00"), "proxy-refused"),
-        (SOCKS, (b"\x05\x02", b"\x01\x00", b"\x05\x00\x00\x01\x00"), "proxy-refused"),
-        (HTTP, (), "proxy-refused"),
-        (HTTP, (b"HTTP/1.1 200 OK\r\nX: y",), "proxy-refused"),
-    ],
-)
-def test_a_proxy_that_hangs_or_hangs_up(
-    run: Run, kind: ProxyKind, words: tuple[bytes, ...], cause: str, *, hangs: bool
-) -> None:
+def test_a_proxy_that_hangs_or_hangs_up(run: Run, *, hangs: bool) -> None:
     """Silence at any point ends at the limit for connecting, a hang-up at once; the cause tells the point."""
 
-    async def main() -> None:
+    async def meet(kind: ProxyKind, words: tuple[bytes, ...]) -> NetFault:
         async with listening(saying(*words, hangs=hangs)) as port:
-            limits = replace(TIMEOUTS, connect=0.05) if hangs else TIMEOUTS
-            ours = behind(through(kind, port, USER, PASSWORD))
-            failure = await fault_of(dial(ours, limits, clock=CLOCK))
-            assert (failure.step, failure.fault.cause) == (Step.PROXY, cause)
-            assert failure.fault.kind is (FaultKind.TIMEOUT if hangs else FaultKind.CLOSED)
-            assert PASSWORD not in repr(failure.fault)
+            limits = replace(TIMEOUTS, connect=0.5) if hangs else TIMEOUTS
+            return await fault_of(dial(behind(through(kind, port, USER, PASSWORD)), limits, clock=CLOCK))
+
+    async def main() -> None:
+        failures = await asyncio.gather(*(meet(kind, words) for kind, words, _ in SILENT))
+        assert [cause for _, _, cause in SILENT] == [failure.fault.cause for failure in failures]
+        assert {Step.PROXY} == {failure.step for failure in failures}
+        ending = FaultKind.TIMEOUT if hangs else FaultKind.CLOSED
+        assert {ending} == {failure.fault.kind for failure in failures}
+        assert PASSWORD not in repr([failure.fault for failure in failures])
 
     run(main())
 
