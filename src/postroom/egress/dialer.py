@@ -23,6 +23,7 @@ from postroom.net.connection import Connection
 from postroom.net.dialing import dial
 from postroom.net.faults import NetFault
 from postroom.ports import TokenSource
+from postroom.providers import catalogue
 from postroom.smtp.client import ClientSession, Failed
 from postroom.smtp.opening import Derive, Opened, Upgrade
 from postroom.smtp.steps import step_seconds
@@ -80,7 +81,7 @@ class Dialer:
         self._dial = dial
         self._tokens = tokens
         self._dice = dice or SystemDice()
-        self._charset = reply_charset(account.host)
+        self._charset = reply_charset(account.host, account.provider)
 
     async def open(self) -> Link | Evidence:
         """Connect, greet, encrypt, log in; a token that is refused is renewed and tried once more."""
@@ -186,12 +187,13 @@ def _is_no_service(evidence: Evidence) -> bool:
     return evidence.step is Step.GREETING and evidence.reply is not None and evidence.reply.code == 554
 
 
-def reply_charset(host: str) -> str:
-    """Return the charset to try for replies that are not UTF-8."""
-    dotted = "." + host.lower()
-    if dotted.endswith(CHINESE_HOSTS):
+def reply_charset(host: str, provider: str | None = None) -> str:
+    """Return the charset to try for replies that are not UTF-8, by the host or by whose server it is."""
+    known = catalogue.provider(provider) if provider else None
+    dotted = tuple(f".{name.lower()}" for name in (host, *(known.all_hosts if known is not None else ())))
+    if any(name.endswith(CHINESE_HOSTS) for name in dotted):
         return "gb18030"
-    return "cp949" if dotted.endswith(KOREAN_HOSTS) else "latin-1"
+    return "cp949" if any(name.endswith(KOREAN_HOSTS) for name in dotted) else "latin-1"
 
 
 def own_name(peer_address: str) -> str:

@@ -69,7 +69,7 @@ class Dialogue:
             account = replace(account, username=None)  # an empty password is never sent
         self._account = account
         self._adapted: means.Adapted | None = None
-        self._charset = reply_charset(account.host)
+        self._charset = reply_charset(account.host, account.provider)
         self._transcript = Transcript(self._charset)
         self._connection: Connection | None = None
         self._waited_for = -1
