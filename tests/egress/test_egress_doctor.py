@@ -45,6 +45,7 @@ from postroom.model.transport import (
 from postroom.net import dialing
 from postroom.net.addresses import SocketAddress
 from postroom.net.faults import NetFault
+from postroom.policy.doctor_records import RECORDS
 
 HOST = "mail.example.com"
 IMPLICIT, STARTTLS, NONE = TlsMode.IMPLICIT, TlsMode.STARTTLS, TlsMode.NONE
@@ -674,6 +675,14 @@ def test_a_silent_name_server_skips_the_records() -> None:
     assert checkup.ok
     assert "resolver-silent" == stage_of(checkup, Stage.MX).cause
     assert SKIPPED is statuses(checkup)[Stage.DMARC]
+
+
+def test_a_closed_network_is_no_fault_of_the_domain() -> None:
+    """Name servers that do not know the domain above all cannot say that a domain has no records."""
+    closed = checked(secure(), over_tls(), dns=NameServer())
+    assert {"resolver-silent"} == {one.cause for one in closed.stages if one.stage in set(RECORDS)}
+    public = checked(secure(), over_tls(), dns=NameServer({("com", "NS"): ["a.example.net."]}))
+    assert "mx-missing" == stage_of(public, Stage.MX).cause
 
 
 def test_knocking_tries_ports_side_by_side_and_says_nothing_of_accounts() -> None:

@@ -40,7 +40,7 @@ ADDRESS = "127.0.0.2"
 """Loopback, but not the address by which accounts that point at this machine by mistake are recognised."""
 PASSWORD = "correct-horse-battery"
 HURRIED = CheckLimits(
-    total=1.0, names=0.3, connect=0.3, tls=0.4, step=0.4, silence=0.05, beside=0.3, leave=0.05
+    total=1.5, names=0.5, connect=1.0, tls=1.0, step=0.5, silence=0.05, beside=0.4, leave=0.05
 )
 """Everything answers at once here; what is silent stays so."""
 

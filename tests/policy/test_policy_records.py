@@ -248,6 +248,13 @@ def test_keys_are_found_only_under_known_selectors() -> None:
     assert StageStatus.SKIPPED is means.dkim(one, {}).status
 
 
+def test_warnings_about_the_providers_own_domain_are_not_the_senders() -> None:
+    """They are said and skipped; those about one's own domain stay."""
+    own, other = case("smtp.qq.com", "1@qq.com"), case("smtp.qq.com", "a@example.org", "1@qq.com")
+    assert StageStatus.SKIPPED is means.owned(own, means.mx(own, GONE, GONE)).status
+    assert StageStatus.WARNING is means.owned(other, means.mx(other, GONE, GONE)).status
+
+
 @pytest.mark.parametrize("sender", ["a@localhost", "a@app.internal", "a@host.local", "a@x.invalid"])
 def test_private_domains_are_not_asked_for(sender: str) -> None:
     """The public DNS knows nothing of them."""

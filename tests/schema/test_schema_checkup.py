@@ -92,6 +92,7 @@ def test_what_is_shared_names_nobody() -> None:
     told = text_of(shared) + json.dumps(checkup(shared))
     assert "1234" not in told
     assert "1***@qq.com" in told
+    assert "smtps://1***@qq.com:*****@smtp.qq.com:465" == shared.target
     assert "smtp.qq.com:465" in told
 
 

@@ -41,6 +41,14 @@ def is_freemail_elsewhere(case: Case) -> bool:
     return case.provider is None or owner.id != case.provider.id
 
 
+def owned(case: Case, result: StageResult) -> StageResult:
+    """Return a result; of the provider's own domain nothing is the sender's to mend."""
+    if result.status is not StageStatus.WARNING or case.provider is None or not is_providers_own(case):
+        return result
+    why = f"{domain_of(case)} belongs to {case.provider.name}, who answers for it: {result.evidence}"
+    return skipped(result.stage, why)
+
+
 def mx(case: Case, answer: Answer, addresses: Answer) -> StageResult:
     """Where mail to the sender's domain goes."""
     domain = domain_of(case)

@@ -15,7 +15,7 @@ from postroom.schema.answers import instant
 
 _LOGIN = re.compile(r"://(.+):\*{5}@")
 """The login in a target."""
-_ADDRESS = re.compile(r"([^\s<>()\[\]:;,\"'/@])[^\s<>()\[\]:;,\"'/@]*@(?=[^\s@])")
+_ADDRESS = re.compile(r"([^\s<>()\[\]:;,\"'/@*])[^\s<>()\[\]:;,\"'/@*]*@(?=[^\s@])")
 """The part of an address before the ``@``, its first character kept."""
 
 

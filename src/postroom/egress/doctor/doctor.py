@@ -81,6 +81,7 @@ class AccountDoctor:
         if account is None:
             result = passed(Stage.NAME, "the capture inbox: nothing leaves this machine")
             return Checkup(target=TransportKind.CAPTURE.value, stages=(result,))
+        await asyncio.to_thread(_load)
         case = case_of(spec, account, recipient=recipient, worked_until=worked_until)
         chart = Chart(self._clock, self._limits.total)
         with chart.timing(Stage.NAME):
@@ -93,6 +94,7 @@ class AccountDoctor:
 
     async def knock(self, host: str, ports: Sequence[int] = ESCAPE_PORTS) -> Sequence[Checkup]:
         """Look at ports of a host without credentials, side by side."""
+        await asyncio.to_thread(_load)
         return await asyncio.gather(*(self._knock(host, port) for port in ports))
 
     async def _knock(self, host: str, port: int) -> Checkup:
@@ -115,7 +117,6 @@ class AccountDoctor:
         with_records: bool,
         has_envelope: bool = True,
     ) -> None:
-        await asyncio.to_thread(_load)
         own: Tokens | None = None
         tokens = self._tokens_of(case.spec) if self._tokens_of is not None else None
         if tokens is None and case.account.oauth is not None:

@@ -26,16 +26,23 @@ async def look_at_domain(case: Case, chart: Chart, names: Names) -> None:
         for stage in means.RECORDS:
             chart.note(skipped(stage, "the sender has no domain that the public DNS knows"))
         return
+    try:
+        with chart.timing(Stage.MX):
+            await _ask_for_existence(domain, names)
+    except SilentNamesError as error:
+        for stage in means.RECORDS:
+            chart.note(skipped(stage, str(error), "resolver-silent"))
+        return
     spf_walk, dmarc_walk = SpfWalk(domain), DmarcWalk(domain)
 
     async def mx() -> None:
         answer = await names.ask((domain, "MX"))
         addresses = Answer() if answer.records else await names.ask((domain, "A"))
-        chart.note(means.mx(case, answer, addresses))
+        chart.note(means.owned(case, means.mx(case, answer, addresses)))
 
     async def spf() -> None:
         await _follow(spf_walk, names)
-        chart.note(means.spf(case, spf_walk))
+        chart.note(means.owned(case, means.spf(case, spf_walk)))
 
     async def dkim() -> None:
         selectors = means.relay_of(case).selectors
@@ -46,7 +53,8 @@ async def look_at_domain(case: Case, chart: Chart, names: Names) -> None:
     async def dmarc() -> None:
         await _follow(dmarc_walk, names)
         exists = (await names.ask((domain, "MX"))).exists
-        chart.note(means.dmarc(case, dmarc_walk, spf_walk if spf_walk.record else None, exists=exists))
+        result = means.dmarc(case, dmarc_walk, spf_walk if spf_walk.record else None, exists=exists)
+        chart.note(means.owned(case, result))
 
     async def first_spf_then_dmarc() -> None:
         await _noted(Stage.SPF, spf, chart)
@@ -56,6 +64,13 @@ async def look_at_domain(case: Case, chart: Chart, names: Names) -> None:
         group.create_task(_noted(Stage.MX, mx, chart), name="mx")
         group.create_task(_noted(Stage.DKIM, dkim, chart), name="dkim")
         group.create_task(first_spf_then_dmarc(), name="spf and dmarc")
+
+
+async def _ask_for_existence(domain: str, names: Names) -> None:
+    """Raise SilentNamesError when the name servers do not even know the top domain: a closed network."""
+    top = domain.rpartition(".")[2]
+    if not (await names.ask((domain, "MX"))).exists and not (await names.ask((top, "NS"))).exists:
+        raise SilentNamesError(f"the name servers of this machine do not know .{top}")
 
 
 async def _follow(walk: _Walk, names: Names) -> None:
