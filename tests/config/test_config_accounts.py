@@ -192,7 +192,8 @@ def test_files_of_providers(tmp_path: Path) -> None:
     """What they add can be named in the same file; what is wrong in them is told with the rest."""
     (tmp_path / "mine.toml").write_text(
         '[[provider]]\nid = "acme"\nname = "Acme"\nhost = "mail.acme.example"\ntls = [465]\n'
-        'prefer = [465, "tls"]\nusername = "full_address"\nsecret = ["app_password"]\nfrom = "equals_account"\n'
+        'prefer = [465, "tls"]\nusername = "full_address"\nsecret = ["app_password"]\n'
+        'from = "equals_account"\n'
     )
     toml = (
         '[providers]\nfiles = "mine.toml"\n[[transports]]\nprovider = "acme"\nusername = "a@acme.example"\n'

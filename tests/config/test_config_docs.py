@@ -1,5 +1,6 @@
 """The pages about settings and transports say what the program does."""
 
+import re
 import tomllib
 from collections.abc import Iterator
 from enum import Enum
@@ -13,9 +14,11 @@ from postroom.config.document import Document
 from postroom.config.load import load
 from postroom.config.settings import Listener
 from postroom.config.sources import KNOWN_VARIABLES, SMTP_VARIABLES, VARIABLES, Flags
+from postroom.schema.transport_forms import FORMS
 from postroom.schema.transport_url import STARTTLS_WORDS, parse_transport_url
 from postroom.schema.written import Section
 
+URL_PARTS = ("login", "percent", "control", "host", "port")
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SETTINGS = (DOCS / "settings.md").read_text()
 TRANSPORTS = (DOCS / "transports.md").read_text()
@@ -99,10 +102,44 @@ def test_the_example_is_good(tmp_path: Path) -> None:
 def test_every_url_on_the_page_is_read() -> None:
     """Each form of URL in the table is understood, and each starttls value is named."""
     urls = [
-        line.split("`")[1] for line in TRANSPORTS.splitlines() if line.startswith(("| `smtp", "| `capture"))
+        line.split("`")[1]
+        for line in TRANSPORTS.splitlines()
+        if line.startswith(("| `smtp:", "| `smtps:", "| `provider+", "| `capture"))
     ]
-    assert len(urls) >= 6
+    assert len(urls) >= 12
     for url in urls:
         parse_transport_url(url, field="url")
     for word in STARTTLS_WORDS:
         assert f"`{word}`" in TRANSPORTS
+
+
+def test_every_code_about_transports_is_on_the_page() -> None:
+    """Each code that a description of a transport can be refused with is explained."""
+    source = Path(__file__).resolve().parents[2] / "src/postroom/schema"
+    found: set[str] = set()
+    for name in ("transport_spec", "transport_forms", "transport_url", "url_parts", "known_providers"):
+        text = (source / f"{name}.py").read_text()
+        found.update(re.findall(r'(?:report|_problem|code=)\(?\s*"([a-z]+-[a-z-]+)"', text))
+    found.update(f"{kind}-{part}" for kind in ("url", "proxy") for part in URL_PARTS)
+    assert len(found) > 25
+    assert [] == sorted(code for code in found if f"`{code}`" not in TRANSPORTS)
+
+
+def test_every_example_of_a_transport_is_good(tmp_path: Path) -> None:
+    """Each table on the page comes to a transport, its files given."""
+    examples = [part.partition("```")[0] for part in TRANSPORTS.split("```toml\n")[1:]]
+    assert len(examples) >= 3
+    for example in examples:
+        (tmp_path / "secret").write_text("secret\n")
+        text = re.sub(r"/run/secrets/[a-z-]+", str(tmp_path / "secret"), example)
+        (tmp_path / "postroom.toml").write_text(text)
+        (spec,) = load(Flags(), {}, tmp_path).transports
+        assert spec.account is not None
+
+
+def test_every_key_of_other_programs_is_on_the_page() -> None:
+    """Each key that is read is in the table of its program."""
+    page = TRANSPORTS.lower()
+    for form in FORMS:
+        for key, ours in form.keys.items():
+            assert not ours or f"`{key}`" in page.replace(".", "_")

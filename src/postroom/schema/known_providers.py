@@ -10,7 +10,7 @@ from postroom.errors import Problem
 from postroom.model.address import Address, AddressError, Mailbox, parse_address
 from postroom.model.transport import Rate, TlsMode
 from postroom.providers import catalogue
-from postroom.providers.provider import Endpoint, FromRule, Grade, Provider, UsernameRule
+from postroom.providers.provider import Endpoint, FromRule, Grade, Limits, Provider, SecretKind, UsernameRule
 from postroom.schema.quantities import nearest
 
 
@@ -68,24 +68,33 @@ UNPUBLISHED_CONNECTIONS = 1
 limits are low, and crossing them locks the mailbox for hours. No rate is made up."""
 
 
+_MAILBOX_SECRETS = frozenset(
+    {SecretKind.ACCOUNT_PASSWORD, SecretKind.AUTHORIZATION_CODE, SecretKind.APP_PASSWORD}
+)
+"""Of people's mailboxes; sending services give keys."""
+
+
 def hints_of(one: Provider | None, mailbox: Mailbox | None) -> Hints:
     """Return what the provider's limits come to for this mailbox (``docs/transports.md``).
 
-    Messages in a span of time only where the provider's own pages say so, and in an hour or a day only for
-    mailboxes of its own domains: with a domain of one's own the plan decides. Connections, recipients of one
-    message and messages of one connection also where others found them: too few of these cost little.
+    Messages in a span of time only where the provider's own pages or a file of one's own say so; of the
+    shipped ones those of an hour or a day only for mailboxes of the provider's domains: with a domain of your
+    own the plan decides. Connections, recipients of one message and messages of one connection also where
+    others found them: too few of these cost little.
     """
     if one is None:
         return Hints()
     limits = one.limits
-    windows = {1: limits.per_second, 60: limits.per_minute}
-    if mailbox is not None and mailbox.address.domain in one.domains:
-        windows |= {3600: limits.per_hour, 86400: limits.per_day}
     grade = one.grade.get("limits", Grade.UNKNOWN)
+    is_ours = grade == Grade.UNKNOWN and limits != Limits()  # shipped numbers all have a grade
+    windows = {1: limits.per_second, 60: limits.per_minute}
+    if is_ours or (mailbox is not None and mailbox.address.domain in one.domains):
+        windows |= {3600: limits.per_hour, 86400: limits.per_day}
     known = [(window, most) for window, most in windows.items() if most is not None]
-    is_secretive = grade == Grade.UNKNOWN and one.from_rule is FromRule.EQUALS_ACCOUNT
+    is_mailbox = one.from_rule is FromRule.EQUALS_ACCOUNT and one.secrets[0] in _MAILBOX_SECRETS
+    is_secretive = grade == Grade.UNKNOWN and not is_ours and is_mailbox
     return Hints(
-        rates=tuple(Rate(*each) for each in known) if grade == Grade.DOCUMENTED else (),
+        rates=tuple(Rate(*each) for each in known) if grade == Grade.DOCUMENTED or is_ours else (),
         connections=limits.connections or (UNPUBLISHED_CONNECTIONS if is_secretive else None),
         recipients=limits.rcpt_per_message,
         messages=limits.messages_per_connection,

@@ -102,16 +102,19 @@ def plain_form(document: Mapping[str, Any], *, prefix: str = "") -> PlainForm:
     """
     flat = _flattened(document)
     folded = {key: _fold(key) for key in flat if key not in _OURS}
-    foreign = {key for key in folded.values() if any(key in form.keys for form in _FORMS)}
+    foreign = {key for key in folded.values() if any(key in form.keys for form in FORMS)}
     if not foreign:
         return PlainForm(document=dict(document))
     return _Reading(flat, prefix).read(foreign)
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
+class Form:
+    """How one program writes an account."""
+
     name: str
     keys: Mapping[str, str]
+    """Key, in lower case with ``_`` for dots, to our name or one the reader knows; empty: not used."""
     read: Callable[["_Reading"], None]
 
 
@@ -128,9 +131,9 @@ class _Reading:
         self.plain = PlainForm(document={})
 
     def read(self, foreign: set[str]) -> PlainForm:
-        forms = [form for form in _FORMS if foreign <= form.keys.keys()]
+        forms = [form for form in FORMS if foreign <= form.keys.keys()]
         if not forms:
-            spoken = [form.name for form in _FORMS if foreign & form.keys.keys()]
+            spoken = [form.name for form in FORMS if foreign & form.keys.keys()]
             self.report("transport-forms-mixed", "", f"keys of {' and of '.join(spoken)} in one", _UNMIXED)
             return self.plain
         form = max(forms, key=lambda one: len(one.keys.keys() & {_fold(key) for key in self._flat}))
@@ -140,7 +143,7 @@ class _Reading:
         self.plain.names |= {ours: self.named(key) for ours, key in self.written.items()}
         return self.plain
 
-    def _sort(self, form: _Form) -> None:
+    def _sort(self, form: Form) -> None:
         for key, value in self._flat.items():
             ours = form.keys.get(_fold(key))
             if ours is None and key in _SAID_BY_ALL:
@@ -232,10 +235,10 @@ def _read_app_builder(reading: _Reading) -> None:
     reading.take("url", "username", "password", "from")
 
 
-_FORMS = (
-    _Form("App Builder", _APP_BUILDER, _read_app_builder),
-    _Form("HAP", _HAP, _read_hap),
-    _Form("TapData", _TAPDATA, _read_tapdata),
+FORMS = (
+    Form("App Builder", _APP_BUILDER, _read_app_builder),
+    Form("HAP", _HAP, _read_hap),
+    Form("TapData", _TAPDATA, _read_tapdata),
 )
 _UNMIXED = "Keep to the names of one program, or to our own."
 _TRIMMED = frozenset({"url", "host", "port", "username", "encryption", "from", "proxy", "proxy_port"})
