@@ -1,14 +1,21 @@
 """A check as JSON and as text."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from postroom.model.address import parse_mailbox
 from postroom.model.checkup import Checkup, Fix, Stage, StageResult, StageStatus
-from postroom.providers.words import LANGUAGES
+from postroom.model.secret import Secret
+from postroom.model.transport import SmtpAccount, TlsMode, TransportKind, TransportSpec
+from postroom.policy import doctor_fixes as fixes
+from postroom.policy.doctor_case import case_of
+from postroom.providers.words import LANGUAGES, fix_sentence
 from postroom.schema.checkup_answers import CheckupAnswer, checkup
 from postroom.schema.checkup_text import shareable, text_of
+from postroom.schema.transport_fields import TransportFields
 
 FOUND = Checkup(
     target="smtps://1234@qq.com:*****@smtp.qq.com:465",
@@ -110,3 +117,36 @@ def test_a_login_that_is_no_address_is_masked_too() -> None:
         ),
     )
     assert "warehouse" not in repr(shareable(one))
+
+
+def test_every_fix_is_a_patch_of_a_transport_and_has_a_sentence() -> None:
+    """Each key and value is one that the description of a transport takes."""
+    account = SmtpAccount(
+        host="smtp.163.com", port=25, tls=TlsMode.STARTTLS, username="me@163.com", password=Secret("s3cret")
+    )
+    spec = TransportSpec(
+        name="main",
+        kind=TransportKind.SMTP,
+        account=account,
+        default_from=parse_mailbox("shop@example.com"),
+    )
+    case = case_of(spec, account)
+    own = replace(account, host="mail.example.com")
+    unknown = case_of(replace(spec, account=own), own)
+    other = replace(account, host="smtp.qq.com")
+    offered = [
+        fixes.use_implicit_tls(),
+        fixes.use_starttls(),
+        fixes.other_port(case),
+        fixes.other_port(unknown, [587]),
+        fixes.sender_as_account(case),
+        fixes.slower(case),
+        fixes.user_name(case),
+        fixes.own_host(case_of(replace(spec, account=other), other)),
+        fixes.certificate_name(unknown, ["mx.example.com"]),
+        fixes.pinned(unknown, "ab" * 32),
+    ]
+    for fix in offered:
+        assert fix is not None
+        assert TransportFields.model_validate({"name": "main", **fix.patch})
+        assert fix_sentence(fix.id)
