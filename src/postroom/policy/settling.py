@@ -145,20 +145,14 @@ def decide(
     unknown: list[int] = []
     for line in lines:
         evidence, recipient = line.evidence, line.recipient
-        is_later, before = recipient != claimed.recipients[0], refusals.get(recipient, 0)
         verdict = classify(
             evidence,
-            refusals=before,
-            is_later_recipient=is_later,
+            refusals=refusals.get(recipient, 0),
+            is_later_recipient=recipient != claimed.recipients[0],
             is_capture=via.is_capture,
             provider=via.provider,
         )
-        duration_ms, at = line.duration_ms, line.at
-        results.append(
-            RecipientResult(
-                recipient=recipient, evidence=evidence, verdict=verdict, duration_ms=duration_ms, at=at
-            )
-        )
+        results.append(_result(line, verdict))
         state = _FINAL.get(verdict.outcome)
         if state is None:
             still_open.append((line, verdict))
@@ -181,6 +175,16 @@ def decide(
         trouble=trouble,
         is_success=is_success and trouble is None,
         suppress=tuple(unknown),
+    )
+
+
+def _result(line: Line, verdict: Verdict) -> RecipientResult:
+    return RecipientResult(
+        recipient=line.recipient,
+        evidence=line.evidence,
+        verdict=verdict,
+        duration_ms=line.duration_ms,
+        at=line.at,
     )
 
 
