@@ -84,9 +84,7 @@ class Dialogue:
             if self._connection is not None and await self._is_tls_done():
                 await self._fetch_token()
                 await self._converse()
-        except (
-            NetFault
-        ) as failure:  # of a step that was made again, after the port was found to speak otherwise
+        except NetFault as failure:  # of a step made again, after the port was found to speak otherwise
             await self._fail(self._evidence(failure))
         finally:
             if self._connection is not None:
@@ -108,19 +106,11 @@ class Dialogue:
             with chart.timing(Stage.TCP if is_direct else Stage.PROXY):
                 seconds = chart.left(self._limits.connect)
                 connection = await connect(account, addresses, timeouts_of(seconds), clock=self._clock)
-        except NetFault as failure:
-            await self._fail(self._evidence(failure))
-            return None
-        try:
             with chart.timing(Stage.PROXY):
                 await pass_proxy(connection, chart.left(self._limits.connect))
         except NetFault as failure:
-            connection.abort()
             await self._fail(self._evidence(failure))
             return None
-        except BaseException:
-            connection.abort()  # a cancelled check must not leave a socket
-            raise
         if account.proxy is not None:
             proxy = account.proxy
             chart.note(means.passed(Stage.PROXY, f"{proxy.kind.value} proxy {proxy.host}:{proxy.port}"))
