@@ -35,6 +35,7 @@ from postroom.model.step import Step
 from postroom.model.transport import GrantKind, OAuthGrant, SmtpAccount, TlsMode
 from postroom.net.faults import NetFault
 from postroom.net.guard import Guard
+from postroom.policy.classify import classify
 from postroom.ports import Report
 
 LOOPBACK = ["127.0.0.0/8"]
@@ -489,6 +490,9 @@ def test_a_token_that_stays_refused() -> None:
             assert (Step.AUTH, 535) == (evidence.step, evidence.reply.code)
             assert "oauth status 400" == evidence.reply.lines[-1]
             assert "token-" not in repr(evidence)
+            assert "auth-oauth-challenge" == classify(evidence).cause
+            at_google = replace(evidence, host="smtp.gmail.com")
+            assert "g-oauth" == classify(at_google).cause
             assert (2, 2) == (len(server.requests), logins(peer))
 
     run(main())

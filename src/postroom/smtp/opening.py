@@ -209,7 +209,7 @@ class Opening:
             following = self._next_login(who)
             if following is not None:
                 return following
-        if login.status:
+        if login.status and reply.is_permanent and not _refuses_mechanism(reply):
             reply = replace(reply, lines=(*reply.lines, login.status))
         return self._unwanted(Step.AUTH, reply)
 

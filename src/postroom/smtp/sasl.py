@@ -124,7 +124,7 @@ class Login(Protocol):
 
     @property
     def status(self) -> str:
-        """Why a token was refused, as far as the server told before its reply."""
+        """Words for a refusal of a token, with what the server told before its reply; else empty."""
         ...
 
     def note_initial(self) -> None:
@@ -216,7 +216,7 @@ class TokenLogin:
             text, self._end = f"n,a={name},\x01host={who.host}\x01port={who.port}\x01{bearer}", b"\x01"
         self.initial = text.encode()
         self.has_shown_secret = False
-        self.status = ""
+        self.status = "oauth refused"
 
     def note_initial(self) -> None:
         """Note that the token goes in the AUTH line."""
