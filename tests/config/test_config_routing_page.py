@@ -57,7 +57,7 @@ def test_every_condition_is_explained() -> None:
     """The table of conditions has a row for each setting of a rule that is one."""
     explained = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \| ", PAGE, re.MULTILINE))))
     conditions = {info.alias or name for name, info in RouteSection.model_fields.items()}
-    assert conditions - {"name", "to", "recipients"} <= explained
+    assert conditions - {"name", "to", "recipients", "subject_prefix"} <= explained
     assert '`recipients = "any"`' in PAGE
 
 

@@ -43,7 +43,7 @@ TABLE = RouteTable(
     [
         RouteRule(name="codes", route=Route(("b", "a")), classes=frozenset({MailClass.CODE})),
         RouteRule(name="turns", route=Route(("a", "b", "c"), RouteKind.ROUNDROBIN), tags=frozenset({"turn"})),
-        RouteRule(name="large", route=Route(("c",)), over=1000),
+        RouteRule(name="large", route=Route(("c",)), over=1000, subject_prefix="[large] "),
     ],
     Route(("a", "b")),
 )
@@ -333,5 +333,21 @@ def test_a_scheduled_mail_starts_and_expires_later() -> None:
             made = (await at.explained(replace(MAIL, mail_class=MailClass.CODE, send_at=send_at))).made
             assert made is not None
             assert (send_at, send_at + timedelta(minutes=15)) == (made.not_before, made.expires_at)
+
+    asyncio.run(go())
+
+
+def test_a_rule_puts_its_prefix_before_the_subject() -> None:
+    """Verbatim, in what is stored: every leg, list and copy of the message has it."""
+
+    async def go() -> None:
+        async with room() as at:
+            message_id = await at.accepted(replace(MAIL, text="x" * 1001))
+            stored = await at.store.spool.message(message_id, tenant=DEFAULT_TENANT)
+            assert stored is not None
+            assert "[large] Hello" == stored.content.subject
+            other = await at.store.spool.message(await at.accepted(MAIL), tenant=DEFAULT_TENANT)
+            assert other is not None
+            assert "Hello" == other.content.subject
 
     asyncio.run(go())

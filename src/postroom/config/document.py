@@ -15,7 +15,7 @@ from postroom.engine.limits import MIB
 from postroom.model.address import parse_address
 from postroom.model.message import MailClass, UncertainPolicy
 from postroom.schema.quantities import parse_duration
-from postroom.schema.transport_fields import TransportFields
+from postroom.schema.transport_fields import MAX_PREFIX, TransportFields
 from postroom.schema.written import (
     Count,
     Duration,
@@ -29,6 +29,7 @@ from postroom.schema.written import (
     Size,
     domain_name,
     listed,
+    one_line,
 )
 
 
@@ -125,6 +126,8 @@ class RouteSection(Section):
     """Tenants; one or a list."""
     to: str = ""
     """The transport, `failover(a b)` or `roundrobin(a b)`."""
+    subject_prefix: Annotated[str, Field(max_length=MAX_PREFIX), AfterValidator(one_line)] = ""
+    """Put verbatim before the subject, behind the prefix of the transport."""
 
 
 class LimitsSection(Section):

@@ -62,6 +62,7 @@ def _rule(section: RouteSection, name: str, route: Route) -> RouteRule:
         over=section.over,
         under=section.under,
         tenants=frozenset(map(TenantId, section.tenant)),
+        subject_prefix=section.subject_prefix,
     )
 
 

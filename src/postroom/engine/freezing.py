@@ -34,6 +34,8 @@ class Sending:
     account: Address | None
     """The login, when it is an address."""
     from_policy: FromPolicy = FromPolicy.KEEP
+    subject_prefix: str = ""
+    """Of the rule that chose the way; a transport's own is its variant's."""
 
     @property
     def identity(self) -> Address | None:
@@ -204,7 +206,7 @@ def freeze(
         to=submission.to,
         cc=submission.cc,
         reply_to=submission.reply_to,
-        subject=submission.subject,
+        subject=sending.subject_prefix + submission.subject,
         text=submission.text,
         html=submission.html,
         headers=submission.headers,

@@ -4,7 +4,7 @@ The rules and the turning are ``policy.routing``; the health of the legs is the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from postroom.engine.freezing import Sending
@@ -12,7 +12,7 @@ from postroom.engine.ways import Way, Ways
 from postroom.model.message import Submission
 from postroom.model.route import Route
 from postroom.policy.failover import first_leg
-from postroom.policy.routing import RouteRule, RouteTable, turn_of, turns
+from postroom.policy.routing import Routed, RouteRule, RouteTable, turn_of, turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Chosen:
     way: Way
     """The leg that takes it first."""
     sending: Sending
-    """What that leg says about senders."""
+    """What that leg says about senders, and the rule about the subject."""
 
 
 class Routes:
@@ -51,7 +51,7 @@ class Routes:
         self._version = ways.version
         self._table = self._given or RouteTable(self._rules, Route((ways.default.name,)))
         self._turns = {
-            routed.rule: tuple(_Turn(routed.rule, route, ways) for route in turns(routed.route))
+            routed.rule: tuple(_Turn(routed, route, ways) for route in turns(routed.route))
             for routed in self._table.decisions
         }
 
@@ -65,7 +65,8 @@ class Routes:
 
     def given(self, route: Route) -> Chosen:
         """Return a route that was decided elsewhere; its first leg, one of the ways, takes the message."""
-        return _chosen("given", route, self._ways.named(route.legs[0]) or self._ways.default)
+        routed = Routed(rule="given", route=route)
+        return _chosen(routed, route, self._ways.named(route.legs[0]) or self._ways.default)
 
     def foreseen(self, submission: Submission, *, now: datetime, entropy: bytes) -> Chosen:
         """Return what ``choose`` would, and give no probe."""
@@ -86,10 +87,10 @@ class Routes:
 class _Turn:
     """One order of the legs of one rule's route, and what each leg of it comes to."""
 
-    __slots__ = ("_by_way", "only", "route", "rule")
+    __slots__ = ("_by_way", "_routed", "only", "route")
 
-    def __init__(self, rule: str, route: Route, ways: Ways) -> None:
-        self.rule = rule
+    def __init__(self, routed: Routed, route: Route, ways: Ways) -> None:
+        self._routed = routed
         self.route = route
         self._by_way: dict[str, Chosen] = {}
         self.only: Chosen | None = None
@@ -100,15 +101,16 @@ class _Turn:
     def by(self, way: Way) -> Chosen:
         chosen = self._by_way.get(way.name)
         if chosen is None:
-            chosen = self._by_way[way.name] = _chosen(self.rule, self.route, way)
+            chosen = self._by_way[way.name] = _chosen(self._routed, self.route, way)
         return chosen
 
 
-def _chosen(rule: str, route: Route, way: Way) -> Chosen:
+def _chosen(routed: Routed, route: Route, way: Way) -> Chosen:
+    prefix = routed.subject_prefix
     return Chosen(
-        rule=rule,
+        rule=routed.rule,
         route=route,
         written=str(route) if len(route.legs) > 1 else "",
         way=way,
-        sending=way.sending,
+        sending=replace(way.sending, subject_prefix=prefix) if prefix else way.sending,
     )

@@ -48,6 +48,8 @@ class RouteRule:
     under: int | None = None
     """Less than this."""
     tenants: frozenset[TenantId] = frozenset()
+    subject_prefix: str = ""
+    """Put verbatim before the subject of what matches."""
 
     @property
     def is_catch_all(self) -> bool:
@@ -62,6 +64,7 @@ class Routed:
 
     rule: str
     route: Route
+    subject_prefix: str = ""
 
 
 class RouteTable:
@@ -71,7 +74,10 @@ class RouteTable:
 
     def __init__(self, rules: Sequence[RouteRule], default: Route) -> None:
         """Take the rules and the default route."""
-        self._rules = tuple((rule, Routed(rule=rule.name, route=rule.route)) for rule in rules)
+        self._rules = tuple(
+            (rule, Routed(rule=rule.name, route=rule.route, subject_prefix=rule.subject_prefix))
+            for rule in rules
+        )
         self.decisions = (*(routed for _, routed in self._rules), Routed(rule=DEFAULT_RULE, route=default))
         """Everything ``choose`` may return, the default last."""
 
