@@ -25,6 +25,16 @@ DRY = {
 }
 DONE = {**DRY, "dry_run": False, "token": None, "until": None, "token_ends_at": None}
 Run = Callable[..., tuple[int, str, str]]
+STORED = {
+    "origin": "stored",
+    "used": True,
+    "provider": None,
+    "settings": {"host": "mx.example.com", "password": "*****", "verify": True, "timeouts": {"connect": 5.0}},
+    "version": "7",
+    "created_at": "2030-01-31T08:00:00Z",
+    "changed_at": "2030-01-31T08:00:00Z",
+    "author": "cli",
+}
 
 
 def event(number: int, **changes: Any) -> dict[str, Any]:
@@ -229,6 +239,7 @@ def test_a_transport_says_what_to_do(server: ScriptedServer, ask: Run) -> None:
             }
         ],
         "quota_ends_at": "2030-01-31T15:20:00Z",
+        **STORED,
     }
     transport_answers.TransportListAnswer.model_validate({"mode": "live", "transports": [one]})
     server.script["GET /v1/transports"] = (200, {"mode": "live", "transports": [one]})

@@ -18,7 +18,7 @@ from postroom.cli import (
     secrets,
     sending,
     suppressions,
-    transports,
+    transport_changes,
     webhooks,
 )
 from postroom.cli.exits import CliError, Exit
@@ -68,7 +68,7 @@ app.add_typer(holds.app, name="hold")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(providers.app, name="providers")
 app.add_typer(suppressions.app, name="suppress")
-app.add_typer(transports.app, name="transports")
+app.add_typer(transport_changes.app, name="transports")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(config_app, name="config")
 

@@ -1,7 +1,10 @@
-"""``postroom transports``: the ways out, how each is, and what a person may do about it."""
+"""``postroom transports``: the ways out, how and what each is, and what a person may do about it.
+
+What makes and changes them is in ``cli.transport_changes``.
+"""
 # ruff: noqa: PLC0415 - commands import what they need when they run, so that --help answers at once
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -9,10 +12,17 @@ import typer
 
 from postroom.cli.options import Config, Data, End, EnvFile, Json, Reason, flags_of, server_of
 
-app = typer.Typer(help="The ways out: look, suspend, resume.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="The ways out: look, make, change, suspend, resume.", no_args_is_help=True, rich_markup_mode=None
+)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the transport.")]
 
 _STYLES = {"working": "green", "down": "red"}
+_ORIGINS = {
+    "file": "configured in the settings file",
+    "environment": "configured in the environment",
+    "stored": "stored; calls may change it",
+}
 
 
 @app.command("list")
@@ -35,8 +45,12 @@ def list_transports(
 def show(
     name: Name, *, data: Data = None, config: Config = None, env_file: EnvFile = None, json: Json = False
 ) -> None:
-    """Show one transport: its pauses, its pace, what was learnt."""
-    _ask("GET", f"/v1/transports/{quote(name, safe='')}", None, (data, config, env_file), json=json)
+    """Show one transport: its settings, its pauses, its pace, what was learnt."""
+    from postroom.cli.show import say_json
+
+    with server_of(flags_of(data, config, env_file)) as server:
+        answer = server.ask("GET", f"/v1/transports/{quote(name, safe='')}")
+    (say_json if json else show_settings)(answer)
 
 
 @app.command()
@@ -97,3 +111,27 @@ def show_transport(one: Mapping[str, Any]) -> None:
             say_wrapped(text, indent="    ")
     if one["quota_ends_at"]:
         say("  at this pace the day's quota ends at", one["quota_ends_at"])
+    if origin := _ORIGINS.get(one.get("origin", "")):
+        say(f"  {origin}{'' if one['used'] else '; not used in this run'}")
+    for warning in one.get("warnings", ()):
+        say_wrapped(warning, indent="  ", style="yellow")
+
+
+def show_settings(one: Mapping[str, Any]) -> None:
+    """Print one transport, and what it is set to."""
+    from postroom.cli.show import say
+
+    show_transport(one)
+    for key, value in flat(one["settings"]):
+        say(f"  {key} = {value}")
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield settings by dotted name, as ``--set`` takes them."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            yield f"{prefix}{key}", ", ".join(map(str, value))
+        elif key != "name":
+            yield f"{prefix}{key}", str(value).lower() if isinstance(value, bool) else str(value)
