@@ -127,8 +127,8 @@ def test_ssl_on_587_is_said() -> None:
         ({"smtp.server.port": "mail"}, ("setting-value", "smtp.server.port")),
         ({"smtp.proxy.port": ""}, ("proxy-incomplete", "smtp.proxy.host")),
         ({"smtp.server.hots": "x"}, ("unknown-setting", "smtp.server.hots")),
-        ({"email.receivers": "nobody"}, ("setting-value", "receivers.0")),
-        ({"smtp.server.host": ""}, ("transport-url-missing", "url")),
+        ({"email.receivers": "nobody"}, ("setting-value", "email.receivers.0")),
+        ({"smtp.server.host": ""}, ("transport-url-missing", "smtp.server.host")),
         ({"host": "x"}, ("transport-forms-mixed", "host")),
         ({"URI": "smtp://x"}, ("transport-forms-mixed", "body")),
         ({"SMTP_Server_Host": "x"}, ("given-twice", "SMTP_Server_Host")),
@@ -198,6 +198,7 @@ def test_certificate_validation_means_the_contrary() -> None:
     ("change", "expected"),
     [
         ({"fromAddress": ""}, ("from-missing", "fromAddress")),
+        ({"server": ""}, ("transport-url-missing", "server")),
         ({"WebhookUrl": "https://example.com"}, ("webhook-not-smtp", "WebhookUrl")),
         ({"enableSsl": "perhaps"}, ("setting-value", "enableSsl")),
         ({"password": ""}, ("login-incomplete", "password")),

@@ -181,6 +181,7 @@ def test_a_configured_transport_is_shown_in_our_names() -> None:
         "rate": "2/s, 100/h",
         "proxy": "socks5://pu:pp-word@proxy.example.com",
         "pin": "ab" * 32,
+        "timeouts": {"connect": "10 s"},
     }
     read = understood(body)
     assert read.spec is not None

@@ -41,7 +41,6 @@ from postroom.model.secret import Secret
 from postroom.model.transport import TransportSpec
 from postroom.policy.routing import RouteRule
 from postroom.ports import Retention
-from postroom.providers.files import load_overrides
 from postroom.schema.findings import Place, found_problems
 from postroom.schema.transport_forms import plain_form
 from postroom.schema.written import Section
@@ -169,6 +168,8 @@ class _Loading:
             self._cwd.absolute() / Path(name).expanduser() for name in self._document.providers.files
         )
         if files:
+            from postroom.providers.files import load_overrides  # noqa: PLC0415 - few need it; 20 ms of a start
+
             self.problems.extend(load_overrides(files))
         return files
 

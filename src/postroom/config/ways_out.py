@@ -67,8 +67,13 @@ class WaysOut:
             return self._one(self._from_ini(self._ini.smtp_url))
         return self._one(self._from_smtp_variables())
 
-    def secret(self, field: str, given: Secret | None, file: str | None) -> Secret | None:
-        """Return the secret itself or the content of its file without the last line end."""
+    def secret(
+        self, field: str, given: Secret | None, file: str | None, *, is_password: bool = False
+    ) -> Secret | None:
+        """Return the secret itself or the content of its file.
+
+        Line ends at its end are no part of it, nor are blanks around anything but a password.
+        """
         if file is None:
             return given
         if given is not None:
@@ -76,7 +81,7 @@ class WaysOut:
         path = self._cwd / Path(file).expanduser()
         try:
             with path.open("rb") as opened:
-                text = opened.read(_MAX_SECRET_FILE).decode("utf-8-sig").strip()
+                text = opened.read(_MAX_SECRET_FILE).decode("utf-8-sig").rstrip("\r\n")
         except OSError as error:
             cause = f"its file cannot be read: {(error.strerror or 'unknown reason').lower()}"
             self._report("secret-file", field, cause, f"Check that {path} exists and may be read.")
@@ -84,6 +89,7 @@ class WaysOut:
         except UnicodeDecodeError:
             self._report("secret-file", field, "its file is not UTF-8 text", f"Check {path}.")
             return None
+        text = text if is_password else text.strip()
         if not text:
             self._report("secret-file", field, "its file is empty", f"Write the secret into {path}.")
             return None
@@ -131,7 +137,7 @@ class WaysOut:
         file = getattr(section, f"{key}_file")
         if file is None:
             return section
-        secret = self.secret(setting.named(path), getattr(section, key), file)
+        secret = self.secret(setting.named(path), getattr(section, key), file, is_password=key == "password")
         return section.model_copy(update={key: secret, f"{key}_file": None})
 
     def _group(

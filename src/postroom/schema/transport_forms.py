@@ -177,6 +177,20 @@ class _Reading:
     def warn(self, key: str, sentence: str) -> None:
         self.plain.warnings.append(f"{self.named(key)}: {sentence}")
 
+    def take_port(self) -> None:
+        """Take the port as a number where it is text, as TapData sends it."""
+        port = self.values.get("port")
+        self.values["port"] = (
+            int(port) if isinstance(port, str) and port.isdecimal() and len(port) <= 5 else port
+        )
+        self.take("port")
+
+    def need(self, ours: str, key: str) -> None:
+        """Report that the server is missing, under the name it has there."""
+        if not self.plain.document.get(ours):
+            fix = "Write the mail server there."
+            self.report("transport-url-missing", self.written.get(ours, key), "no server", fix)
+
     def boolean(self, key: str) -> bool:
         value = self.values.get(key)
         found = _BOOLEANS.get(str("" if value is None else value).strip().lower())
@@ -187,7 +201,9 @@ class _Reading:
 
 def _read_tapdata(reading: _Reading) -> None:
     values = reading.values
-    reading.take("username", "password", "host", "port", "from", "receivers", "subject_prefix")
+    reading.take("username", "password", "host", "from", "receivers", "subject_prefix")
+    reading.take_port()
+    reading.need("host", "smtp.server.host")
     protocol = values.get("encryption")
     mode = "tls" if protocol is None else _PROTOCOLS.get(str(protocol).upper())
     if mode is None:
@@ -211,7 +227,9 @@ def _read_hap(reading: _Reading) -> None:
         cause = "a webhook, which is not an SMTP account"
         fix = "Give server, account and password; only these are taken over."
         reading.report("webhook-not-smtp", reading.written["webhook"], cause, fix)
-    reading.take("host", "username", "password", "port")
+    reading.take("host", "username", "password")
+    reading.take_port()
+    reading.need("host", "server")
     document["encryption"] = "tls" if reading.boolean("encryption") else "starttls-if-offered"
     sender = values.get("from")
     if sender:
@@ -233,6 +251,7 @@ def _read_hap(reading: _Reading) -> None:
 
 def _read_app_builder(reading: _Reading) -> None:
     reading.take("url", "username", "password", "from")
+    reading.need("url", "URI")
 
 
 FORMS = (

@@ -6,6 +6,7 @@ login keeps its value also when the form changes from ``url`` to ``password`` or
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -90,6 +91,7 @@ def shown_transport(spec: TransportSpec) -> dict[str, Any]:
         "max_idle": spec.max_idle_s,
         "max_age": spec.max_age_s,
         "pipelining": spec.pipelining,
+        "timeouts": None if spec.timeouts is None else asdict(spec.timeouts),
     }
     return {key: value for key, value in shown.items() if value is not None}
 

@@ -64,7 +64,9 @@ class Setting:
 
     def named(self, key: str) -> str:
         """Return a field as its reader wrote it."""
-        return self.names.get(key) or (f"{self.prefix}.{key}" if self.prefix else key)
+        first, dot, rest = key.partition(".")
+        written = self.names.get(key) or (f"{self.names[first]}{dot}{rest}" if first in self.names else "")
+        return written or (f"{self.prefix}.{key}" if self.prefix else key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
