@@ -1,20 +1,16 @@
 """The doctor against servers that misbehave in one way each: the cause that is named, and the fix."""
 
 import asyncio
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
-from socket import AddressFamily
 from typing import Any
-from unittest import mock
 
 import pytest
 import trustme
 
 from peers.doctor_room import (
-    ADDRESS,
     HURRIED,
     PASSWORD,
-    HttpProxy,
-    NameServer,
     Peer,
     certified,
     examine,
@@ -25,33 +21,19 @@ from peers.doctor_room import (
 )
 from postroom.clock import SystemClock
 from postroom.egress.doctor.doctor import AccountDoctor
-from postroom.egress.doctor.names import Names
 from postroom.model.address import parse_address
 from postroom.model.checkup import Checkup, Stage, StageStatus
-from postroom.model.outcome import Fault, FaultKind
 from postroom.model.secret import Secret
-from postroom.model.step import Step
 from postroom.model.transport import (
     FromPolicy,
-    GrantKind,
-    OAuthGrant,
-    Proxy,
-    ProxyKind,
-    SmtpAccount,
     TlsMode,
-    TransportKind,
     TransportSpec,
 )
-from postroom.net import dialing
-from postroom.net.addresses import SocketAddress
-from postroom.net.faults import NetFault
-from postroom.policy.doctor_records import RECORDS
 
 HOST = "mail.example.com"
 IMPLICIT, STARTTLS, NONE = TlsMode.IMPLICIT, TlsMode.STARTTLS, TlsMode.NONE
 OPPORTUNISTIC = TlsMode.OPPORTUNISTIC
 OK, WARNING, FAILED, SKIPPED = StageStatus
-PROXY_SECRET = "open-sesame-4711"
 
 
 def checked(peer: Peer, spec: TransportSpec | None = None, **terms: Any) -> Checkup:
@@ -459,121 +441,6 @@ def test_a_throttle_offers_a_lower_pace() -> None:
     assert "lower-pace" == failed.fix.id
 
 
-# ------------------------------------------------------------- proxies, tokens, several addresses
-
-
-def through_proxy(proxy: HttpProxy) -> Checkup:
-    """Check a good account through a proxy."""
-
-    async def story() -> Checkup:
-        async with proxy.peer.listening(), proxy.listening() as port, hosts({("proxy.example", 3128): port}):
-            settings = Proxy(
-                kind=ProxyKind.HTTP,
-                host="proxy.example",
-                port=3128,
-                username="me",
-                password=Secret(PROXY_SECRET),
-            )
-            doctor = AccountDoctor(clock=SystemClock(), limits=HURRIED)
-            return await doctor.check(over_tls(proxy=settings), with_records=False)
-
-    return asyncio.run(story())
-
-
-def test_a_check_goes_through_the_proxy() -> None:
-    """The proxy looks the name up; every stage after it is told."""
-    proxy = HttpProxy(secure())
-    checkup = through_proxy(proxy)
-    assert checkup.ok
-    assert (SKIPPED, OK, OK) == tuple(statuses(checkup)[one] for one in (Stage.DNS, Stage.PROXY, Stage.TCP))
-    assert "MAIL" in {command.split(" ")[0] for command in proxy.peer.commands}
-
-
-@pytest.mark.parametrize(
-    ("answer", "cause"),
-    [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "proxy-auth"),
-        (f"HTTP/1.1 403 no {PROXY_SECRET}\r\n\r\n".encode(), "proxy-refused"),
-        (b"SSH-2.0-x\r\n", "proxy-protocol"),
-    ],
-)
-def test_a_proxy_that_refuses_is_the_failure(answer: bytes, cause: str) -> None:
-    """At its own stage, and without its secret."""
-    checkup = through_proxy(HttpProxy(secure(), answer=answer))
-    failed = checkup.first_failed
-    assert failed is not None
-    assert (Stage.PROXY, cause) == (failed.stage, failed.cause)
-    assert PROXY_SECRET not in repr(checkup)
-
-
-GRANT = OAuthGrant(kind=GrantKind.CLIENT_CREDENTIALS, token_url="https://id.example.com/token", client_id="x")
-
-
-class OneToken:
-    """A source with one token, or none."""
-
-    def __init__(self, token: str | None) -> None:
-        self.given = token
-
-    async def token(self, transport: str, *, rejected: Secret | None = None) -> Secret:
-        del transport, rejected
-        if self.given is None:
-            fault = Fault(kind=FaultKind.REFUSED, text="invalid_grant", cause="token-refused")
-            raise NetFault(Step.AUTH, fault, "id.example.com")
-        return Secret(self.given)
-
-
-def with_token(peer: Peer, source: OneToken) -> Checkup:
-    async def story() -> Checkup:
-        async with peer.listening(), hosts({(HOST, 465): peer.port}):
-            doctor = AccountDoctor(clock=SystemClock(), limits=HURRIED, tokens_of=lambda _: source)
-            return await doctor.check(over_tls(password=None, oauth=GRANT), with_records=False)
-
-    return asyncio.run(story())
-
-
-def test_a_login_with_a_token_is_made_and_the_token_is_in_no_result() -> None:
-    """Also when the server repeats it."""
-    peer = secure(extensions=("AUTH XOAUTH2",), replies={"MAIL": b"550 no ya29.token-of-a-test\r\n"})
-    checkup = with_token(peer, OneToken("ya29.token-of-a-test"))
-    assert OK is statuses(checkup)[Stage.AUTH]
-    assert "ya29" not in repr(checkup)
-
-
-def test_without_a_token_the_login_fails_and_the_rest_is_told() -> None:
-    """The identity server's refusal is the cause; the mail server never hears of it."""
-    peer = secure(extensions=("AUTH XOAUTH2",))
-    failed = with_token(peer, OneToken(None)).first_failed
-    assert failed is not None
-    assert (Stage.AUTH, "token-refused") == (failed.stage, failed.cause)
-    assert ["EHLO", "QUIT"] == [command.split(" ")[0] for command in peer.commands]
-
-
-@pytest.mark.parametrize("is_other_good", [True, False])
-def test_an_address_without_service_is_not_the_last_one(is_other_good: bool) -> None:
-    """As when mail is sent: after 554 the next address is asked; without one 554 is the failure."""
-    closed = secure(greeting=b"554 no service here\r\n")
-
-    async def story() -> Checkup:
-        async with closed.listening():
-            peer = secure()
-            server = await asyncio.start_server(peer.talk, "127.0.0.3", closed.port, ssl=peer.implicit)
-
-            async def resolve(*_: object, **__: object) -> list[SocketAddress]:
-                ips = [ADDRESS, "127.0.0.3"] if is_other_good else [ADDRESS]
-                return [SocketAddress(family=AddressFamily.AF_INET, ip=ip, port=closed.port) for ip in ips]
-
-            async with server:
-                with mock.patch.object(dialing, "resolve", resolve):
-                    doctor = AccountDoctor(clock=SystemClock(), limits=HURRIED)
-                    return await doctor.check(over_tls(), with_records=False)
-
-    checkup = asyncio.run(story())
-    assert is_other_good is checkup.ok
-    if not is_other_good:
-        assert Stage.GREETING is (checkup.first_failed and checkup.first_failed.stage)
-
-
 # ------------------------------------------------------------- time and noise
 
 HANGING = [
@@ -629,93 +496,4 @@ def test_a_secret_that_a_server_repeats_is_in_no_result(at: str) -> None:
 
 
 def _encoded() -> str:
-    from base64 import b64encode  # noqa: PLC0415 - here only
-
     return b64encode(f"\0app@example.com\0{PASSWORD}".encode()).decode()
-
-
-# ------------------------------------------------------------- the sender's domain, and knocking
-
-
-def test_the_domain_is_looked_at_even_when_the_server_is_gone() -> None:
-    """Records and dialogue do not wait for each other."""
-    dns = NameServer({("example.com", "MX"): ["10 mx.example.com."]})
-
-    async def story() -> Checkup:
-        async with dns.listening() as server, hosts({}):
-            doctor = AccountDoctor(clock=SystemClock(), names=Names([server]), limits=HURRIED)
-            return await doctor.check(spec_of())
-
-    checkup = asyncio.run(story())
-    assert Stage.TCP is (checkup.first_failed and checkup.first_failed.stage)
-    assert OK is statuses(checkup)[Stage.MX]
-    assert "spf-missing" == stage_of(checkup, Stage.SPF).cause
-
-
-def test_a_good_domain_has_no_warning() -> None:
-    """One SPF record that names the service, a key, a policy."""
-    dns = NameServer(
-        {
-            ("example.com", "MX"): ["10 mx.example.com."],
-            ("example.com", "TXT"): ["v=spf1 include:_spf.google.com ~all", "other"],
-            ("_spf.google.com", "TXT"): ["v=spf1 ip4:192.0.2.0/24 ~all"],
-            ("google._domainkey.example.com", "TXT"): ["v=DKIM1; k=rsa; p=AAAA"],
-            ("_dmarc.example.com", "TXT"): ["v=DMARC1; p=reject"],
-        }
-    )
-    peer = Peer(implicit=certified("smtp.gmail.com"))
-    checkup = checked(peer, over_tls("smtp.gmail.com"), dns=dns)
-    assert {OK} == {statuses(checkup)[stage] for stage in (Stage.MX, Stage.SPF, Stage.DKIM, Stage.DMARC)}
-    assert "" == checkup.cause
-
-
-def test_a_silent_name_server_skips_the_records() -> None:
-    """The check of the account is not touched by it."""
-    checkup = checked(secure(), over_tls(), dns=NameServer(is_silent=True))
-    assert checkup.ok
-    assert "resolver-silent" == stage_of(checkup, Stage.MX).cause
-    assert SKIPPED is statuses(checkup)[Stage.DMARC]
-
-
-def test_a_closed_network_is_no_fault_of_the_domain() -> None:
-    """Name servers that do not know the domain above all cannot say that a domain has no records."""
-    closed = checked(secure(), over_tls(), dns=NameServer())
-    assert {"resolver-silent"} == {one.cause for one in closed.stages if one.stage in set(RECORDS)}
-    public = checked(secure(), over_tls(), dns=NameServer({("com", "NS"): ["a.example.net."]}))
-    assert "mx-missing" == stage_of(public, Stage.MX).cause
-
-
-def test_knocking_tries_ports_side_by_side_and_says_nothing_of_accounts() -> None:
-    """One checkup a port, name to EHLO; port 25 is warned about first; closed ones fail."""
-    plain, encrypted = Peer(starttls=certified(HOST)), secure()
-
-    async def story() -> list[Checkup]:
-        async with plain.listening(), encrypted.listening():
-            leads = {(HOST, 25): plain.port, (HOST, 465): encrypted.port}
-            async with hosts(leads):
-                doctor = AccountDoctor(clock=SystemClock(), limits=HURRIED)
-                return list(await doctor.knock(HOST))
-
-    found = asyncio.run(story())
-    assert ["25", "465", "587", "2525"] == [one.target.rpartition(":")[2] for one in found]
-    assert "port-25" == found[0].stages[0].cause
-    assert ["tls-untrusted", "tls-untrusted", "net-refused", "net-refused"] == [
-        one.first_failed.cause for one in found if one.first_failed is not None
-    ]
-    assert {"EHLO", "STARTTLS"} >= {command.split(" ")[0] for command in plain.commands + encrypted.commands}
-    assert [Stage.NAME, Stage.DNS, Stage.PROXY, Stage.TCP] == [one.stage for one in found[0].stages[:4]]
-
-
-def test_the_capture_inbox_needs_no_doctor() -> None:
-    """One stage, and it is well."""
-    spec = TransportSpec(name="capture", kind=TransportKind.CAPTURE)
-    checkup = asyncio.run(AccountDoctor(clock=SystemClock()).check(spec))
-    assert checkup.ok
-
-
-def test_no_secret_is_in_the_target() -> None:
-    """Nor the one of a proxy."""
-    account = SmtpAccount(host=HOST, port=465, tls=IMPLICIT, username="me", password=Secret(PASSWORD))
-    spec = TransportSpec(name="main", kind=TransportKind.SMTP, account=account)
-    checkup = asyncio.run(AccountDoctor(clock=SystemClock(), limits=HURRIED).check(spec, with_records=False))
-    assert PASSWORD not in checkup.target

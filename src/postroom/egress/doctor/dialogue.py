@@ -14,7 +14,7 @@ from postroom.clock import Clock, SystemDice
 from postroom.egress.dialer import own_name, reply_charset
 from postroom.egress.doctor.chart import Chart, CheckLimits
 from postroom.egress.doctor.wire import is_open, reach, reach_encrypted, seen_of, timeouts_of
-from postroom.egress.sign_in import sign_in_of, token_of
+from postroom.egress.sign_in import refuses_token, sign_in_of, token_of
 from postroom.errors import InvariantError
 from postroom.model.checkup import Stage, StageResult
 from postroom.model.outcome import Evidence, Fault, FaultKind
@@ -63,6 +63,7 @@ class Dialogue:
         self._token: Secret | None = None
         self._no_token: Evidence | None = None
         """Why there is no token for the login."""
+        self._is_renewed = False
         account = case.account
         self._is_login_possible = bool(account.password) or account.oauth is not None
         if account.username and not self._is_login_possible:
@@ -190,9 +191,9 @@ class Dialogue:
     async def _converse(self) -> None:
         session = self._session(self._account, self._wire)
         evidence = await self._open(session)
-        if evidence is not None and _is_no_service(evidence) and await self._has_next_address():
-            return await self._converse()
         if evidence is not None:
+            if await self._has_another_chance(evidence):
+                return await self._converse()
             return await self._opening_failed(session, evidence)
         if self._no_token is not None:
             self._chart.note(self._result(session, self._no_token))
@@ -223,10 +224,19 @@ class Dialogue:
                     with self._chart.timing(Stage.AUTH):
                         session.derived(await asyncio.to_thread(run))
 
-    async def _has_next_address(self) -> bool:
-        """Connect to an address that has not yet greeted with "no service"; say whether there is one."""
+    async def _has_another_chance(self, evidence: Evidence) -> bool:
+        """Connect anew, as sending would: elsewhere after "no service", or with another token."""
+        if _is_no_service(evidence):
+            self._avoided.append(self._wire.peer_address)
+        elif self._token is not None and not self._is_renewed and refuses_token(evidence):
+            self._is_renewed = True
+            await self._fetch_token(rejected=self._token)
+            if self._no_token is not None:
+                self._chart.note(self._result(None, self._no_token))
+                return False
+        else:
+            return False
         account, chart = self._account, self._chart
-        self._avoided.append(self._wire.peer_address)
         self._wire.abort()
         try:
             seconds = chart.left(self._limits.connect)
@@ -243,7 +253,7 @@ class Dialogue:
         self._waited_for = -1
         return True
 
-    async def _fetch_token(self) -> None:
+    async def _fetch_token(self, *, rejected: Secret | None = None) -> None:
         """Ask for the token of the login; without one the dialogue ends before the login."""
         account = self._account
         if account.oauth is None or not self._has_envelope:
@@ -251,7 +261,9 @@ class Dialogue:
         try:
             with self._chart.timing(Stage.AUTH):
                 async with asyncio.timeout(self._chart.left(self._limits.step)):
-                    self._token = await token_of(self._case.spec.name, account, self._tokens)
+                    self._token = await token_of(
+                        self._case.spec.name, account, self._tokens, rejected=rejected
+                    )
         except NetFault as failure:
             self._no_token = replace(self._evidence(failure), step=Step.AUTH)
         except TimeoutError:
