@@ -1,8 +1,10 @@
 """Logins at servers that others wrote: Postfix with Dovecot, aiosmtpd."""
 
 import asyncio
+import hashlib
 import json
 import os
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ import pytest
 import trustme
 
 from egress.foreign_smtp import LOGIN, Kept, aiosmtpd
+from egress.smtp_peer import Dialogue, SmtpPeer
+from egress.smtp_peer import listening as peer_listening
 from egress.test_egress_tokens import counting, only_line, source
 from egress.works import running, told, work
 from net.wires import listening
@@ -22,6 +26,7 @@ from peers.postfix import free_port
 from postroom.model.secret import Secret
 from postroom.model.step import Step
 from postroom.model.transport import GrantKind, OAuthGrant, TlsMode
+from smtp.scram_server import ScramServer, challenge, decoded
 
 MECHANISMS = ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"]
 GRANT = OAuthGrant(kind=GrantKind.REFRESH_TOKEN, token_url="http://127.0.0.1/", secret=Secret("refresh"))
@@ -158,3 +163,40 @@ def test_aiosmtpd(mechanism: str) -> None:
         assert [True] == [is_known for _, _, is_known in kept.messages]
 
     asyncio.run(main())
+
+
+def test_bound_to_the_certificate(tmp_path: Path) -> None:
+    """Over TLS -PLUS is taken where it is offered, bound to the hash of the certificate that came."""
+    authority = trustme.CA()
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    leaf = authority.issue_cert("127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    leaf.configure_cert(context)
+    der = ssl.PEM_cert_to_DER_cert(leaf.cert_chain_pems[0].bytes().decode())
+    scram = ScramServer(binding=hashlib.sha256(der).digest(), password=sasl.PASSWORD)
+
+    def answer(command: str, dialogue: Dialogue) -> bytes | None:
+        if command.startswith("AUTH SCRAM-SHA-256-PLUS "):
+            return challenge(scram.first_reply(decoded(command.encode())))
+        if any(line.startswith("AUTH") for line in dialogue.lines[-2:-1]):
+            return challenge(scram.final_reply(decoded(command.encode())))
+        return b"235 ok\r\n" if command == "" else None
+
+    peer = SmtpPeer(extensions=("AUTH SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN",), answer=answer, tls=context)
+
+    async def main() -> None:
+        async with (
+            peer_listening(peer) as port,
+            running(
+                port,
+                tls=TlsMode.IMPLICIT,
+                ca_file=str(ca_file),
+                username="user",
+                password=Secret(sasl.PASSWORD),
+            ) as transport,
+        ):
+            assert [("body_end", 250)] == told(await transport.attempt(work()))
+
+    asyncio.run(main())
+    assert "p=tls-server-end-point,," == scram.gs2

@@ -97,6 +97,7 @@ class TokenSource(Protocol):
         """Return a token for this transport's account that lives at least another minute.
 
         ``rejected`` is one that the server refused: it is not returned again, and a token is refreshed at
-        most once for it. Raises ``NetFault`` (step AUTH) naming the cause when there is none.
+        most once for it. Raises ``NetFault`` naming the cause when there is none: at step AUTH when it was
+        refused, at step CONNECT when nobody could be asked.
         """
         ...

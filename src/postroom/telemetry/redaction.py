@@ -23,7 +23,8 @@ _TELLING = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|auth
 _SHAPES: Final = (
     # The authority of a URL is split at its last @; / ? # in a secret are percent-encoded.
     (re.compile(r"(://[^\s:/\"']*):[^\s/?#\"']+@"), rf"\1:{MASK}@"),
-    (re.compile(r"(?i)\b(bearer|basic|auth (?:plain|login|xoauth2)) +[\w+/=.~-]{6,}"), rf"\1 {MASK}"),
+    (re.compile(r"(?i)\b(bearer|basic|auth (?:plain|login)) +[\w+/=.~-]{6,}"), rf"\1 {MASK}"),
+    (re.compile(r"(?i)\b(auth (?:xoauth2|oauthbearer|scram-[\w-]+)) +[\w+/=-]{6,}"), rf"\1 {MASK}"),
     (re.compile(r"\b(pr_|whsec_)[\w+/=-]{16,}"), rf"\1{MASK}"),
 )
 
