@@ -1,6 +1,7 @@
 """Transports made, mended and removed while the real program runs, over real servers."""
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -280,3 +281,51 @@ def test_a_killed_server_knows_what_it_answered(tmp_path: Path, forks: ForkServe
         until(lambda: state_of(server, sent) == "accepted")
         assert 1 == sum(sink.copies.values())
         assert 0 == server.stop()
+
+
+def test_doors_without_a_key_close_when_mail_really_leaves(tmp_path: Path, forks: ForkServer) -> None:
+    """What capture opened to callers without a key asks for one once a transport is made, and ever after."""
+
+    def without_key(server: PostroomProcess) -> int:
+        mail = json.dumps({"to": "r9@example.org", "subject": "x", "message": "x"})
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        connection.request("POST", "/email/send", mail, {"Content-Type": "application/json"})
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    with LedgerSink() as sink, PostroomProcess(tmp_path / "data", forks=forks) as server:
+        assert 200 == without_key(server)
+        made(server, plain(sink.port))
+        assert 401 == without_key(server)
+        assert 0 == server.stop()
+        server.start()
+        assert 401 == without_key(server)
+        assert 0 == server.stop()
+    assert 0 == sum(sink.copies.values())
+
+
+def test_a_lost_key_holds_the_mail(tmp_path: Path, forks: ForkServer) -> None:
+    """Without the key of its secrets a transport waits for a person and opens no connection."""
+    key = tmp_path / "data" / "secret.key"
+    with LedgerSink() as sink:
+        with PostroomProcess(tmp_path / "data", forks=forks) as server:
+            made(server, plain(sink.port, username="app", password=PASSWORD))
+            assert 0 == server.stop()
+        away = key.rename(tmp_path / "away.key")
+        with PostroomProcess(tmp_path / "data", forks=forks) as server:
+            waiting = send(server)
+            (recipient,) = server.call("GET", f"/v1/messages/{waiting}")[1]["recipients"]
+            assert ("queued", "secret-key-missing") == (recipient["state"], recipient["cause"])
+            assert recipient["remedy"]
+            shown = server.call("GET", "/v1/transports/relay")[1]
+            assert ("down", "secrets") == (shown["state"], shown["pauses"][0]["kind"])
+            assert 409 == server.call("POST", "/v1/transports/relay/resume")[0]
+            status, answer = server.call("PATCH", "/v1/transports/relay", {"subject_prefix": "x"})
+            assert status >= 400, answer
+            assert 0 == server.stop()
+        assert 0 == sink.sessions
+        away.rename(key)
+        with PostroomProcess(tmp_path / "data", forks=forks) as server:
+            until(lambda: sink.sessions)
+            assert 0 == server.stop()

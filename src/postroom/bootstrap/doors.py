@@ -41,7 +41,7 @@ def doors(
     )
     budget = ByteBudget(limits.max_bodies_in_flight)
     scrape.add(budget.show)
-    setup, keyless = _nexus(settings)
+    setup, keyless = _nexus(settings, service)
     nexus_doors = NexusDoors(service=service, budget=budget, setup=setup).operations(keyless)
     whole = build_app(
         service,
@@ -72,7 +72,7 @@ def doors(
     ]
 
 
-def _nexus(settings: Settings) -> tuple[NexusSetup, KeylessRule]:
+def _nexus(settings: Settings, service: Service) -> tuple[NexusSetup, KeylessRule]:
     """Return what the Nexus doors do, and who needs no key there."""
     nexus, limits = settings.nexus, settings.door_limits
     setup = NexusSetup(
@@ -90,6 +90,7 @@ def _nexus(settings: Settings) -> tuple[NexusSetup, KeylessRule]:
     )
     keyless = KeylessRule(
         is_open=nexus.keyless,
+        while_so=(lambda: service.mode == "capture") if nexus.keyless_by_capture else (lambda: True),
         is_behind_proxy=settings.public_url is not None or bool(settings.trusted_proxies),
         networks=parse_networks(nexus.networks),
         hosts=frozenset(nexus.hosts),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from postroom.bootstrap.way_in import class_rules
 from postroom.clock import Clock
+from postroom.config.checks import exposure_problems
 from postroom.config.settings import Settings
 from postroom.errors import ConfigError, Problem
 from postroom.spool.settings import SpoolSettings
@@ -37,6 +38,8 @@ async def refuse_silent_capture(settings: Settings, store: SqliteStore) -> None:
         return
     if not settings.transports and await store.transports.all():
         return
+    if problems := exposure_problems(settings):
+        raise ConfigError(problems)
     if await store.spool.has_sent_real_mail():
         raise ConfigError(
             [

@@ -49,6 +49,8 @@ from postroom.spool.secret_key import given_keys
 MIN_API_KEY = 20
 """Characters of a bootstrap key (security limit): fewer can be guessed."""
 
+DATABASE = "postroom.sqlite"
+"""Of a store that was opened before, in its directory."""
 _KEY_FORM = re.compile(r"[!-~]+\Z")
 _Kind = TypeVar("_Kind", MessageLimits, DoorLimits, DiskSettings)
 
@@ -134,7 +136,9 @@ class _Loading:
 
     def _look_at(self, settings: Settings) -> None:
         """Judge the whole, where no part that matters to the judgement was left out."""
-        if not self._broken & {"http", "transports", "capture"} and not self._ways.problems:
+        # A store may have transports of its own: whoever opens it judges then.
+        is_known = bool(settings.transports) or not (settings.data / DATABASE).exists()
+        if is_known and not self._broken & {"http", "transports", "capture"} and not self._ways.problems:
             self.problems.extend(exposure_problems(settings))
         if not self._broken & {"http", "nexus"}:
             is_set = self._document.nexus.keyless is True
@@ -240,6 +244,7 @@ class _Loading:
             networks=section.networks,
             hosts=self._hosts(ini_domain),
             keyless=keyless and not is_behind_proxy,
+            keyless_by_capture=section.keyless is None and section.config is None,
             domain=section.domain or ini_domain,
             from_=section.from_ or self._ways.ini_sender(),
         )

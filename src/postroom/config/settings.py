@@ -121,6 +121,8 @@ class NexusSettings:
     """What a Host header of a caller without a key may name, beside loopback; lower case, no brackets."""
     keyless: bool = False
     """Peers on loopback and in ``networks`` need no key. Never beside ``public_url``."""
+    keyless_by_capture: bool = False
+    """Nobody said so: it holds only as long as everything is captured."""
     domain: str | None = None
     """Right side of the Message-ID; ``None`` takes From's domain."""
     from_: Mailbox | None = None

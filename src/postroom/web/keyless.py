@@ -6,7 +6,7 @@ browser: a web page must not be able to send mail by making its visitor post to 
 loopback address to the world. Every condition must hold; the first that fails is the reason.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -28,6 +28,8 @@ class KeylessRule:
     """Peers allowed besides loopback."""
     hosts: frozenset[str] = frozenset()
     """Host names allowed besides those of loopback, in lower case without port."""
+    while_so: Callable[[], bool] = lambda: True
+    """Asked at each request: what opened the door may not hold any more."""
     judges_origin: bool = True
     """False for pages that only show something: following a link to them is no danger."""
 
@@ -85,7 +87,7 @@ def _objection(rule: KeylessRule, approach: Approach) -> str:
     host = host_name(approach.host)
     own_origin = f"{approach.scheme}://{approach.host}"
     conditions = (
-        (rule.is_open, "this door needs a key"),
+        (rule.is_open and rule.while_so(), "this door needs a key"),
         (not rule.is_behind_proxy, "behind a proxy or a public URL every caller needs a key"),
         (
             is_loopback(approach.peer) or is_within(approach.peer, rule.networks),
