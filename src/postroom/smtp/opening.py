@@ -40,8 +40,8 @@ MAX_COMMAND = 512
 _NO_INITIAL_RESPONSE = frozenset({500, 501, 503})
 """Replies of servers that want the challenge form: the line is too long or has a word too many (RFC 4954
 section 4)."""
-_NO_MECHANISM = frozenset({500, 501, 502, 503, 504})
-"""Replies that refuse the mechanism or the command, not the password."""
+_NO_MECHANISM = frozenset({502, 504})
+"""Replies that refuse the mechanism even after the password was shown; 501 may then mean the password."""
 _TOO_WEAK = ("mechanism", "too weak")
 """Words of a 534 that refuses the mechanism (RFC 4954 section 6); others ask for another password."""
 _CANCEL = b"*\r\n"
