@@ -44,12 +44,10 @@ class Sending:
 
     def refuses(self, from_: Mailbox) -> bool:
         """Say whether this way out takes no mail from that sender."""
+        if self.from_policy is not FromPolicy.REFUSE:
+            return False
         identity = self.identity
-        return (
-            self.from_policy is FromPolicy.REFUSE
-            and identity is not None
-            and not from_.address.is_same(identity)
-        )
+        return identity is not None and not from_.address.is_same(identity)
 
     def reverse_path(self, content: Content, door: Door) -> Address:
         """Return MAIL FROM of a message that goes out here.
