@@ -2,11 +2,14 @@
 
 import asyncio
 from base64 import b64encode
+from dataclasses import replace
 from socket import AddressFamily
 from typing import Any
 from unittest import mock
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from peers.doctor_room import (
     ADDRESS,
@@ -43,6 +46,7 @@ from postroom.net import dialing
 from postroom.net.addresses import SocketAddress
 from postroom.net.faults import NetFault
 from postroom.policy.doctor_records import RECORDS
+from postroom.providers.replies import words
 
 HOST = "mail.example.com"
 IMPLICIT, STARTTLS, NONE = TlsMode.IMPLICIT, TlsMode.STARTTLS, TlsMode.NONE
@@ -72,7 +76,7 @@ def through_proxy(proxy: HttpProxy) -> Checkup:
 
     async def story() -> Checkup:
         async with proxy.peer.listening(), proxy.listening() as port, hosts({("proxy.example", 3128): port}):
-            settings = Proxy(
+            through = Proxy(
                 kind=ProxyKind.HTTP,
                 host="proxy.example",
                 port=3128,
@@ -80,7 +84,7 @@ def through_proxy(proxy: HttpProxy) -> Checkup:
                 password=Secret(PROXY_SECRET),
             )
             doctor = AccountDoctor(clock=SystemClock(), limits=HURRIED)
-            return await doctor.check(over_tls(proxy=settings), with_records=False)
+            return await doctor.check(over_tls(proxy=through), with_records=False)
 
     return asyncio.run(story())
 
@@ -200,6 +204,53 @@ def test_an_address_without_service_is_not_the_last_one(is_other_good: bool) -> 
     assert is_other_good is checkup.ok
     if not is_other_good:
         assert Stage.GREETING is (checkup.first_failed and checkup.first_failed.stage)
+
+
+# ------------------------------------------------------------- pins, authorities, noise
+
+
+def test_a_pin_takes_the_place_of_authority_and_name() -> None:
+    """The right one passes, another is named with both digests in the evidence, and no fix is offered."""
+    first = checked(secure(), over_tls())
+    digest = stage_of(first, Stage.TLS).found["sha256"]
+    peer = Peer(implicit=certified("mail.example.com"))
+    wrong = checked(peer, over_tls(pin=digest)).first_failed
+    assert wrong is not None
+    assert (Stage.TLS, "pin-mismatch", None) == (wrong.stage, wrong.cause, wrong.fix)
+    assert "sha-256" in wrong.evidence
+    assert [] == peer.commands
+
+
+def test_an_authority_that_cannot_be_read_is_told() -> None:
+    """By the name of its file."""
+    failed = checked(secure(), over_tls(ca_file="/nonexistent/ca.pem")).first_failed
+    assert failed is not None
+    assert Stage.TLS is failed.stage
+    assert "/nonexistent/ca.pem" in failed.evidence
+
+
+NOISE = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from([b"220", b"250", b"334", b"354", b"421", b"535", b"550", b"999"]).map(
+        lambda one: one + b" x\r\n"
+    ),
+)
+IMPATIENT = replace(HURRIED, total=0.6, step=0.1, beside=0.1)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    noise=st.dictionaries(
+        st.sampled_from(["EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "RSET"]), NOISE, max_size=2
+    ),
+    tls=st.sampled_from(TlsMode),
+)
+def test_noise_never_raises_and_always_has_a_cause_with_words(noise: dict[str, bytes], tls: TlsMode) -> None:
+    """At any step, in any mode; the password is in no result."""
+    peer = Peer(replies=noise, starttls=certified(HOST))
+    checkup = checked(peer, spec_of(tls=tls), limits=IMPATIENT)
+    assert checkup.ok or all(words(checkup.cause))
+    assert PASSWORD not in repr(checkup)
 
 
 # ------------------------------------------------------------- the sender's domain, and knocking

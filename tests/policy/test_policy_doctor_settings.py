@@ -9,7 +9,7 @@ from postroom.model.transport import FromPolicy, SmtpAccount, TlsMode, Transport
 from postroom.policy import doctor_fixes as fixes
 from postroom.policy.doctor_case import Case, case_of, is_near
 from postroom.policy.doctor_settings import knocked, settings, settled
-from postroom.policy.doctoring import line, service_named
+from postroom.policy.doctoring import in_plain, line, service_named
 
 OK, WARNING, FAILED, _ = StageStatus
 SECRET = "s3cret-words"
@@ -169,3 +169,12 @@ def test_evidence_is_one_bounded_line() -> None:
     """Line ends are blanks; a long text is cut."""
     assert "a b" == line("a\r\n b")
     assert 400 == len(line("x" * 1000))
+
+
+@pytest.mark.parametrize(
+    ("one", "is_loopback", "cause"),
+    [(case(), False, "login-in-plain"), (case(), True, ""), (case(username=None), False, "")],
+)
+def test_a_login_in_plain_is_warned_about_off_this_machine(one: Case, is_loopback: bool, cause: str) -> None:
+    """Without a login, or on loopback, nobody sees a password."""
+    assert cause == in_plain(one, is_loopback=is_loopback, is_offered=True).cause
