@@ -241,7 +241,8 @@ class _Reading:
             self._report("given-twice", "password", cause, "Give password or oauth.")
         elif (username is None) != (password is None and grant is None):
             missing, given = ("username", "password") if username is None else ("password", "username")
-            self._report("login-incomplete", missing, f"missing beside {given}", "Set both or neither.")
+            beside = self._setting.named(given).removeprefix(f"{self._setting.prefix}.").rpartition(" ")[2]
+            self._report("login-incomplete", missing, f"missing beside {beside}", "Set both or neither.")
         if username is not None and password is not None:
             password = self._derived(username, password, account.host)
         mailbox = mailbox_of(username, provider, fields.from_.address if fields.from_ is not None else None)
