@@ -253,6 +253,20 @@ def test_noise_never_raises_and_always_has_a_cause_with_words(noise: dict[str, b
     assert PASSWORD not in repr(checkup)
 
 
+@pytest.mark.parametrize("at", ["EHLO", "AUTH", "MAIL", "RCPT", "RSET"])
+def test_a_secret_that_a_server_repeats_is_in_no_result(at: str) -> None:
+    """As it was sent, in base64, and inside the login."""
+    peer = secure(replies={at: lambda _: f"550 {PASSWORD} {_encoded()} no\r\n".encode()})
+    checkup = checked(peer, over_tls())
+    assert PASSWORD not in repr(checkup)
+    assert _encoded() not in repr(checkup)
+    assert peer.commands
+
+
+def _encoded() -> str:
+    return b64encode(f"\0app@example.com\0{PASSWORD}".encode()).decode()
+
+
 # ------------------------------------------------------------- the sender's domain, and knocking
 
 

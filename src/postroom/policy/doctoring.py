@@ -20,6 +20,7 @@ from postroom.policy import doctor_fixes as fixes
 from postroom.policy.classify import classify
 from postroom.policy.doctor_case import Case
 from postroom.providers.provider import SecretKind
+from postroom.providers.replies import rule
 
 EXPIRES_SOON = timedelta(days=21)
 """A certificate that ends within this is warned about: renewals are usually done 30 days before the end."""
@@ -98,7 +99,8 @@ _PORT_CAUSES = frozenset(
 _WITHDRAWN = frozenset({SecretKind.AUTHORIZATION_CODE, SecretKind.APP_PASSWORD})
 _GENERIC = frozenset({"any-5xx", "any-rcpt-5xx", "policy", "rcpt-rejected"})
 _SENDER_WORDS = re.compile(
-    r"\bsender|\b(from|your) address|\bmail from\b|\breverse.?path|\boriginator|\b5\.1\.[78]\b", re.IGNORECASE
+    r"\bsender|\b(from|return) address|\bmail from\b|\breverse.?path|\boriginator|\b5\.1\.[78]\b",
+    re.IGNORECASE,
 )
 _MACHINE_WORDS = re.compile(r"\b(ip|host|client|server|network|relay|domain)\b", re.IGNORECASE)
 """Then it is about who connects, or about records, and not about the sender's right to the address."""
@@ -133,7 +135,7 @@ def refused(
         status=_status(case, evidence, verdict, cause),
         evidence=line(said(evidence)),
         cause="login-expired" if is_expired else cause,
-        fix=_fix(case, cause, verdict.action, open_ports),
+        fix=_fix(case, cause, open_ports),
         docs=docs(case),
         worked_until=case.worked_until if is_expired else None,
         found={"reply_cause": cause} if is_expired else {},
@@ -188,7 +190,7 @@ def _is_withdrawn(case: Case) -> bool:
     return case.worked_until is not None and provider is not None and provider.secrets[0] in _WITHDRAWN
 
 
-def _fix(case: Case, cause: str, action: Action, open_ports: Sequence[int]) -> Fix | None:
+def _fix(case: Case, cause: str, open_ports: Sequence[int]) -> Fix | None:
     if cause in CREDENTIALS:
         return fixes.login(case)
     if cause in SENDER_CAUSES:
@@ -199,7 +201,8 @@ def _fix(case: Case, cause: str, action: Action, open_ports: Sequence[int]) -> F
         return fixes.use_implicit_tls()
     if cause in {"starttls-required", "tls-on-plain"}:
         return fixes.use_starttls()
-    return fixes.slower(case) if action in {Action.THROTTLE, Action.PAUSE_UNTIL_QUOTA} else None
+    known = rule(cause)
+    return fixes.slower(case) if known is not None and known.action is Action.THROTTLE else None
 
 
 # ------------------------------------------------------------- what a port speaks
