@@ -196,3 +196,66 @@ def test_a_configured_transport_is_shown_in_our_names() -> None:
 
 def understood_spec(body: dict[str, Any]) -> Any:
     return understood(body).spec
+
+
+KEYS = [
+    "name",
+    "url",
+    "host",
+    "port",
+    "encryption",
+    "username",
+    "password",
+    "provider",
+    "from",
+    "from_policy",
+    "subject_prefix",
+    "receivers",
+    "auth",
+    "oauth",
+    "proxy",
+    "source_address",
+    "server_name",
+    "ca_file",
+    "pin",
+    "verify",
+    "rate",
+    "timeouts",
+    "access_key_id",
+    "secret_access_key",
+    "URI",
+    "UserName",
+    "Password",
+    "FromAddress",
+    "smtp.server.host",
+    "smtp.server.port",
+    "email.server.tls",
+    "smtp.proxy.host",
+    "smtp.proxy.port",
+    "smtp",
+    "signature",
+    "fromAddress",
+    "server",
+    "account",
+    "enableSsl",
+    "CertificateValidation",
+    "WebhookUrl",
+    "unknown",
+]
+VALUES: list[Any] = [
+    *(None, "", 0, 465, 587, "465", True, False, [], {}, 1.5, 10**30, "\x00", "\ud800", HIDDEN, "x", "2/s"),
+    *("smtp://h", "smtps://u:p@h", "provider+qq://a@qq.com:x@", "provider+ses://a:b@", "failover(a b)"),
+    *("smtp://h?proxy=%zz", "smtp://h?proxy=socks5://%ff:x@h", "socks5://u:p@h:1", "http://[::1]:1"),
+    *("a@b.example", ["a@b.example"], {"server": {"host": "h"}}, {"client_id": "c", "secret": "s"}),
+    *("qq", "163", "ses", "tls", "SSL", "smtp.163.com", "email-smtp.eu-west-1.amazonaws.com"),
+    *("AKIAIOSFODNN7EXAMPLE", "w" * 40),
+]
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES), max_size=7))
+def test_whatever_is_sent(body: dict[str, Any]) -> None:
+    """Any description is understood or refused, and what is stored of it is understood alike."""
+    read = read_body(body)
+    assert (read.spec is None) == bool(read.problems)
+    if read.spec is not None:
+        assert read.spec == read_body(dict(read.fields), secrets=read.secrets).spec

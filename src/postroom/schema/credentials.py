@@ -3,6 +3,7 @@
 Pure. No problem and no warning contains a secret.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ HIDDEN = "*****"
 
 _GROUPED = frozenset({SecretKind.APP_PASSWORD, SecretKind.AUTHORIZATION_CODE})
 """Secrets without blanks, which providers show in groups of four."""
+_FOURS = re.compile(r"[A-Za-z0-9]{4}(?:\s[A-Za-z0-9]{4})+\s*\Z")
 _GOOGLE = "https://oauth2.googleapis.com/token"
 _MICROSOFT = "https://login.microsoftonline.com/common/oauth2/v2.0/token"
 
@@ -42,18 +44,26 @@ _APPLICATION_SCOPE = "https://outlook.office365.com/.default"
 def clean_secret(secret: Secret, provider: Provider | None) -> tuple[Secret, tuple[str, ...]]:
     """Return the secret without what came along when it was pasted, and what was left out.
 
-    A line end at the end never belongs to a secret. Blanks are taken out of app passwords and authorization
-    codes only, where the provider is known and its first kind of secret is one of these.
+    A line end at the end never belongs to a secret. Blanks, also the unbreakable ones of web pages, are taken
+    out where a known provider gives app passwords or authorization codes; where the password of the account
+    works too, only between groups of four.
     """
     warnings = []
     text = secret.reveal()
     stripped = text.rstrip("\r\n")
     if stripped != text:
         warnings.append(LINE_END)
-    if provider is not None and provider.secrets[0] in _GROUPED and " " in stripped:
-        stripped = "".join(stripped.split())
+    joined = "".join(stripped.split())
+    if provider is not None and joined != stripped and _is_grouped(stripped, provider):
+        stripped = joined
         warnings.append(f"the blanks in the secret were left out: those of {provider.id} have none")
     return Secret(stripped), tuple(warnings)
+
+
+def _is_grouped(text: str, provider: Provider) -> bool:
+    if not _GROUPED.intersection(provider.secrets):
+        return False
+    return SecretKind.ACCOUNT_PASSWORD not in provider.secrets or bool(_FOURS.match(text))
 
 
 def read_grant(
