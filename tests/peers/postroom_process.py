@@ -25,6 +25,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+FREEZE_S = 10.0
+_FROZEN = frozenset("TtDZX")
+"""States of a thread that runs no instruction of the program: stopped, in a system call that cannot be
+interrupted, or gone (proc_pid_stat(5))."""
+
+
+def _state(thread: Path) -> str:
+    try:
+        return (thread / "stat").read_text().rpartition(") ")[2][0]
+    except FileNotFoundError:
+        return "X"
+
+
 class PostroomProcess:
     """``with PostroomProcess(data) as server``: started and ready; ended at exit."""
 
@@ -124,6 +137,16 @@ class PostroomProcess:
         assert self.process is not None
         self.process.kill()
         self.process.wait(10)
+
+    def freeze(self) -> None:
+        """SIGSTOP, and return when no thread runs any more; one in a system call ends it and stops then."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.process.pid}/task")
+        deadline = time.monotonic() + FREEZE_S
+        while any(_state(thread) not in _FROZEN for thread in threads.iterdir()):
+            assert time.monotonic() < deadline, "the server does not stop at SIGSTOP"
+            time.sleep(0)
 
     def stop(self) -> int:
         """SIGTERM; return the exit code."""
