@@ -32,7 +32,7 @@ from postroom.telemetry import logger
 CAPTURE = "capture"
 """Name of the inbox that takes everything; no stored transport may have it."""
 CAPTURE_SENDER = "postroom@capture.invalid"
-UNUSABLE = "transport-unusable"
+UNUSABLE = "unknown-local"
 
 log = logger("bootstrap")
 
