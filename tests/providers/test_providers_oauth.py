@@ -5,7 +5,7 @@ import pytest
 from postroom.model.transport import GrantKind
 from postroom.net.destination import parse_url
 from postroom.providers.catalogue import provider
-from postroom.providers.oauth import OAuthDefaults, oauth_defaults
+from postroom.providers.oauth import OAuthDefaults, lacks_tenant, oauth_defaults
 
 MICROSOFT = "https://login.microsoftonline.com/{}/oauth2/v2.0/token"
 DELEGATED = "https://outlook.office.com/SMTP.Send offline_access"
@@ -32,7 +32,6 @@ GOOGLE = OAuthDefaults(token_url="https://oauth2.googleapis.com/token", scope="h
                 token_url=MICROSOFT.format("example.com"), scope="https://outlook.office365.com/.default"
             ),
         ),
-        ("microsoft365", "", GrantKind.CLIENT_CREDENTIALS, None),
         ("microsoft365", "x", GrantKind.SERVICE_ACCOUNT, None),
         (
             "outlook-com",
@@ -49,3 +48,12 @@ def test_defaults(provider_id: str, tenant: str, kind: GrantKind, found: OAuthDe
     assert provider(provider_id) is not None
     if found is not None:
         assert parse_url(found.token_url).is_tls
+
+
+def test_an_application_needs_its_tenant() -> None:
+    """Without one the URL that would be asked is recognised; a person's refresh token goes by it."""
+    found = oauth_defaults("microsoft365", kind=GrantKind.CLIENT_CREDENTIALS)
+    assert found is not None
+    assert lacks_tenant(GrantKind.CLIENT_CREDENTIALS, found.token_url)
+    assert not lacks_tenant(GrantKind.REFRESH_TOKEN, found.token_url)
+    assert not lacks_tenant(GrantKind.CLIENT_CREDENTIALS, MICROSOFT.format("example.com"))

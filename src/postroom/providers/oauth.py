@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from postroom.model.transport import GrantKind
 
-_GOOGLE = frozenset({"gmail"})
+_GOOGLE = frozenset({"gmail", "gmail-relay"})
 _MICROSOFT = frozenset({"microsoft365", "outlook-com"})
 GOOGLE_TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - a URL
 GOOGLE_SCOPE = "https://mail.google.com/"
@@ -30,6 +30,13 @@ class OAuthDefaults:
     scope: str
 
 
+def lacks_tenant(kind: GrantKind, token_url: str) -> bool:
+    """Say whether an application asks Microsoft without saying of which tenant."""
+    return kind is GrantKind.CLIENT_CREDENTIALS and token_url == MICROSOFT_TOKEN_URL.format(
+        tenant=_ANY_TENANT
+    )
+
+
 def oauth_defaults(
     provider_id: str, tenant: str = "", *, kind: GrantKind = GrantKind.REFRESH_TOKEN
 ) -> OAuthDefaults | None:
@@ -37,18 +44,17 @@ def oauth_defaults(
 
     Args:
         provider_id: Id of the provider's row.
-        tenant: Of Microsoft, its id or a domain; client credentials cannot do without.
+        tenant: Of Microsoft, its id or a domain; client credentials cannot do without, and get a URL that
+            ``lacks_tenant`` when there is none.
         kind: Of the grant; service accounts are Google's, client credentials Microsoft's.
     """
     if provider_id in _GOOGLE and kind is not GrantKind.CLIENT_CREDENTIALS:
         return OAuthDefaults(token_url=GOOGLE_TOKEN_URL, scope=GOOGLE_SCOPE)
     if provider_id not in _MICROSOFT or kind is GrantKind.SERVICE_ACCOUNT:
         return None
-    if kind is GrantKind.CLIENT_CREDENTIALS:
-        if not tenant:
-            return None
-        scope = MICROSOFT_APPLICATION
-    else:
-        tenant = tenant or (_PERSONAL if provider_id == "outlook-com" else _ANY_TENANT)
-        scope = MICROSOFT_DELEGATED
-    return OAuthDefaults(token_url=MICROSOFT_TOKEN_URL.format(tenant=tenant), scope=scope)
+    is_personal = provider_id == "outlook-com" and kind is GrantKind.REFRESH_TOKEN
+    tenant = tenant or (_PERSONAL if is_personal else _ANY_TENANT)
+    return OAuthDefaults(
+        token_url=MICROSOFT_TOKEN_URL.format(tenant=tenant),
+        scope=MICROSOFT_APPLICATION if kind is GrantKind.CLIENT_CREDENTIALS else MICROSOFT_DELEGATED,
+    )

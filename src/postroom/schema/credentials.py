@@ -4,13 +4,18 @@ Pure. No problem and no warning contains a secret.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from postroom.errors import Problem
 from postroom.model.secret import Secret
 from postroom.model.transport import GrantKind, OAuthGrant
+from postroom.providers.oauth import (
+    GOOGLE_TOKEN_URL,
+    MICROSOFT_APPLICATION,
+    lacks_tenant,
+    oauth_defaults,
+)
 from postroom.providers.provider import Provider, SecretKind
 from postroom.schema.transport_fields import OAuthSection
 from postroom.schema.transport_url import LINE_END
@@ -21,24 +26,6 @@ HIDDEN = "*****"
 _GROUPED = frozenset({SecretKind.APP_PASSWORD, SecretKind.AUTHORIZATION_CODE})
 """Secrets without blanks, which providers show in groups of four."""
 _FOURS = re.compile(r"[A-Za-z0-9]{4}(?:\s[A-Za-z0-9]{4})+\s*\Z")
-_GOOGLE = "https://oauth2.googleapis.com/token"
-_MICROSOFT = "https://login.microsoftonline.com/common/oauth2/v2.0/token"
-
-
-class _Issuer(NamedTuple):
-    token_url: str
-    scope: str
-
-
-ISSUERS: Mapping[str, _Issuer] = {
-    "gmail": _Issuer(_GOOGLE, "https://mail.google.com/"),
-    "gmail-relay": _Issuer(_GOOGLE, "https://mail.google.com/"),
-    "microsoft365": _Issuer(_MICROSOFT, "https://outlook.office365.com/SMTP.Send offline_access"),
-    "outlook-com": _Issuer(_MICROSOFT, "https://outlook.office.com/SMTP.Send offline_access"),
-}
-"""Where providers give tokens, and what for (their pages on OAuth 2.0 for SMTP)."""
-_APPLICATION_SCOPE = "https://outlook.office365.com/.default"
-"""What an application of Microsoft 365 asks for when nobody is signed in."""
 
 
 def clean_secret(secret: Secret, provider: Provider | None) -> tuple[Secret, tuple[str, ...]]:
@@ -79,15 +66,17 @@ def read_grant(
     def report(key: str, cause: str, fix: str, code: str = "oauth-incomplete") -> None:
         problems.append(Problem(code=code, field=named(f"oauth.{key}"), cause=cause, fix=fix))
 
-    issuer = ISSUERS.get(provider.id) if provider is not None else None
+    issuer = oauth_defaults(provider.id, kind=section.kind) if provider is not None else None
     is_own = section.kind is GrantKind.SERVICE_ACCOUNT
-    token_url = section.token_url or (issuer.token_url if issuer is not None else _GOOGLE if is_own else "")
+    token_url = section.token_url or (
+        issuer.token_url if issuer is not None else GOOGLE_TOKEN_URL if is_own else ""
+    )
     scope = section.scope or (issuer.scope if issuer is not None else "")
-    if section.kind is GrantKind.CLIENT_CREDENTIALS and token_url == _MICROSOFT:
+    if lacks_tenant(section.kind, token_url):
         fix = "Set it to https://login.microsoftonline.com/TENANT/oauth2/v2.0/token."
         report("token_url", "client credentials need the address of the tenant", fix)
     if section.kind is GrantKind.CLIENT_CREDENTIALS and "login.microsoftonline.com" in token_url:
-        scope = section.scope or _APPLICATION_SCOPE
+        scope = section.scope or MICROSOFT_APPLICATION
     if not _is_token_url(token_url):
         fix = "Set the https address where tokens are given."
         report("token_url", "not an https URL" if token_url else "missing", fix)
