@@ -47,7 +47,8 @@ EXPLAINED: dict[str, Any] = {
             "quota_ends_at": None,
         },
     ],
-    "from": "app@example.com",
+    "from": "app <login@example.com>",
+    "from_wished": "app@example.com",
     "reverse_path": "login@example.com",
     "size": 321,
     "max_size": 75497472,
@@ -87,7 +88,8 @@ route: failover(main spare)
        its pace lets the next one go at 2030-02-01T00:00:00Z
        the day's quota ends at 2030-01-31T08:01:00Z at this pace
   -> spare working
-from: app@example.com
+from: app <login@example.com>
+rewritten from: app@example.com
 MAIL FROM: login@example.com
 sent not before: 2030-01-31T08:00:00Z
 given up at: 2030-02-03T08:00:00Z
@@ -125,7 +127,9 @@ def test_a_machine_reads_the_answer_itself() -> None:
 def test_a_refusal_exits_with_two() -> None:
     """What would be refused is a usage error, with each problem and its fix."""
     problem = {"code": "from-missing", "field": "from", "cause": "no sender given", "fix": "Give `from`."}
-    unmade = dict.fromkeys(("from", "reverse_path", "size", "not_before", "expires_at", "idempotency"))
+    unmade = dict.fromkeys(
+        ("from", "from_wished", "reverse_path", "size", "not_before", "expires_at", "idempotency")
+    )
     answer = {**EXPLAINED, **unmade, "accepted": False, "problems": [problem], "recipients": []}
     ExplainAnswer.model_validate(answer)
     code, out, _ = explained(answer, "--to", "a@example.com")
