@@ -94,6 +94,15 @@ class Tokens:
             return
         self._entries[transport] = _Entry(username=username, given=grant, grant=grant)
 
+    def serves(self, transport: str, account: SmtpAccount) -> bool:
+        """Say whether the tokens of this transport are for this account."""
+        entry = self._entries.get(transport)
+        return (
+            entry is not None
+            and entry.username == (account.username or "")
+            and account.oauth in {entry.given, entry.grant}
+        )
+
     def drop(self, transport: str) -> None:
         """Forget a transport; whoever waits for its token still gets it."""
         self._entries.pop(transport, None)
@@ -187,7 +196,8 @@ def _destination(url: str) -> Destination:
     except DestinationError as error:
         raise _refused(f"token_url cannot be used: {error}", "token_url") from None
     address = destination.address
-    if not destination.is_tls and (address is None or not address.is_loopback):
+    is_local = address.is_loopback if address is not None else destination.host == "localhost"
+    if not destination.is_tls and not is_local:
         raise _refused("token_url must begin with https://", destination.authority)
     return destination
 
