@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 from base64 import b64encode
 from typing import Any
 
@@ -367,6 +368,23 @@ def test_tokens() -> None:
     del app["token_url"]
     read = read_body({"provider": "microsoft365", "from": "app@example.com", "oauth": app})
     assert [("oauth-incomplete", "oauth.token_url")] == told(read)
+
+
+def test_service_accounts() -> None:
+    """The key file says where tokens come from; what is no key file is told without a word of it."""
+    file = {
+        "client_email": "x@example.com",
+        "private_key": "planted-key",
+        "token_uri": "https://example.com/t",
+    }
+    body = {"provider": "gmail", "username": "app@example.com"}
+    grant = account({**body, "oauth": {"kind": "service_account", "secret": json.dumps(file)}}).oauth
+    assert grant is not None
+    assert ("https://example.com/t", "https://mail.google.com/") == (grant.token_url, grant.scope)
+    for wrong in ("planted-key", "[]", '{"client_email": "planted-key"}', "[" * 100_000):
+        read = read_body({**body, "oauth": {"kind": "service_account", "secret": wrong}})
+        assert [("oauth-incomplete", "oauth.secret")] == told(read)
+        assert "planted-key" not in repr(read)
 
 
 def test_the_rest_reaches_its_place() -> None:

@@ -3,8 +3,10 @@
 Pure. No problem and no warning contains a secret.
 """
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from postroom.errors import Problem
@@ -62,30 +64,11 @@ def read_grant(
     """Return the grant, filled in from the provider; what is missing is added to ``problems``."""
     if section is None:
         return None
-
-    def report(key: str, cause: str, fix: str, code: str = "oauth-incomplete") -> None:
-        problems.append(Problem(code=code, field=named(f"oauth.{key}"), cause=cause, fix=fix))
-
-    issuer = oauth_defaults(provider.id, kind=section.kind) if provider is not None else None
-    is_own = section.kind is GrantKind.SERVICE_ACCOUNT
-    token_url = section.token_url or (
-        issuer.token_url if issuer is not None else GOOGLE_TOKEN_URL if is_own else ""
-    )
-    scope = section.scope or (issuer.scope if issuer is not None else "")
-    if lacks_tenant(section.kind, token_url):
-        fix = "Set it to https://login.microsoftonline.com/TENANT/oauth2/v2.0/token."
-        report("token_url", "client credentials need the address of the tenant", fix)
-    if section.kind is GrantKind.CLIENT_CREDENTIALS and "login.microsoftonline.com" in token_url:
-        scope = section.scope or MICROSOFT_APPLICATION
-    if not _is_token_url(token_url):
-        fix = "Set the https address where tokens are given."
-        report("token_url", "not an https URL" if token_url else "missing", fix)
-    if section.kind is not GrantKind.SERVICE_ACCOUNT and not section.client_id:
-        report("client_id", "missing", "Set the id of the application that was registered.")
-    if section.kind is GrantKind.CLIENT_CREDENTIALS and section.client_secret is None:
-        report("client_secret", "missing", "Set the secret of the application.")
-    if section.kind is not GrantKind.CLIENT_CREDENTIALS and section.secret is None:
-        report("secret", "missing", "Set the refresh token, or the content of the key file.")
+    token_url, scope = _issuer(section, provider)
+    problems += [
+        Problem(code="oauth-incomplete", field=named(f"oauth.{key}"), cause=cause, fix=fix)
+        for key, cause, fix in _lacking(section, token_url)
+    ]
     return OAuthGrant(
         kind=section.kind,
         token_url=token_url,
@@ -94,6 +77,50 @@ def read_grant(
         secret=_trimmed(section.secret),
         scope=scope,
     )
+
+
+def _issuer(section: OAuthSection, provider: Provider | None) -> tuple[str, str]:
+    """Return where the token is asked for, and what for."""
+    known = oauth_defaults(provider.id, kind=section.kind) if provider is not None else None
+    token_url = section.token_url or (known.token_url if known is not None else "")
+    scope = section.scope or (known.scope if known is not None else "")
+    if section.kind is GrantKind.SERVICE_ACCOUNT:
+        token_url = section.token_url or str(_key_file(section.secret).get("token_uri") or GOOGLE_TOKEN_URL)
+    if section.kind is GrantKind.CLIENT_CREDENTIALS and "login.microsoftonline.com" in token_url:
+        scope = section.scope or MICROSOFT_APPLICATION
+    return token_url, scope
+
+
+def _lacking(section: OAuthSection, token_url: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the field, the cause and the fix of everything that is missing or wrong."""
+    kind = section.kind
+    if lacks_tenant(kind, token_url):
+        fix = "Set it to https://login.microsoftonline.com/TENANT/oauth2/v2.0/token."
+        yield "token_url", "client credentials need the address of the tenant", fix
+    if not _is_token_url(token_url):
+        cause = "not an https URL" if token_url else "missing"
+        yield "token_url", cause, "Set the https address where tokens are given."
+    if kind is not GrantKind.SERVICE_ACCOUNT and not section.client_id:
+        yield "client_id", "missing", "Set the id of the application that was registered."
+    if kind is GrantKind.CLIENT_CREDENTIALS and section.client_secret is None:
+        yield "client_secret", "missing", "Set the secret of the application."
+    if kind is not GrantKind.CLIENT_CREDENTIALS and section.secret is None:
+        yield "secret", "missing", "Set the refresh token, or the content of the key file."
+    elif (
+        kind is GrantKind.SERVICE_ACCOUNT
+        and section.secret != Secret(HIDDEN)
+        and not _key_file(section.secret)
+    ):
+        yield "secret", "not a key file", "Give the whole JSON file of the service account's key."
+
+
+def _key_file(secret: Secret | None) -> Mapping[str, Any]:
+    """Return the key file of a service account, empty when it is none."""
+    try:
+        file = json.loads(secret.reveal() if secret is not None else "")
+    except (ValueError, RecursionError):
+        return {}
+    return file if isinstance(file, dict) and {"client_email", "private_key"} <= file.keys() else {}
 
 
 def _trimmed(secret: Secret | None) -> Secret | None:
