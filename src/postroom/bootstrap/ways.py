@@ -119,6 +119,9 @@ class WayBuilder:
     def all(self, ground: Ground, records: Sequence[StoredTransport]) -> Ways:
         """Make the ways of a start: the configured ones, then the stored ones, else the capture inbox."""
         if ground.is_capturing:
+            if records:
+                names = [record.name for record in records]
+                log.warning("stored transports are not used: everything is captured", names=names)
             return Ways([self.way(_inbox(self._settings))])
         ways = [self.way(spec) for spec in ground.configured.values()]
         for record in records:
