@@ -57,7 +57,7 @@ def test_userinfo_gives_way_to_the_fields() -> None:
     assert read.spec is not None
     assert read.spec.account is not None
     assert ("app", "new") == (read.spec.account.username, read.secrets["password"].reveal())
-    assert any("not used" in warning for warning in read.warnings)
+    assert any("gives way" in warning for warning in read.warnings)
     assert "old-secret" not in repr((read, dict(read.fields)))
 
 

@@ -237,6 +237,14 @@ def test_own_from_wins_over_the_general_one() -> None:
     assert spec(body).default_from == parse_mailbox("app@example.com")
 
 
+def test_a_password_beside_a_url() -> None:
+    """It replaces the one in the URL, whose user stays; a user name alone leaves the login incomplete."""
+    found = account({"url": "smtps://app:old-word@mx.example.com", "password": "new-word"})
+    assert ("app", Secret("new-word")) == (found.username, found.password)
+    read = read_body({"url": "smtps://app:old-word@mx.example.com", "username": "other"})
+    assert [("login-incomplete", "password")] == told(read)
+
+
 # ------------------------------------------------------------------ Amazon SES
 
 KEY_ID = "AKIAIOSFODNN7EXAMPLE"

@@ -217,8 +217,8 @@ class _Reading:
         fields, provider = self._fields, _known(account)
         username, password = fields.username, fields.password
         if account.username is not None and (username is not None or password is not None):
-            self._warn("has a login of its own, which is not used: username and password are set", "url")
-            account = replace(account, username=None, password=None)
+            self._warn("its login gives way to the one that is set beside it", "url")
+            account = replace(account, password=None)
         username = username or account.username
         password = password if password is not None else account.password
         if fields.access_key_id is not None or fields.secret_access_key is not None:
