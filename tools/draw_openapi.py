@@ -41,7 +41,7 @@ def drawn() -> str:
     described = SimpleNamespace(limits=MessageLimits(), key_for=None)  # the table asks for nothing else
     service = cast("Service", described)
     nexus = NexusDoors(service=service, budget=ByteBudget(), setup=NexusSetup()).operations(NEVER_KEYLESS)
-    parts = ("desk", "endpoints", "ways", "health", "accounts", "clock")
+    parts = ("desk", "endpoints", "ways", "health", "accounts", "doctor", "clock")
     desk = cast("DeskRoom", SimpleNamespace(**dict.fromkeys(parts)))  # nor for anything of these
     explainer = cast("Explainer", SimpleNamespace())
     gate = build_app(service, HttpSettings(), desk=desk, explainer=explainer, more=nexus)

@@ -20,6 +20,7 @@ from postroom.ingress.http.nexus import NexusDoors, NexusSetup
 from postroom.model.ids import DEFAULT_TENANT, MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import BlobRef, Door, MailClass, Submission
+from postroom.model.route import Route
 from postroom.model.view import ApiKey, AttemptView, MessageView, RecipientView
 from postroom.web.auth import Doorkeeper
 from postroom.web.budget import ByteBudget
@@ -142,7 +143,10 @@ class ScriptedService(Service):
         self.blobs.append(MemoryBlob())
         return self.blobs[-1]
 
-    async def submit(self, submission: Submission, *, senders: Sequence[str] = ()) -> Receipt:
+    async def submit(
+        self, submission: Submission, *, senders: Sequence[str] = (), route: Route | None = None
+    ) -> Receipt:
+        assert route is None
         if self.submit_fails is not None:
             raise self.submit_fails
         self.submissions.append(submission)

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ingress.asgi_client import Answer, ask
+from peers.doctor_room import HURRIED
 from peers.engine_room import GREYLISTED, LOST_AFTER_DOT, OK, UNKNOWN_USER, ScriptedTransport
 from peers.manual import CountingDice, ManualClock
 from postroom.bootstrap.desk import desk_room_of
+from postroom.clock import SystemClock
+from postroom.egress.doctor.doctor import AccountDoctor
+from postroom.egress.doctor.names import Names
 from postroom.engine.accounts import Accounts, Ground
 from postroom.engine.dispatcher import Dispatcher
 from postroom.engine.intake import Intake
@@ -37,6 +41,8 @@ REFUSED = Evidence(step=Step.RCPT, reply=Reply(550, ("5.7.1 not wanted here",), 
 FATES = {"refused": REFUSED, "unknown": UNKNOWN_USER, "later": GREYLISTED, "lost": LOST_AFTER_DOT}
 """Local part of an address to what a server says; everybody else is accepted."""
 OTHER = TenantId("other")
+DEAD_NAMES = ("127.0.0.1", 9)
+"""A name server that refuses: checks look at no records."""
 
 
 def by_name(work: Work, number: int) -> Evidence:
@@ -142,8 +148,16 @@ class DeskRoom:
 
 
 @asynccontextmanager
-async def desk_room(data: Path, names: Sequence[str] = ("main", "spare")) -> AsyncIterator[DeskRoom]:
-    """Run the application; its time stands still until told."""
+async def desk_room(
+    data: Path,
+    names: Sequence[str] = ("main", "spare"),
+    *,
+    configured: Mapping[str, TransportSpec] | None = None,
+) -> AsyncIterator[DeskRoom]:
+    """Run the application; its time stands still until told.
+
+    ``configured`` are the settings' own transports; without them each of ``names`` is one.
+    """
     clock, dice = ManualClock(), CountingDice()
     store = open_sqlite(data, settings=SpoolSettings(), clock=clock)
     transports = {name: ScriptedTransport(by_name, clock, name=name) for name in names}
@@ -201,7 +215,8 @@ async def desk_room(data: Path, names: Sequence[str] = ("main", "spare")) -> Asy
     accounts = Accounts(
         records=store.transports,
         ground=Ground(
-            configured={name: TransportSpec(name=name, kind=TransportKind.CAPTURE) for name in names}
+            configured=configured
+            or {name: TransportSpec(name=name, kind=TransportKind.CAPTURE) for name in names}
         ),
         ways=ways,
         roster=dispatcher.roster,
@@ -217,6 +232,7 @@ async def desk_room(data: Path, names: Sequence[str] = ("main", "spare")) -> Asy
         dispatcher=dispatcher,
         accounts=accounts,
         poster=poster,
+        doctor=AccountDoctor(clock=SystemClock(), names=Names([DEAD_NAMES]), limits=HURRIED),
         clock=clock,
         dice=dice,
     )

@@ -15,6 +15,7 @@ from postroom.errors import ConflictError, InputError, NotFoundError, Problem
 from postroom.model.ids import DEFAULT_TENANT, MessageId, TenantId, new_message_id
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import BlobRef, Submission
+from postroom.model.route import Route
 from postroom.model.view import (
     ApiKey,
     AttemptView,
@@ -88,7 +89,10 @@ class FakeService(Service):
         self.staged.append(MemoryBlob(self.blobs))
         return self.staged[-1]
 
-    async def submit(self, submission: Submission, *, senders: Sequence[str] = ()) -> Receipt:
+    async def submit(
+        self, submission: Submission, *, senders: Sequence[str] = (), route: Route | None = None
+    ) -> Receipt:
+        assert route is None
         if self.failure is not None:
             raise self.failure
         self.senders = senders

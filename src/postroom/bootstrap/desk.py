@@ -13,10 +13,11 @@ from postroom.engine.service import Service
 from postroom.engine.ways import Ways
 from postroom.ingress.http.desk_table import DeskRoom
 from postroom.ports import HookPoster
+from postroom.ports.doctor import Doctor
 from postroom.spool.sqlite.opening import SqliteStore
 
 
-def desk_room_of(
+def desk_room_of(  # noqa: PLR0913 - the wiring hands over every part by name
     service: Service,
     store: SqliteStore,
     *,
@@ -24,6 +25,7 @@ def desk_room_of(
     dispatcher: Dispatcher,
     accounts: Accounts,
     poster: HookPoster,
+    doctor: Doctor,
     clock: Clock,
     dice: Dice,
 ) -> DeskRoom:
@@ -41,6 +43,7 @@ def desk_room_of(
         ways=ways,
         health=dispatcher.health,
         accounts=accounts,
+        doctor=doctor,
         clock=clock,
     )
 

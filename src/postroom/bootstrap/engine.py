@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from postroom.bootstrap.desk import desk_room_of, hold_ends_of
+from postroom.bootstrap.doctor import build_doctor
 from postroom.bootstrap.stopping import stop_dispatcher
 from postroom.bootstrap.telling import Telling, telling_of, told
 from postroom.bootstrap.way_in import class_rules, way_in
@@ -168,6 +169,9 @@ def _room(
             dispatcher=dispatcher,
             accounts=_accounts(ground, dispatcher, builder),
             poster=poster,
+            doctor=build_doctor(
+                clock, tokens_of=builder.tokens_of, allowed_networks=settings.allowed_networks
+            ),
             clock=clock,
             dice=dice,
         ),

@@ -116,6 +116,11 @@ class WayBuilder:
             rates=() if account is None else spec.rates,
         )
 
+    def tokens_of(self, spec: TransportSpec) -> TokenSource | None:
+        """Return where a transport that is in use gets its tokens, ``None`` for any other account."""
+        known = spec.account is not None and self._tokens.serves(spec.name, spec.account)
+        return self._tokens if known else None
+
     def all(self, ground: Ground, records: Sequence[StoredTransport]) -> Ways:
         """Make the ways of a start: the configured ones, then the stored ones, else the capture inbox."""
         if ground.is_capturing:

@@ -113,6 +113,10 @@ class Accounts:
         """Say whether mail may go by the record of this name."""
         return not self._ground.is_capturing and name not in self._ground.configured
 
+    def is_at_work(self, name: str) -> bool:
+        """Say whether a way of this name takes mail in this run."""
+        return self._ways.named(name) is not None
+
     # ------------------------------------------------------------------ changing
 
     async def create(self, draft: Draft, *, author: str) -> StoredTransport:

@@ -18,6 +18,7 @@ from postroom.model.ids import DEFAULT_TENANT, MessageId, TenantId, is_message_i
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import Submission
 from postroom.model.outcome import OutcomeKind
+from postroom.model.route import Route
 from postroom.model.view import (
     ApiKey,
     CapturedMail,
@@ -96,14 +97,17 @@ class Service:
         """Begin a file that a submission will name; commit it before ``submit``, or discard it."""
         return self._blobs.stage(tenant)
 
-    async def submit(self, submission: Submission, *, senders: Sequence[str] = ()) -> Receipt:
+    async def submit(
+        self, submission: Submission, *, senders: Sequence[str] = (), route: Route | None = None
+    ) -> Receipt:
         """Check, freeze and store one message; return after the commit.
 
-        ``senders`` are the addresses and ``@domain`` forms the caller's key allows, empty for any.
+        ``senders`` are the addresses and ``@domain`` forms the caller's key allows, empty for any; ``route``
+        is taken instead of what the rules would choose.
         Raises InputError (all problems at once), TooLargeError, OverloadError, DiskFullError,
         UnknownOutcomeError.
         """
-        message_id, way, is_replay = await self._intake.submit(submission, senders=senders)
+        message_id, way, is_replay = await self._intake.submit(submission, senders=senders, route=route)
         return Receipt(
             message_id=message_id,
             transport=way.name,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 ANSWERS: Mapping[str, str] = {
     "backup-exists": "409. A backup never overwrites; name a file that does not exist.",
+    "checks-running": "429. A few checks run at a time; repeat after the seconds in Retry-After.",
     "disk-full": "507. Intake stops before the disk is full; reading and sending go on. Free space.",
     "form-parts": "422. A form has one part `message` with the JSON, and file parts with different names.",
     "head-too-large": "431. Request line and headers together may have 64 KiB and 100 lines.",
@@ -37,6 +38,7 @@ ANSWERS: Mapping[str, str] = {
     "secret-key-wrong": "503. A stored secret was altered or damaged; enter it anew.",
     "store-unavailable": "503. The store cannot be used now; the operator's log says why.",
     "target-form": "400. The request's target is neither a path nor an http URL without userinfo.",
+    "test-too-soon": "429. One test mail a minute goes by a transport; `remaining_s` says how long to wait.",
     "token-used": "409. The action of this dry run was done or is being done; it is never done twice.",
     "too-large": "413. The body, one of its parts or the number of parts crosses a limit.",
     "too-late": "409. Sending has begun, or nothing waits; `recipients` shows the state of each.",
@@ -89,6 +91,7 @@ FIELDS: Mapping[str, str] = {
     "recipient-unknown": "The message has no such recipient.",
     "recipients-missing": "No address in `to`, `cc` or `bcc`.",
     "replay-range": "Neither one event nor a range from `first` to `last`.",
+    "secret-elsewhere": "A check may not send a secret of the settings to another server; type it.",
     "sender-not-allowed": "The key may not send as this address.",
     "setting-value": "Not a value that this setting of a transport takes. Other codes of such settings are "
     "in `docs/transports.md`.",

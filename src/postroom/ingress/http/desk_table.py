@@ -12,11 +12,14 @@ from postroom.engine.ways import Ways
 from postroom.ingress.http.account_table import account_operations
 from postroom.ingress.http.accounts import AccountDoors
 from postroom.ingress.http.acting import JSON, JSON_OR_NOTHING
+from postroom.ingress.http.check_table import check_operations
+from postroom.ingress.http.checks import CheckDoors
 from postroom.ingress.http.desk import DeskDoors
 from postroom.ingress.http.orders import MAX_IMPORT, OrderDoors
 from postroom.ingress.http.providers import provider_operations
 from postroom.ingress.http.transports import TransportDoors
 from postroom.ingress.http.webhooks import WebhookDoors
+from postroom.ports.doctor import Doctor
 from postroom.schema import answers, desk_answers, filters, operating, transport_answers
 from postroom.web.budget import ByteBudget
 from postroom.web.gate import Operation
@@ -36,6 +39,7 @@ class DeskRoom:
     ways: Ways
     health: Health
     accounts: Accounts
+    doctor: Doctor
     clock: Clock
 
 
@@ -50,6 +54,9 @@ def desk_operations(service: Service, room: DeskRoom, budget: ByteBudget) -> lis
         *webhook_operations(WebhookDoors(service, room.endpoints, budget)),
         *transport_operations(transports),
         *account_operations(AccountDoors(room.accounts, transports, budget=budget)),
+        *check_operations(
+            CheckDoors(service, room.accounts, room.health, room.doctor, budget=budget, clock=room.clock)
+        ),
         *provider_operations(),
     ]
 

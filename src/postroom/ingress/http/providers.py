@@ -4,9 +4,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from postroom.errors import NotFoundError
+from postroom.ingress.http.language import ACCEPT_LANGUAGE, headers_in, language_asked
 from postroom.ingress.http.replies import JsonReply
 from postroom.providers import catalogue
-from postroom.providers.words import LANGUAGES, language_of
 from postroom.schema import provider_answers
 from postroom.web.gate import Operation
 
@@ -18,13 +18,6 @@ _WORDS = {
     "required": False,
     "description": "Parts of an id, a name, a mail domain or a server, with blanks between; all must fit.",
     "schema": {"type": "string", "maxLength": MAX_WORDS},
-}
-_LANGUAGE = {
-    "name": "Accept-Language",
-    "in": "header",
-    "required": False,
-    "description": f"The language of the words: {', '.join(LANGUAGES)}; English without one.",
-    "schema": {"type": "string"},
 }
 
 
@@ -40,9 +33,8 @@ async def one_provider(request: Request) -> Response:
     one = catalogue.provider(id_)
     if one is None:
         raise NotFoundError(f"there is no provider {id_[:100]!r}")
-    language = language_of(request.headers.get("accept-language", ""))
-    headers = {"content-language": language, "vary": "Accept-Language"}
-    return JsonReply(provider_answers.shown(one, language), headers=headers)
+    language = language_asked(request)
+    return JsonReply(provider_answers.shown(one, language), headers=headers_in(language))
 
 
 def provider_operations() -> list[Operation]:
@@ -63,7 +55,7 @@ def provider_operations() -> list[Operation]:
             endpoint=one_provider,
             needs="read",
             summary="One provider: servers, login, sender, limits, set-up step by step",
-            parameters=[_LANGUAGE],
+            parameters=[ACCEPT_LANGUAGE],
             answers={200: ("In the language asked for.", provider_answers.OneProviderAnswer)},
         ),
     ]

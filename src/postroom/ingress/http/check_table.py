@@ -1,0 +1,54 @@
+"""The operations that check an account or send a test mail."""
+
+from postroom.ingress.http.acting import JSON, JSON_OR_NOTHING
+from postroom.ingress.http.checks import CheckDoors
+from postroom.ingress.http.language import ACCEPT_LANGUAGE
+from postroom.schema.checking import CheckBody, RecipientBody, TestMailAnswer, TestMailBody
+from postroom.schema.checkup_answers import CheckupAnswer
+from postroom.web.gate import Operation
+
+_NO_MAIL = "Stage by stage, within 15 seconds; no mail is sent. A `fix` is the body of PATCH that mends it."
+
+
+def check_operations(checks: CheckDoors) -> list[Operation]:
+    """Return the table."""
+    found = {200: ("What was found; `ok` when nothing failed.", CheckupAnswer)}
+    return [
+        Operation(
+            method="POST",
+            path="/v1/transports/check",
+            endpoint=checks.check_given,
+            needs="admin",
+            summary="Check an account that need not be stored",
+            description=f"{_NO_MAIL} `*****` is the stored secret of the transport of that name.",
+            media_types=JSON,
+            body=CheckBody,
+            parameters=[ACCEPT_LANGUAGE],
+            answers=found,
+        ),
+        Operation(
+            method="POST",
+            path="/v1/transports/{name}/check",
+            endpoint=checks.check_known,
+            needs="admin",
+            summary="Check a way out",
+            description=_NO_MAIL,
+            media_types=JSON_OR_NOTHING,
+            body=RecipientBody,
+            parameters=[ACCEPT_LANGUAGE],
+            answers=found,
+        ),
+        Operation(
+            method="POST",
+            path="/v1/transports/{name}/test",
+            endpoint=checks.test,
+            needs="admin",
+            summary="Send a test mail",
+            description="A real message of class code by this transport; the answer comes after its first "
+            "attempt or after 30 seconds. One a minute for each transport, else 429 with the seconds left.",
+            media_types=JSON_OR_NOTHING,
+            body=TestMailBody,
+            parameters=[ACCEPT_LANGUAGE],
+            answers={200: ("What became of it.", TestMailAnswer)},
+        ),
+    ]
