@@ -5,7 +5,7 @@ import pytest
 from postroom.model.checkup import Stage, StageStatus
 from postroom.providers import catalogue, replies, words
 
-COMPLETE = ("en",)
+COMPLETE = words.LANGUAGES
 """Languages whose translation is done."""
 
 
