@@ -30,9 +30,10 @@ def pause(kind: PauseKind, name: str = "main") -> TransportPause:
     )
 
 
+LOCKED = pause(PauseKind.SECRETS, "sealed")
 EVERYTHING = advice(
     counts={RecipientState.UNCERTAIN: 3, RecipientState.HELD: 1, RecipientState.QUEUED: 9},
-    pauses=[pause(PauseKind.THROTTLE), pause(PauseKind.SUSPENDED, "other"), pause(PauseKind.LOGIN)],
+    pauses=[pause(PauseKind.THROTTLE), pause(PauseKind.SUSPENDED, "other"), pause(PauseKind.LOGIN), LOCKED],
     is_intake_stopped=True,
 )
 
@@ -45,9 +46,10 @@ def test_nothing_to_do_is_no_advice() -> None:
 
 
 def test_the_worst_comes_first() -> None:
-    """The store, then logins, what a person stopped, what nobody knows, what is held."""
+    """The store, then what cannot be read, logins, what a person stopped, what nobody knows, what is held."""
     words = (
         "disk",
+        "sealed: 535 no: put their key back",
         "main refuses the login",
         "other is suspended by ann",
         "3 recipients are uncertain",

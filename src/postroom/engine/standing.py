@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from postroom.clock import Clock
 from postroom.engine.ways import Way, Ways
 from postroom.model.message import MailClass
-from postroom.model.view import FOREVER, QueueCounts, TransportPause
+from postroom.model.view import FOREVER, PauseKind, QueueCounts, TransportPause
 from postroom.policy.advice import Advice, advice
 from postroom.policy.pacing import DAY_S, Used
 from postroom.policy.retry import CLASS_RULES
@@ -129,7 +129,9 @@ def _store_problems(store: StoreReading | None) -> Iterable[str]:
 def _pause_problems(transports: Sequence[TransportStatus]) -> Iterable[str]:
     for transport in transports:
         if (pause := transport.pause) is not None:
-            end = "until resumed" if pause.until >= FOREVER else f"until {pause.until:%Y-%m-%d %H:%M:%S} UTC"
+            end = f"until {pause.until:%Y-%m-%d %H:%M:%S} UTC"
+            if pause.until >= FOREVER:
+                end = "until resumed" if pause.kind is PauseKind.SUSPENDED else "until a person acts"
             yield f"transport {transport.name} is paused {end}: {pause.text}"
 
 

@@ -26,6 +26,9 @@ def advice(
     if is_intake_stopped:
         text = "no new mail is taken: the disk has less free space than is kept in reserve"
         found.append(Advice(text=text, command="df -h"))
+    for pause in [pause for pause in pauses if pause.kind is PauseKind.SECRETS][:1]:
+        text = f"{pause.transport}: {pause.text}: put their key back and start again, or give them anew"
+        found.append(Advice(text=text, command=f"postroom transports update {pause.transport} --password"))
     logins = [pause for pause in pauses if pause.kind is PauseKind.LOGIN]
     for pause in logins[:1]:
         text = f"{pause.transport} refuses the login ({pause.text}): mend the account, then try at once"
