@@ -125,6 +125,8 @@ def test_a_corrected_password_works_at_once(tmp_path: Path, forks: ForkServer) -
         assert (200, [], "*****") == (status, answer["pauses"], answer["settings"]["password"])
         until(lambda: state_of(server, first) == "accepted", bound_s=5)
         assert [False, True] == box.logins
+        if (pid := _sender_of(server)) is not None:
+            assert _gauge(server, "postroom_sender_resident_memory_bytes") > 0, pid
         ask("GET", "/v1/transports")
         ask("GET", "/metrics")
         kinds = [one["kind"] for one in ask("GET", "/v1/events?transport=relay")[1]["events"]]
@@ -201,6 +203,11 @@ def test_mail_of_a_removed_transport_goes_by_the_other(tmp_path: Path, forks: Fo
         until(lambda: all(state_of(server, name) == "accepted" for name in names), bound_s=30)
         assert (0, 5) == (sum(old.copies.values()), sum(new.copies.values()))
         assert 0 == server.stop()
+
+
+def _gauge(server: PostroomProcess, name: str) -> float:
+    lines = server.call("GET", "/metrics")[1].decode().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
 
 def _sender_of(server: PostroomProcess) -> int | None:

@@ -19,7 +19,7 @@ from postroom.bootstrap.ways import WayBuilder, ground_of, sender_process
 from postroom.clock import Clock, Dice
 from postroom.config.settings import Settings
 from postroom.egress.hooks import GuardedPoster
-from postroom.egress.remote import RemoteTransport
+from postroom.egress.remote import RemoteTransport, SenderProcess
 from postroom.egress.tokens import Tokens
 from postroom.engine.accounts import Accounts
 from postroom.engine.dispatcher import Dispatcher
@@ -59,6 +59,8 @@ class Room:
     telling: Telling
     failure: asyncio.Future[BaseException]
     """Done when the store failed and the process must end."""
+    sender: SenderProcess | None = None
+    """Where SMTP dialogues are had; ``None``: in this process."""
 
 
 @asynccontextmanager
@@ -85,6 +87,7 @@ async def running_engine(
     builder = WayBuilder(settings, store, sender=sender, tokens=tokens, clock=clock)
     ways = builder.all(ground_of(settings), await store.transports.all())
     room = _room(settings, store, ways=ways, builder=builder, clock=clock, dice=dice)
+    room.sender = sender
     recovered = await store.spool.recover(now=clock.now(), wait=WAIT_FOR_EVIDENCE)
     moved = await store.spool.reroute(known=room.ways.names, to=room.ways.default.name)
     if recovered.freed or recovered.uncertain or moved:

@@ -117,6 +117,8 @@ async def _open_doors(
     scrape = Scrape()
     scrape.add(show_process)
     scrape.add(room.service.show)
+    if room.sender is not None:
+        scrape.add(room.sender.show)
     async with watched_loop(clock) as watch:
         bindings = doors(
             settings,

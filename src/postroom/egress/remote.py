@@ -46,7 +46,8 @@ from postroom.model.step import Step
 from postroom.model.transport import TransportSpec
 from postroom.net.faults import NetFault
 from postroom.ports import Report, TokenSource, Work
-from postroom.telemetry import logger
+from postroom.telemetry import catalogue, logger
+from postroom.telemetry.process import resident_bytes_of
 
 RESTART_FIRST_S = 0.5
 RESTART_CAP_S = 30.0
@@ -124,6 +125,11 @@ class SenderProcess:
         """Start the process unless it was started before. Raises OSError."""
         if self._process is None:
             await self.start()
+
+    def show(self) -> None:
+        """Fill the gauge of the process."""
+        pid = None if self._process is None else self._process.pid
+        catalogue.SENDER_RESIDENT.show(0 if pid is None else resident_bytes_of(pid))
 
     async def close(self) -> None:
         """End the process; its transports were stopped before."""

@@ -161,6 +161,9 @@ LOG_DROPPED = Counter(
 DESCRIPTORS = Gauge("process_open_fds", "Open file descriptors.")
 MAX_DESCRIPTORS = Gauge("process_max_fds", "Descriptors the process may open.")
 RESIDENT = Gauge("process_resident_memory_bytes", "Memory in use.", unit="bytes")
+SENDER_RESIDENT = Gauge(
+    "postroom_sender_resident_memory_bytes", "Memory of the sender process; 0 without one.", unit="bytes"
+)
 CPU_SECONDS = Counter("process_cpu_seconds_total", "User and system time.", unit="seconds")
 STARTED = Gauge("process_start_time_seconds", "Start, in seconds since 1970.", unit="seconds")
 INFO = Gauge("postroom_info", "Always 1.", labels={"version": "of the program", "mode": "live or capture"})

@@ -27,7 +27,6 @@ WANTED_DESCRIPTORS: Final = 65_536
 """More are never needed: every bound of connections is below it."""
 
 _DESCRIPTORS = Path("/proc/self/fd")
-_MEMORY = Path("/proc/self/statm")
 _log = logger("process")
 
 
@@ -57,8 +56,13 @@ def open_descriptors() -> int:
 
 def resident_bytes() -> int:
     """Return the memory in use, 0 when the system does not tell."""
+    return resident_bytes_of("self")
+
+
+def resident_bytes_of(pid: int | str) -> int:
+    """Return the memory a process uses, in bytes; 0 when it is gone."""
     try:
-        return int(_MEMORY.read_bytes().split()[1]) * resource.getpagesize()
+        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * resource.getpagesize()
     except OSError:
         return 0
 
