@@ -14,7 +14,7 @@ from postroom.bootstrap.desk import desk_room_of, hold_ends_of
 from postroom.bootstrap.doctor import build_doctor
 from postroom.bootstrap.stopping import stop_dispatcher
 from postroom.bootstrap.telling import Telling, telling_of, told
-from postroom.bootstrap.way_in import class_rules, way_in
+from postroom.bootstrap.way_in import WayIn, class_rules, way_in
 from postroom.bootstrap.ways import WayBuilder, ground_of, sender_process
 from postroom.clock import Clock, Dice
 from postroom.config.settings import Settings
@@ -137,29 +137,20 @@ def _room(
             failure.set_result(error)
 
     store.on_failure(fatal)
-    rules, rendered, signals = class_rules(settings), RenderedMessages(), Signals()
+    signals = Signals()
     ground = _Ground(
         settings=settings,
         store=store,
         ways=ways,
-        rules=rules,
-        rendered=rendered,
+        rules=class_rules(settings),
+        rendered=RenderedMessages(),
         signals=signals,
         clock=clock,
         dice=dice,
         fatal=fatal,
     )
     dispatcher, keyring = _dispatcher(ground), _keyring(ground)
-    entrance = way_in(
-        settings,
-        store,
-        ways=ways,
-        dispatcher=dispatcher,
-        rules=rules,
-        rendered=rendered,
-        clock=clock,
-        dice=dice,
-    )
+    entrance = _way_in(ground, dispatcher)
     service = _service(ground, entrance.intake, keyring)
     poster = GuardedPoster(Guard(settings.allowed_networks), clock=clock)
     room = Room(
@@ -188,6 +179,19 @@ def _room(
     )
     signals.stored, room.desk.endpoints.changed = room.telling.teller.hint, room.telling.teller.changed
     return room
+
+
+def _way_in(ground: _Ground, dispatcher: Dispatcher) -> WayIn:
+    return way_in(
+        ground.settings,
+        ground.store,
+        ways=ground.ways,
+        dispatcher=dispatcher,
+        rules=ground.rules,
+        rendered=ground.rendered,
+        clock=ground.clock,
+        dice=ground.dice,
+    )
 
 
 def _dispatcher(ground: _Ground) -> Dispatcher:

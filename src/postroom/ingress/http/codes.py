@@ -86,6 +86,7 @@ FIELDS: Mapping[str, str] = {
     "missing-field": "A field that is needed is missing.",
     "name-fixed": "The name of a transport stays; make a new one and move its mail.",
     "network-syntax": "Not a network in CIDR form.",
+    "oauth-incomplete": "A login with a token lacks something; the field is named.",
     "path-invalid": "Not an absolute path in a directory that exists on the server.",
     "provider-unknown": "There is no provider of this id; the fix names the nearest.",
     "recipient-unknown": "The message has no such recipient.",
