@@ -146,7 +146,7 @@ class Pool:
         if task is None:
             raise InvariantError("a worker that is no task")
         while self._pending and not self._is_stopping and not self._is_surplus():
-            opened = await self._dialer.open()
+            opened = await self._opened()
             if isinstance(opened, Evidence):
                 self._on_unopened(opened)
                 return
@@ -163,6 +163,15 @@ class Pool:
             finally:
                 del self._links[task]
                 self._close(opened)
+
+    async def _opened(self) -> Link | Evidence:
+        """Open a connection; whatever goes wrong ends the attempts that wait for one."""
+        try:
+            return await self._dialer.open()
+        except Exception as error:  # supervision: else the next worker dials again at once, for ever
+            log.exception("a connection could not be opened", transport=self._spec.name)
+            fault = Fault(kind=FaultKind.LOCAL, text=f"internal error: {type(error).__name__}")
+            return Evidence(step=Step.CONNECT, fault=fault)
 
     def _is_surplus(self) -> bool:
         """Say whether the worker that asks must end, since fewer are allowed than work."""

@@ -405,6 +405,10 @@ class ClientSession(Generic[Key]):
 
     def _end(self, evidence: Evidence) -> None:
         """End the session; ``evidence`` is what ended it, at the oldest open step."""
+        if self._events and isinstance(self._events[-1], Opened):  # nobody was told yet: it never opened
+            self._events.pop()
+            self._is_open = False
+            evidence = replace(evidence, step=self._opening.last_step)
         ending, current = self._ending, self._current
         self._close()
         if not self._is_open:

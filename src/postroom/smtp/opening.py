@@ -102,6 +102,11 @@ class Opening:
         self.is_encrypted = account.tls is TlsMode.IMPLICIT
         self.extensions: Extensions = NO_EXTENSIONS
 
+    @property
+    def last_step(self) -> Step:
+        """The step whose reply opens the session."""
+        return Step.AUTH if self._account.username else Step.EHLO
+
     def answer(self, step: Step, reply: Reply) -> Decision:
         """Decide on the reply at one of the steps GREETING to AUTH."""
         match step:
