@@ -120,6 +120,26 @@ def test_a_binding_may_be_undefined() -> None:
     assert key_digest(b"\x30\x00") == ""
 
 
+def test_what_cannot_be_read_is_a_value_error_and_has_no_binding() -> None:
+    """A version that does not exist, and bytes that are no certificate."""
+    later = made(SHA256()).replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020154"), 1)
+    for der in (later, b"junk", b""):
+        with pytest.raises(ValueError, match="the certificate cannot be read"):
+            read_certificate(der)
+        assert (end_point_binding(der), key_digest(der)) == (None, "")
+
+
+def test_names_of_kinds_that_nobody_reads_are_left_out() -> None:
+    """An x400Address in place of the names: the other facts are told."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail.example.com")])
+    names = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), bytes.fromhex("3004a3020500"))
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW, NOW + timedelta(days=90))
+    der = builder.add_extension(names, critical=False).sign(key, SHA256()).public_bytes(Encoding.DER)
+    facts = read_certificate(der)
+    assert (facts.names, facts.subject) == ((), "CN=mail.example.com")
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_pin_stands_in_place_of_authority_and_name(run: Run, version: ssl.TLSVersion) -> None:
     """An unknown authority and a wrong name do not matter to a pin; sessions are taken up."""

@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 _TOO_WEAK = frozenset({"md5", "sha1"})
 """Hashes that RFC 5929 section 4.1 replaces by SHA-256."""
+_UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
+"""What ``cryptography`` raises for what stands in a certificate; not all of them are a ValueError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +72,19 @@ class Certificate:
 
 def read_certificate(der: bytes) -> Certificate:
     """Return what a certificate says. Raises ValueError when it cannot be read."""
-    read = x509.load_der_x509_certificate(der)
-    return Certificate(
-        subject=read.subject.rfc4514_string(),
-        issuer=read.issuer.rfc4514_string(),
-        names=_names(read),
-        not_before=read.not_valid_before_utc,
-        not_after=read.not_valid_after_utc,
-        digest=digest(der),
-        key_digest=key_digest(der),
-    )
+    try:
+        read = x509.load_der_x509_certificate(der)
+        return Certificate(
+            subject=read.subject.rfc4514_string(),
+            issuer=read.issuer.rfc4514_string(),
+            names=_names(read),
+            not_before=read.not_valid_before_utc,
+            not_after=read.not_valid_after_utc,
+            digest=digest(der),
+            key_digest=key_digest(der),
+        )
+    except _UNREADABLE as error:
+        raise ValueError(f"the certificate cannot be read: {error}") from None
 
 
 def digest(der: bytes) -> str:
@@ -91,7 +96,7 @@ def key_digest(der: bytes) -> str:
     """Return the SHA-256 of a certificate's public key, ``""`` when it cannot be read."""
     try:
         key = x509.load_der_x509_certificate(der).public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except _UNREADABLE:
         return ""
     return digest(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
@@ -103,7 +108,7 @@ def end_point_binding(der: bytes) -> bytes | None:
     """
     try:
         algorithm = x509.load_der_x509_certificate(der).signature_hash_algorithm
-    except (ValueError, UnsupportedAlgorithm):
+    except _UNREADABLE:
         return None
     if algorithm is None:
         return None
@@ -112,7 +117,7 @@ def end_point_binding(der: bytes) -> bytes | None:
 
 
 def _names(read: x509.Certificate) -> tuple[str, ...]:
-    with suppress(ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+    with suppress(*_UNREADABLE, x509.ExtensionNotFound, x509.DuplicateExtension):
         found = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return (
             *found.get_values_for_type(x509.DNSName),
