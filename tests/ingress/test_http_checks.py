@@ -17,6 +17,7 @@ from postroom.model.secret import Secret
 from postroom.model.transport import SmtpAccount, TlsMode, TransportKind, TransportSpec
 from postroom.schema.checking import TestMailAnswer
 from postroom.schema.checkup_answers import CheckupAnswer
+from postroom.schema.diagnosed import DiagnosisAnswer
 
 HOST = "mail.example.com"
 ACCOUNT = {
@@ -281,5 +282,30 @@ def test_a_test_mail_that_fails_says_why(tmp_path: Path) -> None:
         assert (False, False) == (told["success"], told["result"])
         assert "not wanted here" in told["stack"]
         assert told["message"] == told["meaning"] != ""
+
+    run(tmp_path, story)
+
+
+def test_a_pasted_text_is_diagnosed(tmp_path: Path) -> None:
+    """Cause, words, action and confidence; a text that says nothing is unknown; any tenant may ask."""
+
+    async def story(room: DeskRoom) -> None:
+        body = {"text": "535 Error: authentication failed", "host": "smtp.163.com", "language": "de"}
+        answer = await room.ask("POST", "/v1/diagnose", body, tenant=OTHER)
+        DiagnosisAnswer.model_validate_json(answer.body)
+        found = answer.json()
+        assert ("netease-auth", "pause_transport", "sure", 535) == (
+            found["cause"],
+            found["action"],
+            found["confidence"],
+            found["code"],
+        )
+        assert "de" == answer.headers["content-language"]
+        unknown = (await room.ask("POST", "/v1/diagnose", {"text": "hello"}, key=room.read_key)).json()
+        assert ("unknown", None, "unknown", "") == tuple(
+            unknown[name] for name in ("cause", "action", "confidence", "remedy")
+        )
+        assert 422 == (await room.ask("POST", "/v1/diagnose", {"text": 5})).status
+        assert 413 == (await room.ask("POST", "/v1/diagnose", {"text": "x" * checks.MAX_TEXT})).status
 
     run(tmp_path, story)

@@ -1,10 +1,11 @@
 """The operations that check an account or send a test mail."""
 
 from postroom.ingress.http.acting import JSON, JSON_OR_NOTHING
-from postroom.ingress.http.checks import CheckDoors
+from postroom.ingress.http.checks import MAX_TEXT, CheckDoors
 from postroom.ingress.http.language import ACCEPT_LANGUAGE
 from postroom.schema.checking import CheckBody, RecipientBody, TestMailAnswer, TestMailBody
 from postroom.schema.checkup_answers import CheckupAnswer
+from postroom.schema.diagnosed import DiagnoseBody, DiagnosisAnswer
 from postroom.web.gate import Operation
 
 _NO_MAIL = "Stage by stage, within 15 seconds; no mail is sent. A `fix` is the body of PATCH that mends it."
@@ -50,5 +51,19 @@ def check_operations(checks: CheckDoors) -> list[Operation]:
             body=TestMailBody,
             parameters=[ACCEPT_LANGUAGE],
             answers={200: ("What became of it.", TestMailAnswer)},
+        ),
+        Operation(
+            method="POST",
+            path="/v1/diagnose",
+            endpoint=checks.diagnose,
+            needs="read",
+            summary="What a pasted text means",
+            description="A reply, a line of a log, a bounce or the error text of another program; what is "
+            "not known is `unknown` and never guessed.",
+            media_types=JSON,
+            max_body=MAX_TEXT,
+            body=DiagnoseBody,
+            parameters=[ACCEPT_LANGUAGE],
+            answers={200: ("Its cause, in the language asked for.", DiagnosisAnswer)},
         ),
     ]

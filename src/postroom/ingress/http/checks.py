@@ -5,6 +5,7 @@ Checks speak to servers that somebody names: they are for administrators of the 
 configure gives its secrets to its own server only, whatever else the body says.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
@@ -28,6 +29,7 @@ from postroom.model.checkup import Checkup, Stage, StageResult, StageStatus
 from postroom.model.ids import DEFAULT_TENANT
 from postroom.model.secret import Secret
 from postroom.model.transport import SmtpAccount, TransportSpec, redacted_url
+from postroom.policy.diagnosing import diagnose
 from postroom.ports.doctor import Doctor
 from postroom.schema.bodies import read_as, read_submission
 from postroom.schema.checking import (
@@ -40,15 +42,31 @@ from postroom.schema.checking import (
 )
 from postroom.schema.checkup_answers import checkup
 from postroom.schema.credentials import HIDDEN
+from postroom.schema.diagnosed import DiagnoseBody, diagnosis, step_of
+from postroom.schema.json_text import read_json
 from postroom.schema.transport_body import read_body, read_stored
 from postroom.schema.transport_secrets import LOGIN, PROXY
 from postroom.schema.transport_spec import Setting
 from postroom.web.budget import ByteBudget
 from postroom.web.problem import HttpError, problem_of
+from postroom.web.uploads import read_body as read_body_of
 
 MAX_CHECKS = 4
 """Checks at a time: each may hold a few connections for 15 seconds (security limit)."""
 _BUSY_RETRY_S = 15
+MAX_TEXT = 1024 * 1024
+"""Bytes of a body with a text to be diagnosed (security limit): a whole bounce may be pasted."""
+
+
+async def diagnose_text(request: Request, budget: ByteBudget) -> Response:
+    """Say what a pasted text means."""
+    with budget.hold() as hold:
+        body = read_as(DiagnoseBody, read_json(await read_body_of(request, max_body=MAX_TEXT, hold=hold)))
+    language = body.language or language_asked(request)
+    found = await asyncio.to_thread(
+        diagnose, body.text, host=body.host, provider=body.provider, step=step_of(body.step)
+    )
+    return JsonReply(diagnosis(found, language=language), headers=headers_in(language))
 
 
 class CheckDoors:
@@ -72,6 +90,10 @@ class CheckDoors:
         self._budget = budget
         self._trials = Trials(service, clock)
         self._running = 0
+
+    async def diagnose(self, request: Request) -> Response:
+        """Say what a pasted text means; nobody is asked and nothing is kept."""
+        return await diagnose_text(request, self._budget)
 
     async def check_given(self, request: Request) -> Response:
         """Check what the body describes; nothing is stored."""
