@@ -193,7 +193,11 @@ class ClientSession(Generic[Key]):
             is_stale = self._ending is None and current.answered == 0 and self.completed > 0
             if fault.kind is FaultKind.CLOSED and not is_stale:
                 self.suspect = current.mode
-        self._end(self._evidence(step, fault=placed(fault, step)))
+        fault = placed(fault, step)
+        if step is Step.GREETING and self._opening.is_encrypted and fault.kind is FaultKind.TIMEOUT:
+            # By its port alone silence would mean a server that waits for TLS, and TLS was made.
+            fault = replace(fault, cause=fault.cause or "unknown-timeout")
+        self._end(self._evidence(step, fault=fault))
 
     def tls_done(self) -> None:
         """Go on after the handshake."""
@@ -386,10 +390,15 @@ class ClientSession(Generic[Key]):
     # ------------------------------------------------------------- the end
 
     def _malformed(self, found: Malformed) -> None:
-        step = self.waiting_step or Step.RSET
+        step = self.waiting_step or self._last_step
         cause = "greet-not-smtp" if step is Step.GREETING else None
         fault = Fault(kind=FaultKind.PROTOCOL, text=found.text, cause=cause)
         self._end(self._evidence(step, fault=placed(fault, step)))
+
+    @property
+    def _last_step(self) -> Step:
+        """The step that was answered last when nothing is open."""
+        return Step.RSET if self.completed else self._opening.last_step
 
     def _unasked(self, reply: Reply) -> None:
         """A reply while nothing is open: before the dot a refusal is believed, anything else is not."""
@@ -399,7 +408,7 @@ class ClientSession(Generic[Key]):
             self._out_of_step(f"a reply that nothing was asked for: {reply.code} {reply.text[:120]}")
 
     def _out_of_step(self, text: str) -> None:
-        step = self.waiting_step or Step.RSET
+        step = self.waiting_step or self._last_step
         fault = placed(Fault(kind=FaultKind.PROTOCOL, text=text), step)
         self._end(self._evidence(step, fault=fault))
 
@@ -408,7 +417,6 @@ class ClientSession(Generic[Key]):
         if self._events and isinstance(self._events[-1], Opened):  # nobody was told yet: it never opened
             self._events.pop()
             self._is_open = False
-            evidence = replace(evidence, step=self._opening.last_step)
         ending, current = self._ending, self._current
         self._close()
         if not self._is_open:
