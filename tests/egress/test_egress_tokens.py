@@ -409,6 +409,19 @@ def test_no_secret_in_the_words_of_a_server(secret: str, form_of: Callable[[str]
         assert secret not in text.replace("*****", "")
 
 
+def test_no_secret_in_what_is_said_of_an_answer_that_is_no_http() -> None:
+    """A server that sends back what it was told, as an echo does: the library quotes the line."""
+
+    async def main() -> None:
+        echo = lambda request: request.body + b"\r\n\r\n"  # noqa: E731 - a script of one line
+        async with hook_server(echo) as server, source(server) as (tokens, _):
+            failure = await fault_of(tokens)
+            assert "token-unreachable" == failure.fault.cause
+            assert not [one for one in PLANTED if one in failure.fault.text]
+
+    run(main())
+
+
 # ------------------------------------------------------------------ logins
 
 

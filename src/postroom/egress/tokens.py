@@ -147,7 +147,7 @@ class Tokens:
         answer = await calls.post(destination, headers=_HEADERS, body=body, timeout_s=self._timeout_s)
         if answer.status is None:
             text = f"no token, the identity server cannot be asked: {answer.phrase}"
-            raise _unreachable(text, destination.authority)
+            raise _unreachable(shown(text, fields), destination.authority)
         found = read_answer(answer.status, answer.content)
         if isinstance(found, Denied):
             text = f"{shown(found.text, fields)} ({destination.host})"
