@@ -26,7 +26,7 @@ from peers.doctor_room import (
     statuses,
 )
 from postroom.clock import SystemClock
-from postroom.egress.doctor.doctor import AccountDoctor
+from postroom.egress.doctor.doctor import MAX_FOUND, AccountDoctor
 from postroom.egress.doctor.names import Names
 from postroom.model.checkup import Checkup, Stage, StageStatus
 from postroom.model.outcome import Fault, FaultKind
@@ -300,6 +300,22 @@ def test_a_good_domain_has_no_warning() -> None:
     checkup = checked(peer, over_tls("smtp.gmail.com"), dns=dns)
     assert {OK} == {statuses(checkup)[stage] for stage in (Stage.MX, Stage.SPF, Stage.DKIM, Stage.DMARC)}
     assert "" == checkup.cause
+
+
+def test_what_strangers_wrote_is_inert_and_short() -> None:
+    """A record with a terminal's escape and replies of a quarter of a megabyte."""
+    dns = NameServer(
+        {
+            ("example.com", "MX"): ["10 mx.example.com."],
+            ("example.com", "TXT"): ["v=spf1 \\027[2J"],
+            ("_dmarc.example.com", "TXT"): ["v=DMARC1; p=none; \\027[2J"],
+        }
+    )
+    peer = secure(extensions=[*("x" * 4000 for _ in range(55)), "AUTH PLAIN"])
+    checkup = checked(peer, over_tls(), dns=dns)
+    assert "\\x1b[2J" in stage_of(checkup, Stage.SPF).evidence
+    told = [text for one in checkup.stages for text in (one.evidence, *one.found.values())]
+    assert all(text.isprintable() and len(text) <= MAX_FOUND for text in told)
 
 
 def test_a_silent_name_server_skips_the_records() -> None:

@@ -34,9 +34,12 @@ from postroom.policy.doctoring import passed
 from postroom.ports.doctor import ESCAPE_PORTS
 from postroom.ports.transport import TokenSource
 from postroom.smtp.blanking import Blanking
+from postroom.smtp.parser import inert
 
 GUARD_S = 0.5
 """Seconds after the end of a check's time at which whatever still waits is ended."""
+MAX_FOUND = 2000
+"""Characters of a fact: records and replies can have a hundred times as many (security limit)."""
 
 TokensOf = Callable[[TransportSpec], TokenSource | None]
 
@@ -105,7 +108,8 @@ class AccountDoctor:
         chart = Chart(self._clock, self._limits.total)
         chart.note(knocked(case))
         await self._look(case, chart, Blanking(), with_records=False, has_envelope=False)
-        stages = chart.stages(DIALOGUE[: DIALOGUE.index(Stage.AUTH)])
+        shown = DIALOGUE[: DIALOGUE.index(Stage.AUTH)]
+        stages = [_blanked(stage, Blanking()) for stage in chart.stages(shown)]
         return Checkup(target=case.endpoint, stages=tuple(stages))
 
     async def _look(
@@ -165,6 +169,8 @@ def _blanking_of(account: SmtpAccount) -> Blanking:
 
 
 def _blanked(stage: StageResult, blanking: Blanking) -> StageResult:
-    """Return a result without what a server repeated of the login."""
-    found: Mapping[str, str] = {name: blanking.text(value) for name, value in stage.found.items()}
-    return replace(stage, evidence=blanking.text(stage.evidence), found=found)
+    """Return a result without what a server repeated of the login, inert in terminals and pages."""
+    found: Mapping[str, str] = {
+        name: inert(blanking.text(value[: 2 * MAX_FOUND]))[:MAX_FOUND] for name, value in stage.found.items()
+    }
+    return replace(stage, evidence=inert(blanking.text(stage.evidence)), found=found)
