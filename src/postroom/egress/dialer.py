@@ -105,7 +105,10 @@ class Dialer:
             except NetFault as failure:
                 return next(iter(refused.values()), self._evidence(failure))
             try:
-                opened = await self._converse(connection, token)
+                first = b""
+                if connection.account.tls is not TlsMode.IMPLICIT:
+                    connection, first = await self._first_words(connection)
+                opened = await self._converse(connection, first, token)
             except BaseException:
                 connection.abort()  # a cancelled opening must not leave a socket
                 raise
@@ -123,12 +126,10 @@ class Dialer:
         self._adopt(TlsMode.STARTTLS, "the port speaks plain, not TLS: STARTTLS is required from now on")
         return await dial(self._account, self._timeouts, clock=self._clock)
 
-    async def _converse(self, connection: Connection, token: Secret | None) -> Link | Evidence:
-        first = b""
-        if self._account.tls is not TlsMode.IMPLICIT:
-            connection, first = await self._first_words(connection)
+    async def _converse(self, connection: Connection, first: bytes, token: Secret | None) -> Link | Evidence:
+        """Have the dialogue with the settings it was dialled with, whatever was learnt since."""
         session: ClientSession[Job] = ClientSession(
-            self._account,
+            connection.account,
             ehlo_name=self._spec.ehlo_name or own_name(connection.local_address or connection.peer_address),
             is_loopback=connection.is_loopback,
             charset=self._charset,
