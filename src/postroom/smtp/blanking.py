@@ -28,6 +28,8 @@ class Blanking:
         """Begin with none."""
         self._whole: dict[str, None] = {}
         self._pieces: set[str] = set()
+        """Of the whole forms, cut at the first text: a token has ten thousand, and few logins are refused."""
+        self._is_cut = True
 
     def add_secret(self, secret: str) -> None:
         """Blank this from now on, as it is and in base64."""
@@ -46,10 +48,17 @@ class Blanking:
     def _add(self, form: str) -> None:
         if len(form) >= MIN_SECRET:
             self._whole.setdefault(form)
-        self._pieces.update(form[at : at + PIECE] for at in range(len(form) - PIECE + 1))
+            self._is_cut = False
+
+    def _cut(self) -> None:
+        for form in self._whole:
+            self._pieces.update(form[at : at + PIECE] for at in range(len(form) - PIECE + 1))
+        self._is_cut = True
 
     def text(self, text: str) -> str:
         """Return ``text`` without any of them."""
+        if not self._is_cut:
+            self._cut()
         for form in sorted(self._whole, key=len, reverse=True):
             text = text.replace(form, MASK)
         if not self._pieces or len(text) < PIECE:
@@ -69,7 +78,7 @@ class Blanking:
 
     def evidence(self, evidence: Evidence) -> Evidence:
         """Return ``evidence`` without any of them."""
-        if not self._whole and not self._pieces:
+        if not self._whole:
             return evidence
         reply, fault = evidence.reply, evidence.fault
         return replace(
