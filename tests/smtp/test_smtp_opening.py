@@ -40,8 +40,9 @@ def failure(talk: Talk) -> tuple[str, int | str, str | None]:
         (b"250 hello\r\n", ("greeting", "protocol", None)),
         (b"+OK POP3 ready\r\n", ("greeting", "protocol", "greet-not-smtp")),
         (b"HTTP/1.1 400 Bad Request\r\n", ("greeting", "protocol", "greet-not-smtp")),
-        (b"220 ok\n", ("greeting", "protocol", "greet-not-smtp")),
-        (b"220-x\r\n" * 1000, ("greeting", "protocol", "greet-not-smtp")),
+        (b"220 ok\n", ("greeting", "protocol", None)),
+        (b"SSH-2.0-OpenSSH\n", ("greeting", "protocol", "greet-not-smtp")),
+        (b"220-x\r\n" * 1000, ("greeting", "protocol", None)),
         (b"220 hi\r\n250 early\r\n", ("ehlo", "protocol", None)),
     ],
 )

@@ -391,7 +391,7 @@ class ClientSession(Generic[Key]):
 
     def _malformed(self, found: Malformed) -> None:
         step = self.waiting_step or self._last_step
-        cause = "greet-not-smtp" if step is Step.GREETING else None
+        cause = "greet-not-smtp" if step is Step.GREETING and found.is_foreign else None
         fault = Fault(kind=FaultKind.PROTOCOL, text=found.text, cause=cause)
         self._end(self._evidence(step, fault=placed(fault, step)))
 

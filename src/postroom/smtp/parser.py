@@ -38,6 +38,8 @@ class Malformed:
 
     text: str
     """A lower-case phrase that quotes the line."""
+    is_foreign: bool = False
+    """The first line has no reply code: something else than SMTP is spoken."""
 
 
 class ReplyParser:
@@ -87,11 +89,12 @@ class ReplyParser:
     def _take_line(self, raw: bytes) -> Reply | Malformed | None:
         if len(raw) > MAX_LINE:
             return self._break(_TOO_LONG)
-        if not raw.endswith(b"\r\n"):
+        if not raw.endswith(b"\r\n") and raw[:3].isdigit():
             return self._break(f"a reply line ends with a bare LF: {self._quoted(raw)}")
         match = _LINE.match(raw, 0, len(raw) - 2)
         if match is None:
-            return self._break(f"not an SMTP reply: {self._quoted(raw)}")
+            text = f"not an SMTP reply: {self._quoted(raw)}"
+            return self._break(text, is_foreign=not self._lines and not raw[:3].isdigit())
         code, mark, text = match.groups(b"")
         if self._lines and code != self._code:
             return self._break(f"a reply changes its code: {self._quoted(raw)}")
@@ -112,8 +115,8 @@ class ReplyParser:
         self._raw.append(raw)
         return None
 
-    def _break(self, text: str) -> Malformed:
-        self._malformed = Malformed(text)
+    def _break(self, text: str, *, is_foreign: bool = False) -> Malformed:
+        self._malformed = Malformed(text, is_foreign)
         self._rest = b""
         self._left = 0
         return self._malformed
