@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from cli.scripted_answers import KEY, Run
 from cli.scripted_server import ScriptedServer
@@ -18,8 +19,13 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def postroom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Return a runner of commands in an empty directory; it proves that no key is ever shown."""
+def postroom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
+    """Return a runner of commands in an empty directory; it proves that no key is ever shown.
+
+    A command that works without a server sets up the log of this process: afterwards it is as it was.
+    """
     monkeypatch.chdir(tmp_path)
     for name in ("POSTROOM_URL", "POSTROOM_API_KEY", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
@@ -37,4 +43,6 @@ def postroom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
         assert KEY not in out + err
         return code, out, err
 
-    return runner
+    before = structlog.get_config()
+    yield runner
+    structlog.configure(**before)
