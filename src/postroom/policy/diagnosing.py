@@ -36,6 +36,7 @@ _BROAD = frozenset(
         *_FALLBACKS,
         "auth-temp",
         "auth-wrong",
+        "greeting-refused",
         "policy",
         "rcpt-rejected",
         "service-closing",
