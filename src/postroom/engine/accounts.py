@@ -237,10 +237,10 @@ class Accounts:
         way = await self._build(spec)
         try:
             await self._records.put(record)
+            await self._roster.join(way)
         except BaseException:
             await way.transport.stop(grace_s=0)
             raise
-        await self._roster.join(way)
         inbox = self._ground.placeholder
         if inbox is not None and self._ways.named(inbox.name) is not None:
             await self._roster.leave(inbox.name, to=way.name)

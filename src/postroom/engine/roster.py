@@ -24,8 +24,9 @@ from postroom.errors import DiskFullError, OverloadError, StoreError, UnknownOut
 from postroom.ports import Spool
 from postroom.telemetry import logger
 
-PART_GRACE_S = 20.0
-"""How long attempts past their dot may wait for the reply of a server that is left, as at a stop."""
+PART_GRACE_S = 3600.0
+"""How long attempts past their dot may wait for the reply of a server that is left: nothing hurries them, and
+one that is cut may make a second copy. A server's own patience ends long before; a stop shortens this."""
 AGAIN_S = 5.0
 """What could not be given away now, for want of room in the store, is tried again after this."""
 
@@ -90,20 +91,24 @@ class Roster:
     # ------------------------------------------------------------------ changes
 
     async def join(self, way: Way) -> None:
-        """Let a way work: a new one, last of all, or one in the place of that of its name."""
+        """Let a way work: a new one, last of all, or one in the place of that of its name.
+
+        When the store has no room or no time for it, the old one goes on and the error is passed on.
+        """
         old = self._lines.get(way.name)
-        if old is not None:
-            old.leave()
         await self._health.take_over(way, None if old is None else old.way)
+        if self._is_ended:  # the next start makes it of its record
+            await way.transport.stop(grace_s=0)
+            return
         way.transport.allow(way.concurrency.level)
-        if old is not None:
-            await self._spool.hurry(way.name, now=self._clock.now())  # what was queued until a pause ends
         self._heirs.pop(way.name, None)
         self._ways.put(way)
         line = self._lines[way.name] = Line(way)
         self._begin(line)
-        if old is not None and old is not line:
+        if old is not None:
+            old.leave()
             self._send_off(old)
+            await self._hurry(line)
         self._health.changed()
 
     async def leave(self, name: str, *, to: str) -> int:
@@ -115,10 +120,14 @@ class Roster:
         self._ways.remove(name)
         line.leave()
         self._heirs[name] = to
-        moved = await self._spool.reroute(known=self._ways.names, to=to)
         self._send_off(line)
-        self._wake(to)
         self._health.changed()
+        try:
+            moved = await self._spool.reroute(known=self._ways.names, to=to)
+        except (OverloadError, DiskFullError) as error:  # whoever sees the line off comes back to it
+            log.warning("nothing given away yet", transport=name, to=to, error=str(error))
+            return 0
+        self._wake(to)
         return moved
 
     def give_away(self, name: str) -> None:
@@ -130,6 +139,14 @@ class Roster:
     def _begin(self, line: Line) -> None:
         task = asyncio.create_task(self._serve(line), name=f"line {line.way.name}")
         self._servers[line] = task
+
+    async def _hurry(self, line: Line) -> None:
+        """Let what was queued until the end of a pause be due now."""
+        try:
+            await self._spool.hurry(line.way.name, now=self._clock.now())
+        except (OverloadError, DiskFullError) as error:
+            log.warning("what waits is tried later", transport=line.way.name, error=str(error))
+        self._wake(line.way.name)
 
     def _send_off(self, line: Line) -> None:
         self._run(self._see_off(line))
