@@ -95,6 +95,25 @@ def test_files_are_read_by_the_sender(tmp_path: Path, monkeypatch: pytest.Monkey
     test_egress_smtp.test_files_are_sent_from_the_store(tmp_path)
 
 
+def _shown_by_the_kernel(pid: int) -> list[bytes]:
+    return [Path(f"/proc/{pid}/{file}").read_bytes() for file in ("environ", "cmdline")]
+
+
+def test_settings_are_not_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither arguments nor environment of the process, which tools show, have anything of the settings."""
+    for name in ("POSTROOM_TRANSPORT", "POSTROOM_API_KEY", "SMTP_PASSWORD"):
+        monkeypatch.setenv(name, "correct-horse-battery")
+
+    async def main() -> None:
+        async with listening(SmtpPeer()) as port, running(port) as transport:
+            assert [("body_end", 250)] == told(await transport.attempt(work()))
+            for shown in _shown_by_the_kernel(process_of(transport)):
+                assert shown
+                assert b"correct-horse" not in shown
+
+    asyncio.run(main())
+
+
 def test_death_before_the_dot() -> None:
     """A sender that dies before the leave: the attempt did not begin, and the next finds a new process."""
 

@@ -11,10 +11,11 @@ kernel kills the sender.
 
 import asyncio
 import enum
+import os
 import pickle
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from postroom.clock import Clock
 from postroom.egress.channel import Channel
@@ -54,6 +55,8 @@ RESTART_CAP_S = 30.0
 """Pause before a sender process that ended is started again; doubled while it ends without having worked."""
 DIED = "the sending process ended"
 DIED_AFTER_DOT = "the sending process ended after the final dot"
+_SETTINGS = ("POSTROOM_", "SMTP_")
+"""Beginnings of the names of environment variables that are settings."""
 END_S = 5.0
 """How long a sender process may take to end after its last frame."""
 
@@ -107,7 +110,10 @@ class SenderProcess:
         try:
             # Not in a thread: the kernel ties the child's life to the thread that starts it.
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - see above; the wiring's own command
-                [*self._command, str(theirs.fileno())], stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+                [*self._command, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=_without_settings(os.environ),
             )
         finally:
             theirs.close()
@@ -289,6 +295,11 @@ class SenderProcess:
                 log.critical("the sender process cannot be started", error=str(error))
             else:
                 return
+
+
+def _without_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Leave out what may hold secrets: the process has its settings over the socket pair."""
+    return {key: value for key, value in environ.items() if not key.startswith(_SETTINGS)}
 
 
 class RemoteTransport:
