@@ -58,6 +58,17 @@ def test_a_suspended_transport_sends_nothing(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_no_instant_is_made_up_for_a_suspension_without_end(tmp_path: Path) -> None:
+    """Mail that waits for a person has no next attempt, however far away."""
+
+    async def story(room: DeskRoom) -> None:
+        await room.ask("POST", "/v1/transports/main/suspend", {"reason": "a test"})
+        shown = await room.message(await room.send(GOOD, settles=False))
+        assert ("queued", None) == (shown["state"], shown["next_attempt_at"])
+
+    run(tmp_path, story)
+
+
 def test_an_outage_says_what_to_do(tmp_path: Path) -> None:
     """A refused login is shown with the server's words, their meaning and the remedy; a person may resume."""
 

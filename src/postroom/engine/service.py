@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,7 @@ from postroom.model.message import Submission
 from postroom.model.outcome import OutcomeKind
 from postroom.model.route import Route
 from postroom.model.view import (
+    FOREVER,
     ApiKey,
     CapturedMail,
     MessageFilter,
@@ -265,16 +267,16 @@ _SETTLED = frozenset(kind.value for kind in OutcomeKind)
 def _with_pause(view: MessageView, pause: TransportPause) -> MessageView:
     """Put a pause's cause on every recipient that waits for the transport."""
     waiting = (RecipientState.QUEUED, RecipientState.DEFERRED)
+
+    def after(due_at: datetime | None) -> datetime | None:
+        return None if pause.until >= FOREVER else max(due_at or pause.until, pause.until)
+
     recipients = tuple(
-        replace(recipient, cause=pause.cause, due_at=max(recipient.due_at or pause.until, pause.until))
+        replace(recipient, cause=pause.cause, due_at=after(recipient.due_at))
         if recipient.state in waiting
         else recipient
         for recipient in view.recipients
     )
     if all(recipient.state not in waiting for recipient in view.recipients):
         return view
-    return replace(
-        view,
-        recipients=recipients,
-        next_attempt_at=max(view.next_attempt_at or pause.until, pause.until),
-    )
+    return replace(view, recipients=recipients, next_attempt_at=after(view.next_attempt_at))
