@@ -220,6 +220,7 @@ REFUSALS = [
     (HTTP, b"HTTP/1.1 403 \r\n\r\n", "proxy-refused", "403"),
     (HTTP, b"HTTP/1.1 302 Found\r\n\r\n", "proxy-refused", "302"),
     (HTTP, b"HTTP/1.1 101 Switching\r\n\r\n", "proxy-refused", "101"),
+    (HTTP, b"HTTP/1.1 100 Wait\r\n\r\n" * 100, "proxy-refused", "100 Wait"),
     (HTTP, b"220 mx.example.com\r\n", "proxy-protocol", "no HTTP"),
     (HTTP, b"\x05\xff", "proxy-protocol", "no HTTP"),
     (HTTP, b"HTTP/1.1 twohundred\r\n\r\n", "proxy-protocol", "no HTTP"),

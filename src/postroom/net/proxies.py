@@ -29,6 +29,8 @@ from postroom.telemetry.redaction import MASK
 MAX_HEAD = 16 * 1024
 """Bytes of an HTTP proxy's status line and fields (security limit); what browsers take is 256 KB, and
 proxies send a few hundred."""
+MAX_INTERIM = 8
+"""Interim answers before the one that counts (security limit); else a proxy could go on for ever."""
 _MAX_FIELD = 255
 """Bytes of a name, user or password in SOCKS5: each has a length of one byte."""
 
@@ -170,9 +172,11 @@ def _http(proxy: Proxy, host: str, port: int) -> Negotiation:
     if login:
         lines.append(f"Proxy-Authorization: Basic {login}")
     head = yield Ask(say="\r\n".join([*lines, "", ""]).encode("ascii"), size=None)
-    while (status := _status(proxy, head, login))[0] < 200 and status[0] != 101:
-        head = yield Ask(size=None)  # an interim answer, RFC 9110 section 15.2
-    code, reason = status
+    code, reason = _status(proxy, head, login)
+    interim = 0
+    while code < 200 and code != 101 and interim < MAX_INTERIM:  # RFC 9110 section 15.2
+        code, reason = _status(proxy, (yield Ask(size=None)), login)
+        interim += 1
     if 200 <= code < 300:
         return
     if code in {407, 401}:  # the second is what tinyproxy says to a wrong login
