@@ -7,6 +7,7 @@ read as if they had come under TLS: RFC 3207 section 6). It knows nothing of SMT
 
 import asyncio
 import ssl
+from importlib import import_module
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, cast
 
@@ -210,6 +211,8 @@ class Connection(asyncio.Protocol):
             raise
 
     async def _shake_hands(self, timeout_s: float, *, is_implicit: bool) -> None:
+        if self.account.pin is not None:
+            await asyncio.to_thread(import_module, "postroom.net.certificates")  # 30 ms and more at first
         deadline = self._loop.time() + timeout_s
         try:
             layer = TlsLayer(self.account)

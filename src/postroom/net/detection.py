@@ -4,7 +4,8 @@ The table of domains answers by itself, without a question to anybody. Everythin
 in all; what has not answered by then is left out. Autoconfig is asked for over HTTPS only, through the egress
 guard, from the domain itself, and without the address. What an answer means is ``providers.detection``'s.
 
-dnspython and httpcore2 are imported at the first question: an idle server need not have them.
+dnspython and httpcore2 are imported at the first question, in a thread: an idle server need not have them,
+and a busy one not wait for them.
 
 What it does not do: it asks no third party (no central database of providers) and guesses no host names.
 """
@@ -12,6 +13,7 @@ What it does not do: it asks no third party (no central database of providers) a
 import asyncio
 import ssl
 from collections.abc import Coroutine, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from postroom.model.transport import TlsMode
@@ -71,6 +73,7 @@ class Detection:
         """Return where an account of this mail domain (A-labels) may be, the best first; often nothing."""
         if known := from_domain(domain):
             return known
+        await asyncio.to_thread(_load)
         questions = [self._srv(domain), self._autoconfig(domain), self._mx(domain)]
         return ordered(*await self._answers(questions))
 
@@ -171,3 +174,9 @@ class Detection:
             httpcore2.ProtocolError,
         ):
             return b""
+
+
+def _load() -> None:
+    """Import what only questions need, while others go on: 100 ms the first time."""
+    import_module("dns.asyncresolver")
+    import_module("postroom.net.guarded")
