@@ -10,6 +10,8 @@ import typer
 from postroom.cli import (
     acting,
     captured,
+    checking,
+    diagnosing,
     events,
     explaining,
     holds,
@@ -17,6 +19,7 @@ from postroom.cli import (
     providers,
     secrets,
     sending,
+    setting_up,
     suppressions,
     transport_changes,
     webhooks,
@@ -60,6 +63,9 @@ app = typer.Typer(
 config_app = typer.Typer(help="Look at the settings.", no_args_is_help=True, rich_markup_mode=None)
 app.command("send")(sending.send)
 app.command("explain")(explaining.explain)
+app.command("check")(checking.check)
+app.command("diagnose")(diagnosing.diagnose)
+app.command("setup")(setting_up.setup)
 for verb in (acting.retry, acting.cancel, acting.resolve, acting.release, events.events):
     app.command(verb.__name__)(verb)
 app.add_typer(keys.app, name="keys")

@@ -1,7 +1,8 @@
 """Exit codes, and the one exception by which a command fails."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from typing import Any
 
 from postroom.errors import PostroomError, Problem
 
@@ -27,11 +28,18 @@ class CliError(PostroomError):
     """A command cannot go on: what happened, in words, and the code to exit with."""
 
     def __init__(
-        self, exit_code: Exit, cause: str, *, fix: str = "", problems: Sequence[Problem] = ()
+        self,
+        exit_code: Exit,
+        cause: str,
+        *,
+        fix: str = "",
+        problems: Sequence[Problem] = (),
+        details: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take the code, a phrase, what to do, and the single problems where there are any."""
+        """Take the code, a phrase, what to do, the single problems, and what else a server said with them."""
         super().__init__(cause)
         self.exit_code = exit_code
         self.cause = cause
         self.fix = fix
         self.problems = tuple(problems)
+        self.details = details or {}

@@ -163,9 +163,9 @@ class Server(AbstractContextManager["Server"]):
             if isinstance(item, dict)
         ]
         cause = str(problem.get("detail") or problem["title"])
-        return CliError(
-            _exit_of(answer.status_code), cause, fix=self._fix_of(answer, problems), problems=problems
-        )
+        fix = self._fix_of(answer, problems)
+        code = _exit_of(answer.status_code)
+        return CliError(code, cause, fix=fix, problems=problems, details=problem)
 
     def _fix_of(self, answer: httpx2.Response, problems: list[Problem]) -> str:
         if answer.status_code == 401:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from postroom.model.lifecycle import RecipientState
 from postroom.model.transport import SmtpAccount, TransportSpec
-from postroom.model.view import MessageView, RecipientView
+from postroom.model.view import MessageView
 from postroom.providers.words import phrase
 from postroom.schema.answers import Json, MessageAnswer, Wording, message
 from postroom.schema.bodies import AddressValue, AddressValues, Body
@@ -77,17 +77,19 @@ def test_mail(body: TestMailBody, spec: TransportSpec | None, name: str, languag
 
 def test_answer(view: MessageView, mode: str, words: Callable[[str], Wording], language: str) -> Json:
     """Write what became of a test mail."""
-    failed = next((one for one in view.recipients if one.state not in _ARRIVED), None)
-    wording = words("" if failed is None else failed.cause)
+    return shortened(message(view, mode, words), language)
+
+
+def shortened(shown: Mapping[str, Any], language: str) -> Json:
+    """Put the short forms beside a message in the form of ``GET /v1/messages/{id}``."""
+    failed = next((one for one in shown["recipients"] if one["state"] not in _ARRIVED), None)
     return {
-        **message(view, mode, words),
+        **shown,
         "success": failed is None,
-        "message": _sentence(view, failed, wording.meaning, language),
+        "message": _sentence(shown, failed, language),
         "result": failed is None,
         "stack": None if failed is None else _said(failed),
-        "cause": "" if failed is None else failed.cause,
-        "meaning": wording.meaning,
-        "remedy": wording.remedy,
+        **{name: "" if failed is None else failed[name] for name in ("cause", "meaning", "remedy")},
     }
 
 
@@ -114,18 +116,18 @@ def _trust(one: SmtpAccount) -> tuple[object, ...]:
     )
 
 
-def _sentence(view: MessageView, failed: RecipientView | None, meaning: str, language: str) -> str:
+def _sentence(shown: Mapping[str, Any], failed: Mapping[str, Any] | None, language: str) -> str:
     if failed is not None:
-        return meaning or phrase("test.waiting", language)
-    addresses = ", ".join(one.address for one in view.recipients)
-    is_captured = any(one.state is RecipientState.CAPTURED for one in view.recipients)
+        return str(failed["meaning"] or phrase("test.waiting", language))
+    addresses = ", ".join(one["address"] for one in shown["recipients"])
+    is_captured = any(one["state"] == RecipientState.CAPTURED for one in shown["recipients"])
     return phrase("test.captured" if is_captured else "test.sent", language).format(to=addresses)
 
 
-def _said(failed: RecipientView) -> str:
-    last = failed.attempts[-1] if failed.attempts else None
-    said = "" if last is None else f"{last.code or ''} {last.text}".strip()
-    return said or failed.cause or failed.state.value
+def _said(failed: Mapping[str, Any]) -> str:
+    last = failed["attempts"][-1] if failed["attempts"] else None
+    said = "" if last is None else f"{last['code'] or ''} {last['text']}".strip()
+    return said or str(failed["cause"] or failed["state"])
 
 
 def names_hidden(body: Mapping[str, Any], hidden: str) -> bool:

@@ -1,5 +1,7 @@
 """The answer of a check: the model for the OpenAPI document, and the function that writes it."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -59,6 +61,26 @@ def checkup(one: Checkup, *, language: str = "en") -> Json:
         "target": one.target,
         "stages": [_stage(stage, language) for stage in one.stages],
     }
+
+
+def read_checkup(answer: Mapping[str, Any]) -> Checkup:
+    """Read a check that a server wrote; its words are looked up again where it is shown."""
+    return Checkup(target=answer["target"], stages=tuple(map(_read_stage, answer["stages"])))
+
+
+def _read_stage(answer: Mapping[str, Any]) -> StageResult:
+    fix, worked_until = answer["fix"], answer["worked_until"]
+    return StageResult(
+        stage=Stage(answer["stage"]),
+        status=StageStatus(answer["status"]),
+        ms=answer["ms"],
+        evidence=answer["evidence"],
+        cause=answer["cause"],
+        fix=None if fix is None else Fix(id=fix["id"], patch=fix["patch"]),
+        docs=answer["docs"],
+        worked_until=None if worked_until is None else datetime.fromisoformat(worked_until),
+        found=answer["found"],
+    )
 
 
 def _stage(one: StageResult, language: str) -> Json:
