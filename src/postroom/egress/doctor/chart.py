@@ -92,8 +92,18 @@ class Chart:
         if self._was_cut:
             cut = skipped(Stage.NAME, "not reached: the time of the check was used up", "check-cut")
             told = [one or replace(cut, stage=stage) for stage, one in zip(stages, told, strict=True)]
+            if failed is None:
+                told = _failed_where_cut(told)
         why = f"not reached: {failed.stage.value} failed" if failed is not None else "not reached"
         return [
             replace(one or skipped(stage, why), ms=round(self._seconds.get(stage, 0.0) * 1000))
             for stage, one in zip(stages, told, strict=True)
         ]
+
+
+def _failed_where_cut(told: Sequence[StageResult]) -> list[StageResult]:
+    """Return results of which the first that was cut has failed: what nobody saw is not well."""
+    at = next((at for at, one in enumerate(told) if one.cause == "check-cut" and one.stage in DIALOGUE), None)
+    return [
+        replace(one, status=StageStatus.FAILED) if at == number else one for number, one in enumerate(told)
+    ]
