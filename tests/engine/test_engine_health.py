@@ -180,6 +180,26 @@ def test_a_refused_login_is_an_outage_and_its_mail_goes_by_the_other_leg(tmp_pat
     play(tmp_path, story)
 
 
+def test_a_refused_login_pauses_before_its_story_is_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was given back meanwhile would log in with the same password."""
+
+    async def story(room: TwoLegs) -> None:
+        health, way, asked = room.dispatcher.health, room.ways.default, asyncio.Event()
+
+        async def worked_until(_name: str) -> None:
+            assert way.is_paused(room.clock.now())
+            asked.set()
+
+        monkeypatch.setattr(health, "worked_until", worked_until)
+        room.says["a"] = BAD_LOGIN
+        await room.becomes(await room.accept(BOTH), "accepted", attempts=2)
+        assert asked.is_set()
+
+    play(tmp_path, story)
+
+
 def test_after_an_outage_one_new_message_probes_and_the_rest_keep_to_the_other_leg(tmp_path: Path) -> None:
     """Half-open with nothing queued: the next message that prefers this leg is its probe."""
 

@@ -192,15 +192,14 @@ class Health:
     async def paused(self, way: Way, pause: TransportPause) -> None:
         """Keep a pause that a failure asks for; a shorter one never cuts a longer one of its kind."""
         was_open = way.has_outage
-        if pausing.is_refused_login(pause) and (worked_until := await self.worked_until(way.name)):
-            pause = pausing.dated(pause, worked_until, expires=_expires(way.provider))
         known = way.pauses.get(pause.kind)
         if known is not None and known.is_open and not pause.is_open:
             pause = replace(pause, is_open=True)  # an outage ends by a success, not by a milder failure
         pause = pausing.longer(known, pause)
         if pause is known:
             return
-        way.pauses[pause.kind] = pause
+        way.pauses[pause.kind] = pause  # before anything is awaited: what was given back would log in too
+        pause = await self._dated(way, pause)
         await self._spool.pause(pause)
         log.warning("transport paused", transport=way.name, cause=pause.cause, text=pause.text)
         if pause.is_open and not was_open:
@@ -288,6 +287,16 @@ class Health:
                         await self._end(way, pause, now)
 
     # ------------------------------------------------------------------ parts
+
+    async def _dated(self, way: Way, pause: TransportPause) -> TransportPause:
+        """Return a pause that stands, with the time until which a login worked that is refused now."""
+        if not pausing.is_refused_login(pause):
+            return pause
+        worked_until = await self.worked_until(way.name)
+        if worked_until is not None and way.pauses.get(pause.kind) is pause:
+            pause = pausing.dated(pause, worked_until, expires=_expires(way.provider))
+            way.pauses[pause.kind] = pause
+        return pause
 
     async def _end(self, way: Way, pause: TransportPause, now: datetime) -> None:
         """Let a pause be over now, so that the next message probes."""
