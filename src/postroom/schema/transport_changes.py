@@ -10,15 +10,20 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from postroom.model.transport import SmtpAccount, StoredTransport, TransportOrigin, TransportSpec
 from postroom.schema.credentials import HIDDEN
 from postroom.schema.transport_body import read_body
+from postroom.schema.transport_fields import OAuthSection, TimeoutsSection, TransportFields
 from postroom.schema.transport_secrets import shown_transport, split_secrets
 from postroom.schema.transport_spec import Setting
-from postroom.schema.transport_url import build_transport_url
+from postroom.schema.transport_url import build_transport_url, without_proxy
 
 _SERVER = ("host", "port", "encryption")
-_TABLES = ("oauth", "timeouts")
+_LOGIN = ("username", "password", "oauth")
+_ACCESS_KEY = ("access_key_id", "secret_access_key")
+_TABLES: Mapping[str, type[BaseModel]] = {"oauth": OAuthSection, "timeouts": TimeoutsSection}
 _SECRETS = {"password", "secret_access_key", "secret", "client_secret"}
 _VARIABLE = "POSTROOM_TRANSPORT"
 _KEY = re.compile(r"[a-z][a-z_]{0,39}\Z")
@@ -27,16 +32,38 @@ _KEY = re.compile(r"[a-z][a-z_]{0,39}\Z")
 def merged(record: StoredTransport, account: SmtpAccount | None, change: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields after a change; ``account`` is what the stored ones come to."""
     fields: dict[str, Any] = {**record.fields, "name": record.name}
-    if "url" in fields and "url" not in change and account is not None:
-        if any(key in change for key in (*_SERVER, "provider", "username", "password", "oauth")):
+    change = _parted(change)
+    if _has_any(change, *_ACCESS_KEY):
+        change = {**dict.fromkeys(("username", "password"), None), **change}
+    if "url" in fields and "url" not in change:
+        if account is not None and _has_any(change, *_SERVER, "provider", *_LOGIN, *_ACCESS_KEY):
             fields = _taken_apart(fields, account)
+        elif account is None and _is_capture(fields["url"]) and _has_any(change, *_SERVER, "provider"):
+            del fields["url"]
     elif change.get("url") is not None:
         for key in (*_SERVER, "provider"):
             fields.pop(key, None)
         if "@" in str(change["url"]):
             fields.pop("username", None)
             fields.pop("password", None)
-    return _laid_over(fields, change)
+    return _laid_over(fields, change, TransportFields)
+
+
+def _has_any(change: Mapping[str, Any], *keys: str) -> bool:
+    return any(key in change for key in keys)
+
+
+def _is_capture(url: object) -> bool:
+    return isinstance(url, str) and url.strip().lower().startswith("capture:")
+
+
+def _parted(change: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Let the proxy in a URL take the place of a stored one, as it is stored itself."""
+    url = change.get("url")
+    if not isinstance(url, str) or "proxy" in change:
+        return change
+    bare, proxy = without_proxy(url)
+    return change if proxy is None else {**change, "url": bare, "proxy": proxy}
 
 
 def _taken_apart(fields: Mapping[str, Any], account: SmtpAccount) -> dict[str, Any]:
@@ -52,13 +79,19 @@ def _taken_apart(fields: Mapping[str, Any], account: SmtpAccount) -> dict[str, A
     return {**{key: value for key, value in parts.items() if value is not None}, **rest}
 
 
-def _laid_over(fields: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+def _laid_over(
+    fields: Mapping[str, Any], change: Mapping[str, Any], model: type[BaseModel] | None
+) -> dict[str, Any]:
+    """Return the merge; a ``null`` for a name that ``model`` does not know stays, to be reported."""
+    known = {info.alias or name for name, info in model.model_fields.items()} if model is not None else None
     result = dict(fields)
     for key, value in change.items():
-        if value is None:
+        if value is None and (known is None or key in known):
             result.pop(key, None)
-        elif isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
-            result[key] = _laid_over(result[key], value)
+        elif isinstance(value, Mapping):
+            before = result.get(key)
+            inner = before if isinstance(before, Mapping) else {}
+            result[key] = _laid_over(inner, value, _TABLES.get(key))
         else:
             result[key] = value
     return result
@@ -89,7 +122,8 @@ def patch_of(spec: TransportSpec, change: Mapping[str, Any] | None) -> str:
 def _variable(spec: TransportSpec, change: Mapping[str, Any] | None) -> str:
     if change is None:
         return f"# in the environment\nunset {_VARIABLE}\n"
-    wished = _read(_laid_over(shown_transport(spec), {key: _masked(key, one) for key, one in change.items()}))
+    masked = {key: _masked(key, one) for key, one in change.items()}
+    wished = _read(_laid_over(shown_transport(spec), masked, None))
     if wished is None:
         return f"# in the environment: write the whole transport anew\n{_VARIABLE}=\n"
     url = build_transport_url(wished)

@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from postroom.model.transport import FromPolicy, GrantKind, TlsMode
 from postroom.schema.quantities import parse_duration
 from postroom.schema.written import (
-    Count,
     Duration,
     Hidden,
     Rates,
@@ -19,6 +18,7 @@ from postroom.schema.written import (
     Sender,
     Senders,
     domain_name,
+    not_boolean,
     one_line,
 )
 
@@ -27,8 +27,15 @@ MAX_PREFIX = 200
 MAX_TEXT = 2000
 """Characters of a host, a user name, a path or a scope (security limit)."""
 
+MAX_CONNECTIONS = 10_000
+"""To one server; each asks for a descriptor, and twice as many messages are claimed (security limit)."""
+MAX_NUMBER = 1_000_000
+"""Recipients of a transaction, messages of a connection; more than any server takes."""
+
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(one_line)]
-Port = Annotated[int, Field(ge=1, le=65535)]
+Port = Annotated[int, BeforeValidator(not_boolean), Field(ge=1, le=65535)]
+Connections = Annotated[int, BeforeValidator(not_boolean), Field(ge=1, le=MAX_CONNECTIONS)]
+Number = Annotated[int, BeforeValidator(not_boolean), Field(ge=1, le=MAX_NUMBER)]
 
 
 class TimeoutsSection(Section):
@@ -122,11 +129,11 @@ class TransportFields(Section):
     """Host name given at EHLO; else this machine's."""
     rate: Rates = ()
     """Messages in any second, minute, hour or day, such as `"10/s, 200/h, 2000/d"`; else as many as go."""
-    max_connections: Count = 10
+    max_connections: Connections = 10
     """Connections at once; providers cap this."""
-    max_recipients: Count = 100
+    max_recipients: Number = 100
     """Recipients of one transaction; more are sent in several."""
-    max_messages: Count = 1000
+    max_messages: Number = 1000
     """Messages on one connection before it is replaced."""
     max_idle: Duration = 30.0
     """How long an idle connection is kept."""

@@ -4,6 +4,7 @@ Parsing only: what a value means beside others is for whoever reads the whole. E
 value that was refused. Where several addresses stand in one text, see ``schema.mailbox_lists``.
 """
 
+import re
 from ipaddress import ip_address, ip_network
 from typing import Annotated
 
@@ -62,6 +63,14 @@ def one_line(text: str) -> str:
     return text
 
 
+def not_boolean(value: object) -> object:
+    """Return anything but true and false, which Python takes for numbers. Raises ValueError."""
+    if isinstance(value, bool):
+        msg = "not a number"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic collects value errors only
+    return value
+
+
 def _network(text: object) -> str:
     try:
         return str(ip_network(str(text).strip()))
@@ -82,12 +91,14 @@ def _sender(value: object) -> Mailbox:
 def _secret(value: object) -> Secret:
     if isinstance(value, Secret):
         return value
-    if isinstance(value, str):
+    if isinstance(value, str) and not _SURROGATE.search(value):
         return Secret(value)
     msg = "not text"
     raise ValueError(msg)
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a character, from JSON or an environment that is not UTF-8: no login can send it."""
 _DURATION = WithJsonSchema(
     {"anyOf": [{"type": "number"}, {"type": "string", "examples": ["30 s", "15 min"]}]}
 )
@@ -96,7 +107,7 @@ _MAILBOXES = {"anyOf": [_MAILBOX, {"type": "array", "items": _MAILBOX}]}
 
 Duration = Annotated[float, BeforeValidator(parse_duration), _DURATION]
 Size = Annotated[int, BeforeValidator(parse_size)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, BeforeValidator(not_boolean), Field(ge=1)]
 Network = Annotated[str, BeforeValidator(_network)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(listed)]
 HostName = Annotated[str, AfterValidator(host_name)]
