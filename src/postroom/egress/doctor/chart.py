@@ -91,9 +91,8 @@ class Chart:
         failed = next((one for one in told if one is not None and one.status is StageStatus.FAILED), None)
         if self._was_cut:
             cut = skipped(Stage.NAME, "not reached: the time of the check was used up", "check-cut")
-            told = [one or replace(cut, stage=stage) for stage, one in zip(stages, told, strict=True)]
-            if failed is None:
-                told = _failed_where_cut(told)
+            filled = [one or replace(cut, stage=stage) for stage, one in zip(stages, told, strict=True)]
+            told = list(filled if failed is not None else _failed_where_cut(filled))
         why = f"not reached: {failed.stage.value} failed" if failed is not None else "not reached"
         return [
             replace(one or skipped(stage, why), ms=round(self._seconds.get(stage, 0.0) * 1000))
