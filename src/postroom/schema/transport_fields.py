@@ -33,9 +33,9 @@ MAX_NUMBER = 1_000_000
 """Recipients of a transaction, messages of a connection; more than any server takes."""
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(one_line)]
-Port = Annotated[int, BeforeValidator(not_boolean), Field(ge=1, le=65535)]
-Connections = Annotated[int, BeforeValidator(not_boolean), Field(ge=1, le=MAX_CONNECTIONS)]
-Number = Annotated[int, BeforeValidator(not_boolean), Field(ge=1, le=MAX_NUMBER)]
+Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(not_boolean)]
+Connections = Annotated[int, Field(ge=1, le=MAX_CONNECTIONS), BeforeValidator(not_boolean)]
+Number = Annotated[int, Field(ge=1, le=MAX_NUMBER), BeforeValidator(not_boolean)]
 
 
 class TimeoutsSection(Section):

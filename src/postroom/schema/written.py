@@ -107,7 +107,7 @@ _MAILBOXES = {"anyOf": [_MAILBOX, {"type": "array", "items": _MAILBOX}]}
 
 Duration = Annotated[float, BeforeValidator(parse_duration), _DURATION]
 Size = Annotated[int, BeforeValidator(parse_size)]
-Count = Annotated[int, BeforeValidator(not_boolean), Field(ge=1)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(not_boolean)]
 Network = Annotated[str, BeforeValidator(_network)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(listed)]
 HostName = Annotated[str, AfterValidator(host_name)]
