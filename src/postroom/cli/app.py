@@ -25,6 +25,7 @@ from postroom.cli import (
     webhooks,
 )
 from postroom.cli.exits import CliError, Exit
+from postroom.cli.language import Lang
 from postroom.cli.options import (
     Capture,
     Config,
@@ -166,6 +167,7 @@ def _announce(started: "Started") -> None:
 def status(
     message_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Id of one message.")] = None,
     *,
+    lang: Lang = None,
     data: Data = None,
     config: Config = None,
     env_file: EnvFile = None,
@@ -175,7 +177,7 @@ def status(
     from postroom.cli.show import say_json, show_message
     from postroom.cli.standing import show_status
 
-    with server_of(flags_of(data, config, env_file)) as server:
+    with server_of(flags_of(data, config, env_file), lang) as server:
         if message_id is None:
             value = server.ask("GET", "/v1/status")
             exit_code = Exit.OK if value.get("ready") else Exit.FAILED

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import typer
 
+from postroom.cli.language import Lang
 from postroom.cli.options import Config, Data, EnvFile, Json, Limit, flags_of, server_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def events(  # noqa: PLR0913 - the options of a command
     follow: Annotated[
         bool, typer.Option("--follow", help="Go on with what happens, until interrupted.")
     ] = False,
+    lang: Lang = None,
     data: Data = None,
     config: Config = None,
     env_file: EnvFile = None,
@@ -51,7 +53,7 @@ def events(  # noqa: PLR0913 - the options of a command
     params: dict[str, Any] = {"kinds": ",".join(kind)} if kind else {}
     if transport is not None:
         params["transport"] = transport
-    with server_of(flags_of(data, config, env_file)) as server:
+    with server_of(flags_of(data, config, env_file), lang) as server:
         answer = server.ask("GET", path, params={**params, "limit": limit})
         found = answer["events"][::-1]
         if json and not follow:

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from postroom.cli.exits import Exit
+from postroom.cli.language import Lang
 from postroom.cli.options import (
     Attach,
     Bcc,
@@ -54,6 +55,7 @@ def explain(  # noqa: PLR0913 - each is a flag
     mail_class: MailClassName = None,
     send_at: SendAt = None,
     idempotency_key: IdempotencyKey = None,
+    lang: Lang = None,
     data: Data = None,
     config: Config = None,
     env_file: EnvFile = None,
@@ -78,7 +80,7 @@ def explain(  # noqa: PLR0913 - each is a flag
         fields, message=message, text=text, html=html, headers=header or (), attach=attach or ()
     )
     with ExitStack() as stack:
-        server = stack.enter_context(server_of(flags_of(data, config, env_file)))
+        server = stack.enter_context(server_of(flags_of(data, config, env_file), lang))
         answer = server.ask("POST", "/v1/explain", **carried(body, files, stack))
     if json:
         say_json(answer)

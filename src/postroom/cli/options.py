@@ -133,11 +133,12 @@ def flags_of(data: Path | None, config: Path | None, env_file: Path | None) -> "
     return Flags(data=data, config=config, env_file=env_file)
 
 
-def server_of(flags: "Flags") -> "Server":
-    """Return the server these flags and the environment lead to."""
+def server_of(flags: "Flags", lang: str | None = None) -> "Server":
+    """Return the server these flags and the environment lead to; it is asked to speak ``lang``."""
+    from postroom.cli.language import wish_of  # noqa: PLC0415 - as above
     from postroom.cli.server import Server, find_server  # noqa: PLC0415 - as above
 
-    return Server(find_server(flags, os.environ, Path.cwd()))
+    return Server(find_server(flags, os.environ, Path.cwd()), language=wish_of(lang, os.environ))
 
 
 def settings_of(flags: "Flags") -> "Settings":

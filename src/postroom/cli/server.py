@@ -82,10 +82,12 @@ def _known_server(data: Path, *, is_needed: bool) -> CliKey | None:
 class Server(AbstractContextManager["Server"]):
     """A connection to one server; every method raises CliError for what goes wrong."""
 
-    def __init__(self, target: Target) -> None:
-        """Connect lazily to ``target``."""
+    def __init__(self, target: Target, *, language: str = "") -> None:
+        """Connect lazily to ``target``; ``language`` goes into Accept-Language."""
         self.target = target
         headers = {"Accept": "application/json", "User-Agent": "postroom-cli"}
+        if language:
+            headers["Accept-Language"] = language
         if target.key is not None:
             if not _KEY_FORM.match(target.key.reveal()):
                 cause = "the key holds a character that cannot stand in a header"

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import typer
 
+from postroom.cli.language import Lang
 from postroom.cli.options import Config, Data, End, EnvFile, Json, Reason, flags_of, server_of
 
 app = typer.Typer(
@@ -27,12 +28,17 @@ _ORIGINS = {
 
 @app.command("list")
 def list_transports(
-    *, data: Data = None, config: Config = None, env_file: EnvFile = None, json: Json = False
+    *,
+    lang: Lang = None,
+    data: Data = None,
+    config: Config = None,
+    env_file: EnvFile = None,
+    json: Json = False,
 ) -> None:
     """List the transports in configured order."""
     from postroom.cli.show import say_json
 
-    with server_of(flags_of(data, config, env_file)) as server:
+    with server_of(flags_of(data, config, env_file), lang) as server:
         answer = server.ask("GET", "/v1/transports")
     if json:
         say_json(answer)
@@ -43,12 +49,18 @@ def list_transports(
 
 @app.command()
 def show(
-    name: Name, *, data: Data = None, config: Config = None, env_file: EnvFile = None, json: Json = False
+    name: Name,
+    *,
+    lang: Lang = None,
+    data: Data = None,
+    config: Config = None,
+    env_file: EnvFile = None,
+    json: Json = False,
 ) -> None:
     """Show one transport: its settings, its pauses, its pace, what was learnt."""
     from postroom.cli.show import say_json
 
-    with server_of(flags_of(data, config, env_file)) as server:
+    with server_of(flags_of(data, config, env_file), lang) as server:
         answer = server.ask("GET", f"/v1/transports/{quote(name, safe='')}")
     (say_json if json else show_settings)(answer)
 

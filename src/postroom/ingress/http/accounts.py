@@ -47,7 +47,9 @@ class AccountDoors:
         except ConfigError as error:
             raise InputError(error.problems) from error
         headers = {"location": f"/v1/transports/{record.name}"}
-        return await self._shown.changed(record.name, read.warnings, 201, headers)
+        return await self._shown.changed(
+            request, record.name, read.warnings, status=201, headers=headers
+        )
 
     async def change(self, request: Request) -> Response:
         """Change what the body names; mail that waits goes by what it is then."""
@@ -71,7 +73,7 @@ class AccountDoors:
             return self._refused(error, name, body, is_precondition="if-match" in request.headers)
         except ConfigError as error:
             raise InputError(error.problems) from error
-        return await self._shown.changed(name, reads[-1].warnings)
+        return await self._shown.changed(request, name, reads[-1].warnings)
 
     async def remove(self, request: Request) -> Response:
         """Remove a transport; mail that waits for it needs another one."""

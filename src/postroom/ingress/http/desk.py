@@ -1,5 +1,6 @@
 """The doors to stored mail for a person: retry, reschedule, resolve, release; many at once; events."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from starlette.requests import Request
@@ -9,7 +10,9 @@ from postroom.engine.desk import Desk, Order, Verb
 from postroom.engine.service import Service
 from postroom.errors import ConflictError, InputError, Problem
 from postroom.ingress.http.acting import actor_of, said
+from postroom.ingress.http.language import tongue_of
 from postroom.ingress.http.replies import JsonReply
+from postroom.model.event import Event
 from postroom.model.ids import MessageId
 from postroom.schema import answers, desk_answers
 from postroom.schema.bodies import read_as
@@ -62,8 +65,9 @@ class DeskDoors:
             view, changed = await self._desk.change(message_id, order, actor, chosen=chosen)
         except ConflictError as error:
             return await self._conflict(request, error)
-        shown = answers.message(view, self._service.mode, self._service.words)
-        return JsonReply({**shown, "changed": desk_answers.changed(changed)})
+        tongue = tongue_of(request, self._service)
+        shown = answers.message(view, self._service.mode, tongue.words)
+        return JsonReply({**shown, "changed": desk_answers.changed(changed)}, headers=tongue.headers)
 
     async def reschedule(self, request: Request) -> Response:
         """Give a message that nobody has begun to send new times."""
@@ -85,7 +89,8 @@ class DeskDoors:
             )
         except ConflictError as error:
             return await self._conflict(request, error)
-        return JsonReply(answers.message(view, self._service.mode, self._service.words))
+        tongue = tongue_of(request, self._service)
+        return JsonReply(answers.message(view, self._service.mode, tongue.words), headers=tongue.headers)
 
     async def _conflict(self, request: Request, error: ConflictError) -> Response:
         """Show the state of every recipient beside the conflict."""
@@ -131,9 +136,12 @@ class DeskDoors:
         """Show one page of events."""
         wanted = read_event_filter(request.query_params.multi_items(), tenant=caller_of(request).tenant)
         page = await self._desk.events(wanted)
-        return JsonReply(
-            desk_answers.events(page, self._service.mode, self._service.words, limit=wanted.limit)
-        )
+        return self._told(request, page, wanted.limit)
+
+    def _told(self, request: Request, page: Sequence[Event], limit: int) -> Response:
+        tongue = tongue_of(request, self._service)
+        shown = desk_answers.events(page, self._service.mode, tongue.words, limit=limit)
+        return JsonReply(shown, headers=tongue.headers)
 
     async def message_events(self, request: Request) -> Response:
         """Show one page of a message's events."""
@@ -142,6 +150,4 @@ class DeskDoors:
             request.query_params.multi_items(), tenant=actor.tenant, message_id=message_id
         )
         page = await self._desk.events_of(message_id, replace(wanted, message_id=None), actor)
-        return JsonReply(
-            desk_answers.events(page, self._service.mode, self._service.words, limit=wanted.limit)
-        )
+        return self._told(request, page, wanted.limit)

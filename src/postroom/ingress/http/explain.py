@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from postroom.engine.explain import Explainer
 from postroom.engine.service import Service
+from postroom.ingress.http.language import tongue_of
 from postroom.ingress.http.messages import MessageDoors
 from postroom.ingress.http.replies import JsonReply
 from postroom.model.message import BlobRef
@@ -59,7 +60,9 @@ class ExplainDoors:
         with self._budget.hold() as hold:
             submission = await self._messages.read(request, caller, hold, stage=CountedFile)
             found = await self._explainer.explain(submission, senders=caller.senders)
-        return JsonReply(explanation(found, self._service.mode, self._service.words))
+        tongue = tongue_of(request, self._service)
+        shown = explanation(found, self._service.mode, tongue.words)
+        return JsonReply(shown, headers=tongue.headers)
 
     def operations(self, *, max_body: int) -> list[Operation]:
         """Return the table; ``max_body`` in bytes."""

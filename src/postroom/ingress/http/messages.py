@@ -16,9 +16,11 @@ from starlette.responses import Response
 
 from postroom.engine.service import Receipt, Service
 from postroom.errors import ConflictError, InputError, Problem
+from postroom.ingress.http.language import tongue_of
 from postroom.ingress.http.replies import JsonReply, idempotency_header, wait_preference
 from postroom.model.lifecycle import message_state
 from postroom.model.message import BlobRef, Submission
+from postroom.model.view import MessageView
 from postroom.ports import StagedBlob
 from postroom.schema import answers
 from postroom.schema.bodies import AttachmentBody, BatchBody, read_as, read_submission
@@ -182,8 +184,9 @@ class MessageDoors:
             return JsonReply(accepted.encode(), 202, headers)  # names and words of ours need no escape
         headers["preference-applied"] = f"wait={wait_s}"
         view = await self._service.first_attempt(receipt.message_id, tenant=caller.tenant, wait_s=wait_s)
-        shown = answers.message(view, self._service.mode, self._service.words)
-        return JsonReply(shown, 202 if shown["open"] else 200, headers)
+        tongue = tongue_of(request, self._service)
+        shown = answers.message(view, self._service.mode, tongue.words)
+        return JsonReply(shown, 202 if shown["open"] else 200, {**headers, **tongue.headers})
 
     async def _state(self, receipt: Receipt, caller: Caller) -> str:
         """Return the state to show: a new message is queued, a replayed one is where it is by now."""
@@ -197,7 +200,12 @@ class MessageDoors:
     async def view(self, request: Request) -> Response:
         """Show one message."""
         view = await self._service.view(request.path_params["id"], tenant=caller_of(request).tenant)
-        return JsonReply(answers.message(view, self._service.mode, self._service.words))
+        return self._shown(request, view)
+
+    def _shown(self, request: Request, view: MessageView) -> Response:
+        tongue = tongue_of(request, self._service)
+        shown = answers.message(view, self._service.mode, tongue.words)
+        return JsonReply(shown, headers=tongue.headers)
 
     async def page(self, request: Request) -> Response:
         """Show one page of messages."""
@@ -214,7 +222,7 @@ class MessageDoors:
             view = await self._service.view(message_id, tenant=tenant)
             recipients = [{"address": one.address, "state": one.state} for one in view.recipients]
             return problem_of(error).as_response(recipients=recipients)
-        return JsonReply(answers.message(view, self._service.mode, self._service.words))
+        return self._shown(request, view)
 
 
 async def _complete(

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from postroom.engine.service import Service
+from postroom.ingress.http.language import tongue_of
 from postroom.ingress.http.replies import JsonReply
 from postroom.schema import status_answers
 from postroom.telemetry import catalogue
@@ -41,10 +42,12 @@ class StateDoors:
             return JsonReply(answer)
         return JsonReply(answer, 503, {"retry-after": str(NOT_READY_RETRY_S)})
 
-    async def status(self, _request: Request) -> Response:
+    async def status(self, request: Request) -> Response:
         """Show how everything stands, and what to do next."""
         status = await self._service.status()
-        return JsonReply(status_answers.status(status, version=self._version, words=self._service.words))
+        tongue = tongue_of(request, self._service)
+        shown = status_answers.status(status, version=self._version, words=tongue.words)
+        return JsonReply(shown, headers=tongue.headers)
 
     async def metrics(self, _request: Request) -> Response:
         """Show every metric in the text format of Prometheus."""

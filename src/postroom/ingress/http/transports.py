@@ -18,6 +18,7 @@ from postroom.engine.service import Service
 from postroom.engine.ways import Way, Ways
 from postroom.errors import ConflictError, InputError, NotFoundError, Problem
 from postroom.ingress.http.acting import actor_of, said
+from postroom.ingress.http.language import Tongue, tongue_of
 from postroom.ingress.http.replies import JsonReply
 from postroom.model.ids import DEFAULT_TENANT
 from postroom.model.transport import StoredTransport, redacted_url
@@ -55,24 +56,31 @@ class TransportDoors:
     async def all(self, request: Request) -> Response:
         """Show every transport."""
         refuse_tenants(request)
-        records = await self._accounts.all()
-        shown = [self._shown(way, records) for way in self._ways]
+        records, tongue = await self._accounts.all(), tongue_of(request, self._service)
+        shown = [self._shown(way, records, tongue) for way in self._ways]
         absent = [
             name for name in (*self._accounts.ground.configured, *records) if not self._ways.named(name)
         ]
         shown += [self._unused(name, records) for name in dict.fromkeys(absent)]
-        return JsonReply({"mode": self._service.mode, "transports": shown})
+        return JsonReply({"mode": self._service.mode, "transports": shown}, headers=tongue.headers)
 
     async def one(self, request: Request) -> Response:
         """Show one transport."""
         refuse_tenants(request)
-        return await self._reply(request.path_params["name"])
+        return await self._reply(request, request.path_params["name"])
 
     async def changed(
-        self, name: str, warnings: Sequence[str], status: int = 200, headers: Mapping[str, str] | None = None
+        self,
+        request: Request,
+        name: str,
+        warnings: Sequence[str],
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
         """Show a transport after a change."""
-        return await self._reply(name, {"warnings": list(warnings)}, status, headers)
+        more = {"warnings": list(warnings)}
+        return await self._reply(request, name, more, status=status, headers=headers)
 
     async def suspend(self, request: Request) -> Response:
         """Send nothing by it until a person resumes it or its end has come."""
@@ -83,7 +91,7 @@ class TransportDoors:
         await self._health.suspend(
             way.name, reason=body.reason, author=actor_of(request).name, until=body.until
         )
-        return await self._reply(way.name)
+        return await self._reply(request, way.name)
 
     async def resume(self, request: Request) -> Response:
         """End a suspension, and let every other pause be probed now."""
@@ -97,7 +105,7 @@ class TransportDoors:
                 fix="Look at what waits: GET /v1/messages?state=deferred says why.",
             )
             raise ConflictError(problem)
-        return await self._reply(way.name)
+        return await self._reply(request, way.name)
 
     def _working(self, request: Request) -> Way:
         way = self._ways.named(request.path_params["name"])
@@ -107,20 +115,24 @@ class TransportDoors:
 
     async def _reply(
         self,
+        request: Request,
         name: str,
         more: Mapping[str, Any] | None = None,
+        *,
         status: int = 200,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
+        tongue = tongue_of(request, self._service)
+        headers = {**tongue.headers, **(headers or {})}
         records, way = await self._accounts.all(), self._ways.named(name)
         if way is not None:
-            shown = self._shown(way, records)
+            shown = self._shown(way, records, tongue)
         elif name in records or name in self._accounts.ground.configured:
             shown = self._unused(name, records)
         else:
             raise NotFoundError(f"there is no transport {name[:100]!r}")
         if (version := shown["version"]) is not None:
-            headers = {**(headers or {}), "etag": f'"{version}"'}
+            headers["etag"] = f'"{version}"'
         return JsonReply({"mode": self._service.mode, **shown, **(more or {})}, status, headers)
 
     def _unused(self, name: str, records: Mapping[str, StoredTransport]) -> Json:
@@ -142,7 +154,7 @@ class TransportDoors:
             spec=read.spec, record=record, version=version_of(record), is_used=is_used
         )
 
-    def _shown(self, way: Way, records: Mapping[str, StoredTransport]) -> Json:
+    def _shown(self, way: Way, records: Mapping[str, StoredTransport], tongue: Tongue) -> Json:
         shown = transport_answers.transport(
             way.name,
             target=way.target,
@@ -152,7 +164,7 @@ class TransportDoors:
             level=self._health.level(way.name),
             quota_ends_at=self._health.forecast(way.name),
             now=self._clock.now(),
-            words=self._service.words,
+            words=tongue.words,
         )
         return {**shown, **self._described(way.name, records, is_used=True).members()}
 
