@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from egress.works import file_blobs
-from peers.engine_room import BAD_LOGIN, LOST_AFTER_DOT, OK, ScriptedTransport
+from peers.engine_room import BAD_LOGIN, GREYLISTED, LOST_AFTER_DOT, OK, ScriptedTransport
 from peers.manual import CountingDice, ManualClock
 from postroom.clock import SystemClock
 from postroom.egress.smtp import SmtpTransport
@@ -23,7 +24,7 @@ from postroom.engine.rendering import RenderedMessages
 from postroom.engine.routes import Routes
 from postroom.engine.signals import Signals
 from postroom.engine.ways import Way, Ways
-from postroom.errors import InputError
+from postroom.errors import DiskFullError, InputError, OverloadError
 from postroom.mime.rendered import Variant
 from postroom.model.address import parse_address, parse_mailbox
 from postroom.model.event import Event, EventFilter, EventKind
@@ -185,6 +186,39 @@ def test_a_rewriting_way_sends_as_itself_and_says_so_once() -> None:
                 "why": "from_policy is rewrite",
             } == event.data
             assert "App <app@example.com> became App <a@example.net>" in sentence(event)
+
+    play(story)
+
+
+@pytest.mark.parametrize("error", [DiskFullError("full"), OverloadError("busy", retry_after_s=1)])
+def test_a_mail_goes_out_though_its_rewriting_cannot_be_told(error: Exception) -> None:
+    """A store without room or time for an event is no reason to keep a mail back."""
+
+    async def story(clock: ManualClock) -> None:
+        async with room(leg("a", REWRITE, clock), clock=clock) as at:
+            with patch.object(at.store.events, "append", side_effect=error):
+                assert "accepted" == (await at.sent()).recipients[0].state.value
+
+    play(story)
+
+
+def test_a_second_attempt_tells_nothing_again_even_by_a_program_that_forgot() -> None:
+    """What an earlier run told is looked up; what was told in this one is remembered."""
+
+    async def story(clock: ManualClock) -> None:
+        way = leg("a", REWRITE, clock, GREYLISTED)
+        async with room(way, clock=clock) as at:
+            view = await at.sent()
+            for tries in (2, 3):
+                if tries == 3:
+                    at.dispatcher._attempts._told.clear()
+                clock.advance(7200)
+                waiter = at.signals.watch(view.id, "a")
+                at.dispatcher.wake("a")
+                await asyncio.wait_for(waiter, 10)
+                assert tries == len(works(way))
+            told = [one for one in await at.story(view.id) if one.kind is EventKind.MESSAGE_REWRITTEN]
+            assert 1 == len(told)
 
     play(story)
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from postroom.clock import Clock
 from postroom.engine.rendering import RenderedMessages
 from postroom.engine.ways import Way
-from postroom.errors import StoreError, UnknownOutcomeError
+from postroom.errors import DiskFullError, OverloadError, StoreError, UnknownOutcomeError
 from postroom.model.attempt import Claimed
 from postroom.model.event import EventFilter, EventKind, NewEvent
+from postroom.model.ids import MessageId
 from postroom.model.message import Content, MailClass, Message
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.step import Step
@@ -21,6 +22,9 @@ from postroom.telemetry import logger
 
 FATAL = (StoreError, UnknownOutcomeError)
 """What ends the process: after these nobody knows what is stored."""
+
+MAX_TOLD = 10_000
+"""Messages that are remembered as told; of those forgotten the store is asked."""
 
 log = logger("dispatcher")
 
@@ -43,6 +47,8 @@ class Attempts:
         self._rules = rules
         self._rendered = rendered
         self._clock = clock
+        self._told: dict[tuple[MessageId, str], None] = {}
+        """Message and transport of what was told as rewritten, the oldest first."""
 
     async def make(self, way: Way, claimed: Claimed) -> Report:
         """Make one attempt and return its facts. Raises only what ends the process."""
@@ -63,7 +69,7 @@ class Attempts:
                 return self._bytes_changed(claimed)
             content = way.transport.variant.applied(message.content)
             if content.from_ is not message.content.from_:
-                await self._tell_rewritten(way, message, content)
+                await self._tell_rewritten(way, claimed, content)
             return await way.transport.attempt(
                 Work(
                     message_id=message.id,
@@ -95,34 +101,45 @@ class Attempts:
         fault = Fault(kind=FaultKind.CAPABILITY, text=text, cause="from-not-account")
         return self._failed(claimed, Step.MAIL, fault)
 
-    async def _tell_rewritten(self, way: Way, message: Message, content: Content) -> None:
-        """Tell once for each transport that From is another than was wished."""
-        events = self._events
-        if events is None:
+    async def _tell_rewritten(self, way: Way, claimed: Claimed, content: Content) -> None:
+        """Tell once for each transport that From is another than was wished; the mail goes out even untold.
+
+        Whether an earlier run told it is asked only when the message was attempted before.
+        """
+        events, message = self._events, claimed.message
+        told = (message.id, way.name)
+        if events is None or told in self._told:
             return
-        kind = EventKind.MESSAGE_REWRITTEN
-        told = EventFilter(
-            tenant=message.tenant, kinds=(kind,), message_id=message.id, transport=way.name, limit=1
+        try:
+            if not (claimed.tries and await self._was_told(events, way, message)):
+                await events.append([self._rewritten(way, message, content)])
+        except (OverloadError, DiskFullError) as error:
+            log.warning("a rewritten sender is not told yet", message_id=message.id, error=str(error))
+            return
+        self._told[told] = None
+        if len(self._told) > MAX_TOLD:
+            del self._told[next(iter(self._told))]
+
+    async def _was_told(self, events: Events, way: Way, message: Message) -> bool:
+        kinds = (EventKind.MESSAGE_REWRITTEN,)
+        wanted = EventFilter(
+            tenant=message.tenant, kinds=kinds, message_id=message.id, transport=way.name, limit=1
         )
-        if await events.page(told):
-            return
-        data = {
-            "from": str(message.content.from_),
-            "to": str(content.from_),
-            "reply_to": ", ".join(map(str, content.reply_to)),
-            "why": "from_policy is rewrite",
-        }
-        await events.append(
-            [
-                NewEvent(
-                    at=self._clock.now(),
-                    kind=kind,
-                    tenant=message.tenant,
-                    message_id=message.id,
-                    transport=way.name,
-                    data=data,
-                )
-            ]
+        return bool(await events.page(wanted))
+
+    def _rewritten(self, way: Way, message: Message, content: Content) -> NewEvent:
+        return NewEvent(
+            at=self._clock.now(),
+            kind=EventKind.MESSAGE_REWRITTEN,
+            tenant=message.tenant,
+            message_id=message.id,
+            transport=way.name,
+            data={
+                "from": str(message.content.from_),
+                "to": str(content.from_),
+                "reply_to": ", ".join(map(str, content.reply_to)),
+                "why": "from_policy is rewrite",
+            },
         )
 
     def _bytes_changed(self, claimed: Claimed) -> Report:
