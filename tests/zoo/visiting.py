@@ -50,7 +50,7 @@ WORKED_UNTIL = datetime(2026, 11, 1, 8, 30, tzinfo=UTC)
 LIMITS = CheckLimits(total=5.0, names=1.0, connect=1.5, tls=2.5, step=1.5, silence=0.3, beside=1.0, leave=0.1)
 """A third of the real ones: what answers does so at once, and what hangs does so side by side."""
 CALM = CheckLimits()
-"""The real ones, for a second visit when a busy machine kept a row waiting."""
+"""The real ones, for a second visit, alone, to who was not as expected: a busy machine keeps rows waiting."""
 GRACE_S = 2.0
 """On top of the whole time of a check, for a machine that has others to serve."""
 SIDE_BY_SIDE = 12
@@ -106,11 +106,6 @@ class Row:
     is_sample: bool = False
     """The wording stands in the table of rules itself."""
 
-    @property
-    def is_ok(self) -> bool:
-        """Whether mail can be sent."""
-        return self.status != "failed"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Visit:
@@ -125,6 +120,8 @@ class Visit:
     shown: Sequence[str]
     """Everything that a person or a program could be shown."""
     secrets: Sequence[str]
+    is_second: bool
+    """The first visit found something else."""
     host: str
     provider: str | None
 
@@ -134,10 +131,18 @@ class Visit:
         return self.checkup.cause in self.row.cause.split("|")
 
     @property
-    def was_kept_waiting(self) -> bool:
-        """Whether some stage ended by its time, which a busy machine can do to any row."""
-        ends = ("timed out", "time of the check", "in time")
-        return any(end in one.evidence for one in self.checkup.stages for end in ends)
+    def expected(self) -> tuple[str, str, str, bool]:
+        """Stage, status and fix of the headline as the row says, and whether mail can go."""
+        row = self.row
+        return row.stage, row.status if row.cause else "ok", row.fix, not row.cause or row.status != "failed"
+
+    @property
+    def found(self) -> tuple[str, str, str, bool]:
+        """The same as it was found."""
+        head = self.checkup.headline
+        if head is None:
+            return "", "ok", "", self.checkup.ok
+        return head.stage.value, head.status.value, head.fix.id if head.fix else "", self.checkup.ok
 
 
 def rows() -> Iterator[Row]:
@@ -171,7 +176,7 @@ async def visit_all(some: Sequence[Row]) -> tuple[list[Visit], str]:
     ):
         visits = list(await asyncio.gather(*(one(row) for row in some)))
         for at, seen in enumerate(visits):
-            if not seen.is_right and seen.was_kept_waiting:
+            if not (seen.is_right and seen.expected == seen.found):
                 visits[at] = await visit(seen.row, CALM)
     return visits, log.getvalue()
 
@@ -231,6 +236,7 @@ async def visit(row: Row, limits: CheckLimits) -> Visit:
         heard=animal.heard,
         shown=shown(checkup),
         secrets=_secrets(row, spec, animal),
+        is_second=limits is CALM,
         host=spec.account.host if spec.account is not None else "",
         provider=spec.account.provider if spec.account is not None else None,
     )
