@@ -15,7 +15,8 @@ _REACH = 4
 """Characters looked at for each one that the patterns see: links and addresses are long and go."""
 
 _QUOTED = re.compile(
-    r"\b(subject|file ?name|file|attachment)(?: name)?:? ?[\"'\u201c][^\"'\u201d]{0,200}[\"'\u201d]",
+    r"\b(subject|file ?name|file|attachment)(?: (?:named?|called))?:? ?"
+    r"[\"'\u201c][^\"'\u201d]{0,200}[\"'\u201d]",
     re.IGNORECASE,
 )
 _LINK = re.compile(r"\bhttps?://([^\s/?#]{1,255})(?:[^\s?]*+)(?:\?(?:p=(\w{1,60}))?)?\S*", re.IGNORECASE)

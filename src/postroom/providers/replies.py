@@ -223,7 +223,7 @@ def _rule(row: Mapping[str, Any]) -> Rule:
         stages=tuple(row.get("stage", ())),
         codes=frozenset(row.get("code", ())),
         ports=frozenset(row.get("port", ())),
-        match=row.get("match", ""),
+        match="|".join([row.get("match", ""), *row.get("abroad", ())]),
         sample=row.get("sample", ""),
         grade=row.get("grade", ""),
         sources=tuple(row.get("sources", ())),
