@@ -227,3 +227,46 @@ def test_removing_what_is_needed(tmp_path: Path) -> None:
         assert "spare" == (await room.message(str(late.id)))["transport"]
 
     run(tmp_path, story, "main")
+
+
+def test_a_transport_without_a_name_is_named(tmp_path: Path) -> None:
+    """After its provider, else its host, and by a number when the name is taken; never `default`."""
+
+    async def story(room: DeskRoom) -> None:
+        made = []
+        gmail = {"provider": "gmail", "username": "app@gmail.com", "password": SECRET}
+        for body in (gmail, gmail, {"host": "Mail.Example.com"}, {"url": "capture:"}):
+            answer = await asked(room, "POST", "", body)
+            assert 201 == answer.status, answer.json()
+            assert f"/v1/transports/{answer.json()['name']}" == answer.headers["location"]
+            made.append(answer.json()["name"])
+        assert ["gmail", "gmail-2", "mail-example-com", "capture"] == made
+        assert {*made} == {record.name for record in await room.store.transports.all()}
+
+    run(tmp_path, story)
+
+
+def test_a_change_in_the_words_of_another_program(tmp_path: Path) -> None:
+    """What TapData keeps may be sent again as a whole; its problems are told in its own words."""
+    tapdata = {
+        "smtp.server.host": "mail.example.com",
+        "smtp.server.port": "587",
+        "smtp.server.user": "app@example.com",
+        "smtp.server.password": "*****",
+        "email.server.tls": "TLS",
+    }
+
+    async def story(room: DeskRoom) -> None:
+        await asked(room, "POST", "", RELAY)
+        changed = await asked(room, "PATCH", "/relay", tapdata)
+        assert (200, 587, "starttls") == (
+            changed.status,
+            changed.json()["settings"]["port"],
+            changed.json()["settings"]["encryption"],
+        )
+        (record,) = await room.store.transports.all()
+        assert [SECRET] == [secret.reveal() for secret in record.secrets.values()]
+        wrong = await asked(room, "PATCH", "/relay", {**tapdata, "smtp.server.port": "x"})
+        assert (422, "smtp.server.port") == (wrong.status, wrong.json()["errors"][0]["field"])
+
+    run(tmp_path, story)

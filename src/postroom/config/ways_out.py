@@ -5,10 +5,8 @@ host, and the group is the default route. Reads secret files. Problems and warni
 and never contain a secret.
 """
 
-import itertools
-import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -23,14 +21,12 @@ from postroom.model.route import Route, RouteKind
 from postroom.model.secret import Secret
 from postroom.model.transport import TlsMode, TransportOrigin, TransportSpec
 from postroom.schema.transport_fields import OAuthSection, TransportFields
+from postroom.schema.transport_names import name_by_host
 from postroom.schema.transport_spec import Setting, spec_of
 from postroom.schema.transport_url import GROUP, SMTPS_PORT, SUBMISSION_PORT
 
 _MAX_SECRET_FILE = 64 * 1024
 """Bytes of a file that holds one secret (security limit): a wrong path may name anything."""
-
-
-_NOT_IN_NAMES = re.compile(r"[^a-z0-9_\-]+")
 
 
 _Kind = TypeVar("_Kind", TransportFields, OAuthSection)
@@ -158,7 +154,7 @@ class WaysOut:
         for number, text in enumerate(urls):
             one = section.model_copy(update={"url": Secret(text.strip(","))})
             named = replace(setting, names={**setting.names, "url": f"{given_by}.{number}"})
-            name = _name_of(one, named, specs)
+            name = name_by_host(spec_of(one, named).spec, specs)
             spec = self._spec(one.model_copy(update={"name": name}), named)
             if spec is not None:
                 specs[name] = spec
@@ -271,12 +267,3 @@ def _fields(name: str, values: Mapping[str, object]) -> TransportFields:
     """Return the description of an account that came from elsewhere, its values already of their types."""
     given = {key: value for key, value in values.items() if value is not None}
     return TransportFields(name=name).model_copy(update=given)
-
-
-def _name_of(section: TransportFields, setting: Setting, taken: Collection[str]) -> str:
-    """Name a transport of a group by its host, in the form of a name; a second one gets a number."""
-    spec = spec_of(section, setting).spec
-    host = spec.account.host if spec is not None and spec.account is not None else ""
-    base = _NOT_IN_NAMES.sub("-", host).strip("-_")[:36] or (spec.kind.value if spec is not None else "way")
-    names = (base if number == 1 else f"{base}-{number}" for number in itertools.count(1))
-    return next(name for name in names if name not in taken)

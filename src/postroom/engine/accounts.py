@@ -13,7 +13,7 @@ Not here: what the fields of a record mean (``schema``), how a way is made of th
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -119,9 +119,12 @@ class Accounts:
 
     # ------------------------------------------------------------------ changing
 
-    async def create(self, draft: Draft, *, author: str) -> StoredTransport:
-        """Record a transport and let it work. Raises ConflictError, ConfigError, SecretKeyError."""
-        return await self._whole(self._create(draft, author))
+    async def create(self, draft_of: Callable[[Collection[str]], Draft], *, author: str) -> StoredTransport:
+        """Record a transport and let it work; ``draft_of`` is told which names are taken.
+
+        Raises ConflictError, ConfigError, SecretKeyError and what ``draft_of`` raises.
+        """
+        return await self._whole(self._create(draft_of, author))
 
     async def change(
         self,
@@ -175,10 +178,12 @@ class Accounts:
         async with self._lock:
             return await change
 
-    async def _create(self, draft: Draft, author: str) -> StoredTransport:
+    async def _create(self, draft_of: Callable[[Collection[str]], Draft], author: str) -> StoredTransport:
+        records = await self.all()
+        draft = draft_of({*self._ways.names, *self._ground.configured, *records})
         name = draft.spec.name
         self._refuse_configured(name)
-        if name in await self.all():
+        if name in records:
             raise ConflictError(_exists(name))
         if (taken := self._ground.placeholder) is not None and name == taken.name:
             raise ConflictError(_reserved(name))

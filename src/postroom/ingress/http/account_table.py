@@ -33,7 +33,8 @@ def account_operations(accounts: AccountDoors) -> list[Operation]:
             needs="admin",
             summary="Make a way out",
             description="It is stored with its secrets sealed, and in use when this is answered. The first "
-            "one of a server without transports is the default from then on, and mail really leaves.",
+            "one of a server without transports is the default from then on, and mail really leaves. "
+            "Without `name` it is named after its provider or its host.",
             media_types=JSON,
             body=TransportFields,
             answers={201: ("The transport.", changed)},

@@ -4,7 +4,8 @@ What the settings configure is read-only here: the refusal carries the lines tha
 problems of a body are told at once and nothing is stored then; no answer has a secret.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -17,6 +18,8 @@ from postroom.ingress.http.transports import TransportDoors, refuse_tenants
 from postroom.model.transport import StoredTransport
 from postroom.schema.transport_body import ReadBody, read_body, read_stored
 from postroom.schema.transport_changes import merged, patch_of
+from postroom.schema.transport_forms import plain_form
+from postroom.schema.transport_names import name_by_provider
 from postroom.schema.transport_spec import Setting
 from postroom.web.budget import ByteBudget
 from postroom.web.problem import HttpError, problem_of
@@ -38,17 +41,25 @@ class AccountDoors:
         """Make a transport; it is in use when this is answered."""
         refuse_tenants(request)
         body = _mapping(await said(request, self._budget))
-        read = read_body(body, setting=self._setting)
-        draft = _draft(read)
+        reads: list[ReadBody] = []
+
+        def draft_of(taken: Collection[str]) -> Draft:
+            read = read_body(body, setting=self._setting)
+            if read.spec is not None and "name" not in body:
+                named = {**body, "name": name_by_provider(read.spec, taken)}
+                read = read_body(named, setting=self._setting)
+            reads.append(read)
+            return _draft(read)
+
         try:
-            record = await self._accounts.create(draft, author=actor_of(request).name)
+            record = await self._accounts.create(draft_of, author=actor_of(request).name)
         except ConflictError as error:
-            return self._refused(error, draft.spec.name, body)
+            return self._refused(error, _name_in(reads), body)
         except ConfigError as error:
             raise InputError(error.problems) from error
         headers = {"location": f"/v1/transports/{record.name}"}
         return await self._shown.changed(
-            request, record.name, read.warnings, status=201, headers=headers
+            request, record.name, reads[-1].warnings, status=201, headers=headers
         )
 
     async def change(self, request: Request) -> Response:
@@ -58,12 +69,17 @@ class AccountDoors:
         body = dict(_mapping(await said(request, self._budget)))
         expected = _expected(request, body.pop("version", None))
         _refuse_rename(name, body)
+        change = plain_form(body)
+        if change.problems:
+            raise InputError(change.problems)
+        setting = replace(self._setting, names=change.names)
         reads: list[ReadBody] = []
 
         def draft_of(record: StoredTransport) -> Draft:
             stored = read_stored(record, default_from=self._accounts.ground.default_from)
             account = None if stored.spec is None else stored.spec.account
-            read = read_body(merged(record, account, body), secrets=record.secrets, setting=self._setting)
+            fields = merged(record, account, change.document)
+            read = read_body(fields, secrets=record.secrets, setting=setting)
             reads.append(read)
             return _draft(read)
 
@@ -73,7 +89,7 @@ class AccountDoors:
             return self._refused(error, name, body, is_precondition="if-match" in request.headers)
         except ConfigError as error:
             raise InputError(error.problems) from error
-        return await self._shown.changed(request, name, reads[-1].warnings)
+        return await self._shown.changed(request, name, (*change.warnings, *reads[-1].warnings))
 
     async def remove(self, request: Request) -> Response:
         """Remove a transport; mail that waits for it needs another one."""
@@ -119,6 +135,11 @@ def _mapping(body: object) -> Mapping[str, Any]:
         problem = Problem(code="wrong-type", field="body", cause="not an object", fix="Send a JSON object.")
         raise InputError([problem])
     return body
+
+
+def _name_in(reads: Sequence[ReadBody]) -> str:
+    spec = reads[-1].spec if reads else None
+    return spec.name if spec is not None else ""
 
 
 def _draft(read: ReadBody) -> Draft:
