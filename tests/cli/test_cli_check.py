@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiosmtpd.controller import Controller
 
 from cli.terminal import Terminal
 from cli.test_cli_setup import serving
 from peers.doctor_room import ADDRESS, PASSWORD, Peer, ca_file, certified
-from peers.postroom_process import PostroomProcess
+from peers.postroom_process import PostroomProcess, free_port
 from postroom.cli.app import run
 from postroom.schema.checkup_answers import CheckupAnswer
 
@@ -126,6 +127,30 @@ def test_transports_of_the_settings(check: Run, peer: Peer, tmp_path: Path) -> N
     code, out = check("--all")
     assert 1 == code
     assert "spare:" in out
+
+
+@pytest.mark.slow
+def test_a_test_mail_follows_a_good_check(check: Run) -> None:
+    """Without a server too: one small mail to the address, after the check; nothing is left behind."""
+    kept: list[tuple[str, list[str], bytes]] = []
+
+    class Keeper:
+        async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: ARG002, N802 - aiosmtpd's names
+            kept.append((envelope.mail_from, envelope.rcpt_tos, envelope.content))
+            return "250 kept"
+
+    controller = Controller(Keeper(), hostname="127.0.0.1", port=free_port())
+    controller.start()
+    try:
+        place = f"smtp://127.0.0.1:{controller.port}?starttls=never"
+        code, out = check(place, "--send-to", "you@example.org", "--lang", "fr")
+    finally:
+        controller.stop()
+    assert 0 == code, out
+    ((sender, recipients, content),) = kept
+    assert ("you@example.org", ["you@example.org"]) == (sender, recipients)
+    assert b"Subject: Message de test" in content
+    assert "you@example.org" in out.splitlines()[-1]
 
 
 def test_targets_that_make_no_sense(check: Run) -> None:

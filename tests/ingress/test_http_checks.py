@@ -309,3 +309,16 @@ def test_a_pasted_text_is_diagnosed(tmp_path: Path) -> None:
         assert 413 == (await room.ask("POST", "/v1/diagnose", {"text": "x" * checks.MAX_TEXT})).status
 
     run(tmp_path, story)
+
+
+def test_a_transport_may_have_the_name_of_a_verb(tmp_path: Path) -> None:
+    """One called ``check`` is shown, checked and removed like any other."""
+
+    async def story(room: DeskRoom) -> None:
+        assert 201 == (await room.ask("POST", "/v1/transports", {**ACCOUNT, "name": "check"})).status
+        assert "check" == (await room.ask("GET", "/v1/transports/check")).json()["name"]
+        assert "net-refused" == (await check(room, "/v1/transports/check/check"))["cause"]
+        assert 204 == (await room.ask("DELETE", "/v1/transports/check")).status
+        assert 405 == (await room.ask("PUT", "/v1/transports/check")).status
+
+    run(tmp_path, story)

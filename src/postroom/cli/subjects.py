@@ -170,7 +170,8 @@ def send_here(spec: "TransportSpec", settings: "Settings", to: str, language: st
     from postroom.bootstrap.direct import send_direct
     from postroom.schema.checking import TestMailBody, shortened, test_mail
 
-    body = TestMailBody(to=[to] if to else ())
+    sender = to if spec.identity is None else None  # a server without a login: to oneself
+    body = TestMailBody.model_validate({"to": [to] if to else (), "from": sender})
     with TemporaryDirectory(prefix="postroom-test-") as directory:
         alone = replace(
             settings,

@@ -35,6 +35,7 @@ SECURITY_HEADERS = {
 OVERLOAD_RETRY_S = 2.0
 """What is behind is done in less, once nothing is added."""
 
+_NONE: Mapping[str, "Operation"] = {}
 _CALLER = "postroom.caller"
 _MEDIA_TYPE = "postroom.media_type"
 
@@ -136,10 +137,11 @@ class Gate:
 
     def _find(self, scope: Scope) -> Operation:
         path: str = scope["path"]
-        methods = self._static.get(path)
-        if methods is None:
-            methods = self._matched(scope, path) or self._matched_encoded(scope)
-            if methods is None:
+        method: str = "GET" if scope["method"] == "HEAD" else scope["method"]
+        methods = self._static.get(path, _NONE)
+        if method not in methods:  # a thing may have the name of a verb: a transport called "check"
+            methods = {**(self._matched(scope, path) or self._matched_encoded(scope) or _NONE), **methods}
+            if not methods:
                 raise HttpError(
                     404,
                     Problem(
@@ -149,8 +151,7 @@ class Gate:
                         fix="/docs lists every path.",
                     ),
                 )
-        method: str = scope["method"]
-        operation = methods.get("GET" if method == "HEAD" else method)
+        operation = methods.get(method)
         if operation is None:
             allowed = ", ".join(sorted(methods))
             raise HttpError(
@@ -158,21 +159,21 @@ class Gate:
                 Problem(
                     code="method-not-allowed",
                     field="method",
-                    cause=f"{method[:20]} is not allowed here",
+                    cause=f"{scope['method'][:20]} is not allowed here",
                     fix=f"Use {allowed}.",
                 ),
                 {"allow": allowed},
             )
         return operation
 
-    def _matched(self, scope: Scope, path: str) -> dict[str, Operation] | None:
+    def _matched(self, scope: Scope, path: str) -> Mapping[str, Operation] | None:
         for pattern, methods in self._patterns:
             if match := pattern.match(path):
                 scope["path_params"] = match.groupdict()
                 return methods
         return None
 
-    def _matched_encoded(self, scope: Scope) -> dict[str, Operation] | None:
+    def _matched_encoded(self, scope: Scope) -> Mapping[str, Operation] | None:
         """Match before decoding: an address may hold a slash, which stands in its segment as ``%2F``."""
         raw: bytes = scope.get("raw_path") or b""
         if b"%2" not in raw:
