@@ -1,6 +1,8 @@
 """The doctor on other ways: proxies, tokens, several addresses; the sender's domain, and knocking."""
 
 import asyncio
+import socket
+import threading
 from base64 import b64encode
 from dataclasses import replace
 from socket import AddressFamily
@@ -316,6 +318,24 @@ def test_what_strangers_wrote_is_inert_and_short() -> None:
     assert "\\x1b[2J" in stage_of(checkup, Stage.SPF).evidence
     told = [text for one in checkup.stages for text in (one.evidence, *one.found.values())]
     assert all(text.isprintable() and len(text) <= MAX_FOUND for text in told)
+
+
+def test_a_command_ends_though_a_name_is_still_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's resolver cannot be told to stop, and nobody waits for it."""
+    asked, released, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def look_up(*_: object, **__: object) -> list[object]:
+        asked.set()
+        released.wait(5)
+        ended.set()
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    doctor = AccountDoctor(clock=SystemClock(), limits=replace(HURRIED, names=0.05))
+    failed = asyncio.run(doctor.check(spec_of(), with_records=False)).first_failed
+    assert failed is not None
+    assert (Stage.DNS, True, False) == (failed.stage, asked.is_set(), ended.is_set())
+    released.set()
 
 
 def test_a_silent_name_server_skips_the_records() -> None:

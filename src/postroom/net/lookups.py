@@ -31,9 +31,10 @@ class Lookups:
 
     async def __call__(self, host: str, port: int, *, timeout_s: float) -> Sequence[SocketAddress]:
         """Return the addresses of ``host``. Raises NetFault at step RESOLVE."""
-        return await resolve(host, port, timeout_s=timeout_s, look_up=self._shared)
+        return await resolve(host, port, timeout_s=timeout_s, look_up=self.look_up)
 
-    async def _shared(self, host: str, port: int) -> Found:
+    async def look_up(self, host: str, port: int) -> Found:
+        """Return what the system's resolver says, asked once whoever waits. Raises OSError, NetFault."""
         running = self._running.get((host, port))
         if running is None:
             if len(self._running) >= MAX_THREADS:
@@ -68,3 +69,11 @@ class Lookups:
 
         threading.Thread(target=work, name=f"lookup {host}", daemon=True).start()
         return lookup
+
+
+async def look_up_aside(host: str, port: int) -> Found:
+    """Return what the system's resolver says, asked in a thread that even the program's end does not wait for.
+
+    For a few names at a time: there is no bound. Raises OSError.
+    """
+    return await Lookups().look_up(host, port)
