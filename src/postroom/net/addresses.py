@@ -6,6 +6,7 @@ or at once when that one failed; the first connection wins and the others are cl
 
 import asyncio
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -52,9 +53,41 @@ class Closable(Protocol):
 Racer = TypeVar("Racer", bound=Closable)
 
 
-async def _look_up(host: str, port: int) -> Found:
+def asked(host: str, port: int) -> "asyncio.Future[Found]":
+    """Ask the system's resolver in a thread of its own, which nothing waits for, the program's end neither.
+
+    It cannot be told to stop: the event loop's few threads would be held by a silent name server.
+    """
     loop = asyncio.get_running_loop()
-    return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    answer: asyncio.Future[Found] = loop.create_future()
+
+    def end(found: Found, error: Exception | None) -> None:
+        if answer.done():
+            return  # whoever asked gave up
+        if error is None:
+            answer.set_result(found)
+        else:
+            answer.set_exception(error)
+            answer.exception()  # told to whoever still waits; nobody is no mistake
+
+    def work() -> None:
+        found: Found = []
+        error: Exception | None = None
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        except (OSError, UnicodeError) as failure:
+            error = failure
+        try:
+            loop.call_soon_threadsafe(end, found, error)
+        except RuntimeError:
+            return  # the loop has ended meanwhile
+
+    threading.Thread(target=work, name=f"lookup {host}", daemon=True).start()
+    return answer
+
+
+async def _look_up(host: str, port: int) -> Found:
+    return await asked(host, port)
 
 
 async def resolve(
@@ -62,7 +95,7 @@ async def resolve(
 ) -> Sequence[SocketAddress]:
     """Return the addresses of ``host`` in the order to try them, both families.
 
-    ``look_up`` asks the system's resolver; ``None`` lets the event loop do it.
+    ``look_up`` asks the system's resolver; ``None`` does it in a thread of its own.
 
     Raises:
         NetFault: at step RESOLVE.

@@ -12,7 +12,7 @@ from postroom.clock import Clock
 from postroom.model.outcome import Fault, FaultKind
 from postroom.model.step import Step
 from postroom.model.transport import Proxy, SmtpAccount, StepTimeouts, TlsMode
-from postroom.net.addresses import LookUp, SocketAddress, race, reachable_from, resolve
+from postroom.net.addresses import SocketAddress, race, reachable_from, resolve
 from postroom.net.connection import Connection
 from postroom.net.faults import NetFault, socket_fault
 from postroom.net.proxies import Ask, negotiation, proxy_fault
@@ -45,13 +45,9 @@ async def dial(
 
 
 async def addresses_of(
-    account: SmtpAccount,
-    timeout_s: float,
-    *,
-    avoid: Container[str] = (),
-    look_up: LookUp | None = None,
+    account: SmtpAccount, timeout_s: float, *, avoid: Container[str] = ()
 ) -> Sequence[SocketAddress]:
-    """Return where to connect to for an account: its server, or its proxy; ``look_up`` as for ``resolve``.
+    """Return where to connect to for an account: its server, or its proxy.
 
     Raises:
         NetFault: at step RESOLVE, PROXY (``proxy-unreachable``) or CONNECT (no address is left, or none goes
@@ -59,7 +55,7 @@ async def addresses_of(
     """
     goal = account.proxy or account
     try:
-        resolved = await resolve(goal.host, goal.port, timeout_s=timeout_s, look_up=look_up)
+        resolved = await resolve(goal.host, goal.port, timeout_s=timeout_s)
     except NetFault as failure:
         raise _of_proxy(account, failure) from None
     addresses = [address for address in resolved if address.ip not in avoid]

@@ -13,14 +13,7 @@ from dataclasses import replace
 from postroom.clock import Clock, SystemDice
 from postroom.egress.dialer import own_name, reply_charset
 from postroom.egress.doctor.chart import Chart, CheckLimits
-from postroom.egress.doctor.wire import (
-    addresses_of,
-    is_open,
-    reach,
-    reach_encrypted,
-    seen_of,
-    timeouts_of,
-)
+from postroom.egress.doctor.wire import is_open, reach, reach_encrypted, seen_of, timeouts_of
 from postroom.egress.sign_in import refuses_token, sign_in_of, token_of
 from postroom.errors import InvariantError
 from postroom.model.checkup import Stage, StageResult
@@ -29,7 +22,7 @@ from postroom.model.secret import Secret
 from postroom.model.step import Step
 from postroom.model.transport import SmtpAccount, TlsMode
 from postroom.net.connection import Connection
-from postroom.net.dialing import connect, pass_proxy
+from postroom.net.dialing import addresses_of, connect, pass_proxy
 from postroom.net.faults import NetFault
 from postroom.policy import doctoring as means
 from postroom.policy.doctor_case import Case

@@ -1,34 +1,20 @@
-"""Connections of a check: made in steps, so that each step is timed and told by itself.
+"""Connections of a check: made in steps, so that each step is timed and told by itself."""
 
-Names are looked up in threads of their own: a silent name server keeps neither a command from ending nor
-other accounts from being dialled.
-"""
-
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import replace
 
 from postroom.clock import Clock
 from postroom.model.transport import SmtpAccount, StepTimeouts, TlsMode
-from postroom.net import dialing
-from postroom.net.addresses import SocketAddress
 from postroom.net.connection import Connection
-from postroom.net.dialing import connect, pass_proxy
+from postroom.net.dialing import addresses_of, connect, pass_proxy
 from postroom.net.faults import NetFault
-from postroom.net.lookups import look_up_aside
 from postroom.policy.doctoring import TlsSeen
 
 
 def timeouts_of(seconds: float) -> StepTimeouts:
     """Return time limits for connecting within ``seconds``."""
     return StepTimeouts(connect=seconds, connect_per_address=seconds * 0.8)
-
-
-async def addresses_of(
-    account: SmtpAccount, seconds: float, *, avoid: Container[str] = ()
-) -> Sequence[SocketAddress]:
-    """Return where to connect to. Raises NetFault as ``dialing.addresses_of``."""
-    return await dialing.addresses_of(account, seconds, avoid=avoid, look_up=look_up_aside)
 
 
 async def reach(
