@@ -2,7 +2,7 @@
 
 A lookup cannot be cancelled, and who supplies names may supply many whose name servers keep silent. Here each
 name has one thread at a time however many wait for it, and when ``MAX_THREADS`` names keep silent the next
-one is refused at once. The threads are daemons, so a silent name server does not delay the end of the program.
+one is refused at once.
 """
 
 import asyncio
