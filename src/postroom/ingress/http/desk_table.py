@@ -15,6 +15,7 @@ from postroom.ingress.http.acting import JSON, JSON_OR_NOTHING
 from postroom.ingress.http.check_table import check_operations
 from postroom.ingress.http.checks import CheckDoors
 from postroom.ingress.http.desk import DeskDoors
+from postroom.ingress.http.language import ACCEPT_LANGUAGE
 from postroom.ingress.http.orders import MAX_IMPORT, OrderDoors
 from postroom.ingress.http.providers import provider_operations
 from postroom.ingress.http.transports import TransportDoors
@@ -79,6 +80,7 @@ def _one_operations(desk: DeskDoors) -> list[Operation]:
             "ones with `confirm_duplicate`; accepted ones never.",
             media_types=JSON_OR_NOTHING,
             body=operating.RetryBody,
+            parameters=[ACCEPT_LANGUAGE],
             answers=changed,
         ),
         Operation(
@@ -90,6 +92,7 @@ def _one_operations(desk: DeskDoors) -> list[Operation]:
             description="Until an attempt has claimed it; then it is 409 with the states of its recipients.",
             media_types=JSON,
             body=operating.RescheduleBody,
+            parameters=[ACCEPT_LANGUAGE],
             answers={200: ("The message afterwards.", answers.MessageAnswer)},
         ),
         Operation(
@@ -101,6 +104,7 @@ def _one_operations(desk: DeskDoors) -> list[Operation]:
             description="`arrived` makes them accepted, `send_again` queues them, `drop` cancels them.",
             media_types=JSON,
             body=operating.ResolveBody,
+            parameters=[ACCEPT_LANGUAGE],
             answers=changed,
         ),
         Operation(
@@ -111,6 +115,7 @@ def _one_operations(desk: DeskDoors) -> list[Operation]:
             summary="Let held recipients go",
             media_types=JSON_OR_NOTHING,
             body=operating.ReleaseBody,
+            parameters=[ACCEPT_LANGUAGE],
             answers=changed,
         ),
     ]
@@ -149,7 +154,7 @@ def _event_operations(desk: DeskDoors) -> list[Operation]:
             needs="read",
             summary="What happened to a message",
             description="Newest first, or oldest first with `after`.",
-            parameters=filters.MESSAGE_EVENT_PARAMETERS,
+            parameters=[*filters.MESSAGE_EVENT_PARAMETERS, ACCEPT_LANGUAGE],
             answers=page,
         ),
         Operation(
@@ -159,7 +164,7 @@ def _event_operations(desk: DeskDoors) -> list[Operation]:
             needs="read",
             summary="What happened",
             description="Newest first, or oldest first with `after` (0 is the beginning).",
-            parameters=filters.EVENT_PARAMETERS,
+            parameters=[*filters.EVENT_PARAMETERS, ACCEPT_LANGUAGE],
             answers=page,
         ),
     ]
@@ -360,6 +365,7 @@ def transport_operations(transports: TransportDoors) -> list[Operation]:
             endpoint=transports.all,
             needs="read",
             summary="List ways out",
+            parameters=[ACCEPT_LANGUAGE],
             answers={200: ("In configured order.", transport_answers.TransportListAnswer)},
         ),
         Operation(
@@ -368,6 +374,7 @@ def transport_operations(transports: TransportDoors) -> list[Operation]:
             endpoint=transports.one,
             needs="read",
             summary="One way out: its pauses, its pace, what was learnt",
+            parameters=[ACCEPT_LANGUAGE],
             answers=one,
         ),
         Operation(
@@ -380,6 +387,7 @@ def transport_operations(transports: TransportDoors) -> list[Operation]:
             "its route.",
             media_types=JSON,
             body=operating.SuspendBody,
+            parameters=[ACCEPT_LANGUAGE],
             answers=one,
         ),
         Operation(
@@ -389,6 +397,7 @@ def transport_operations(transports: TransportDoors) -> list[Operation]:
             needs="operate",
             summary="Send by a transport again",
             description="Ends a suspension, and lets one message probe at once where the transport waits.",
+            parameters=[ACCEPT_LANGUAGE],
             answers=one,
         ),
     ]

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from postroom.engine.explain import Explainer
 from postroom.engine.service import Service
-from postroom.ingress.http.language import tongue_of
+from postroom.ingress.http.language import ACCEPT_LANGUAGE, tongue_of
 from postroom.ingress.http.messages import MessageDoors
 from postroom.ingress.http.replies import JsonReply
 from postroom.model.message import BlobRef
@@ -78,6 +78,7 @@ class ExplainDoors:
                 media_types=frozenset({"application/json", "multipart/form-data"}),
                 max_body=max_body,
                 body=SubmissionBody,
+                parameters=[ACCEPT_LANGUAGE],
                 answers={200: ("The decision now, with its reasons.", ExplainAnswer)},
             )
         ]

@@ -1,6 +1,7 @@
 """The operations of ``/v1`` and the health checks: what each needs, reads and answers."""
 
 from postroom.ingress.http.inbox import InboxDoors
+from postroom.ingress.http.language import ACCEPT_LANGUAGE
 from postroom.ingress.http.messages import MessageDoors
 from postroom.ingress.http.operator import OperatorDoors
 from postroom.ingress.http.settings import HttpSettings
@@ -61,7 +62,7 @@ def _submit_operations(messages: MessageDoors, settings: HttpSettings) -> list[O
             media_types=_JSON_OR_FORM,
             max_body=settings.max_body,
             body=SubmissionBody,
-            parameters=_SUBMIT_HEADERS,
+            parameters=[*_SUBMIT_HEADERS, ACCEPT_LANGUAGE],
             answers={
                 202: ("Stored; it will be sent.", answers.AcceptedAnswer),
                 200: ("With `Prefer: wait`: every recipient has its final state.", answers.MessageAnswer),
@@ -104,6 +105,7 @@ def _message_operations(messages: MessageDoors) -> list[Operation]:
             endpoint=messages.view,
             needs="read",
             summary="What became of a mail",
+            parameters=[ACCEPT_LANGUAGE],
             answers={200: ("The truth about each recipient.", answers.MessageAnswer)},
         ),
         Operation(
@@ -112,6 +114,7 @@ def _message_operations(messages: MessageDoors) -> list[Operation]:
             endpoint=messages.cancel,
             needs="send",
             summary="Cancel what still waits",
+            parameters=[ACCEPT_LANGUAGE],
             answers={200: ("The message afterwards.", answers.MessageAnswer)},
         ),
     ]
@@ -196,6 +199,7 @@ def _state_operations(state: StateDoors, settings: HttpSettings) -> list[Operati
             endpoint=state.status,
             needs="read",
             summary="How everything stands, and what to do next",
+            parameters=[ACCEPT_LANGUAGE],
             answers={200: ("The state now.", status_answers.StatusAnswer)},
         ),
         Operation(
