@@ -119,7 +119,6 @@ def test_every_wrong_route_at_once(tmp_path: Path) -> None:
     found = {field: (cause, fix) for field, cause, fix in problems(tmp_path, toml)}
     assert {
         "routes.0.tagg",
-        "routes.0.to",
         "routes.1.class.0",
         "routes.1.to",
         "routes.2.name",
@@ -132,7 +131,6 @@ def test_every_wrong_route_at_once(tmp_path: Path) -> None:
         "routes.3.to",
     } == set(found)
     assert found["routes.0.tagg"][1] == "Did you mean tag?"
-    assert found["routes.0.to"] == ("there is no transport 'secnd'", "Did you mean second?")
     assert found["routes.1.to"][1] == "Write failover(second main)."
     assert found["routes.2.to"][0] == "no transport is named"
     assert found["routes.2.name"][0] == "'x' is taken"
@@ -151,18 +149,41 @@ def test_a_broken_transport_is_not_also_unknown(tmp_path: Path) -> None:
     assert ["transports.0.url"] == [field for field, _, _ in problems(tmp_path, toml)]
 
 
+def test_a_leg_that_is_not_configured_may_be_stored(tmp_path: Path) -> None:
+    """It is a warning that names it and the nearest one, not an error: a call may make it."""
+    made = settings(tmp_path, f'{THREE}\n[[routes]]\nto = "failover(secnd main)"')
+    (leg,) = made.absent_legs
+    assert ("secnd", True) == (leg.name, leg.warning in made.warnings)
+    assert leg.warning.startswith("routes.0.to: the settings have no transport 'secnd'")
+    assert leg.warning.endswith("Did you mean second?")
+    (rule,) = made.routes
+    assert ("secnd", "main") == rule.route.legs
+
+
 def test_routes_without_transports(tmp_path: Path) -> None:
-    """A rule needs transports; its name alone makes none."""
-    ((field, cause, fix),) = problems(tmp_path, '[[routes]]\nto = "main"')
-    assert (field, cause) == ("routes.0.to", "there is no transport 'main'")
-    assert fix == "Define it with [[transports]]."
+    """Rules stand although nothing is configured: transports may be made by calls alone."""
+    made = settings(tmp_path, '[[routes]]\nto = "main"')
+    assert (["main"], 1) == ([leg.name for leg in made.absent_legs], len(made.routes))
+
+
+def test_a_group_may_name_stored_transports(tmp_path: Path) -> None:
+    """Beside URLs, or alone; each once."""
+    group = 'url = "failover(smtp://mail.example.com backup)"'
+    made = settings(tmp_path, f"[[transports]]\n{group}")
+    assert ["mail-example-com"] == [spec.name for spec in made.transports]
+    assert Route(("mail-example-com", "backup"), RouteKind.FAILOVER) == made.default_route
+    assert ["backup"] == [leg.name for leg in made.absent_legs]
+    made = settings(tmp_path, '[[transports]]\nurl = "roundrobin(one, two)"')
+    assert ((), Route(("one", "two"), RouteKind.ROUNDROBIN)) == (made.transports, made.default_route)
+    twice = '[[transports]]\nurl = "failover(one one)"'
+    assert ["transports.0.url"] == [field for field, _, _ in problems(tmp_path, twice)]
 
 
 def test_capture_uses_no_routes(tmp_path: Path) -> None:
     """While everything is captured there is one way, but what is wrong is told all the same."""
     toml = f"capture = true\n{THREE}\n[[routes]]\nto = "
     assert settings(tmp_path, f'{toml}"bulk"').routes == ()
-    assert ["routes.0.to"] == [field for field, _, _ in problems(tmp_path, f'{toml}"blk"')]
+    assert ["blk"] == [leg.name for leg in settings(tmp_path, f'{toml}"blk"').absent_legs]
 
 
 def test_no_account_fails_over_into_the_capture_inbox(tmp_path: Path) -> None:

@@ -336,3 +336,38 @@ def test_a_lost_key_holds_the_mail(tmp_path: Path, forks: ForkServer) -> None:
         with PostroomProcess(tmp_path / "data", forks=forks) as server:
             until(lambda: sink.sessions)
             assert 0 == server.stop()
+
+
+def test_routes_of_the_settings_name_stored_transports(tmp_path: Path, forks: ForkServer) -> None:
+    """A leg that does not exist yet is passed over, and said to be; once a call makes it, mail goes by it."""
+    with LedgerSink() as relay, LedgerSink() as spare:
+        environ = {"POSTROOM_TRANSPORT": f"failover(relay smtp://127.0.0.1:{spare.port})"}
+        with PostroomProcess(tmp_path / "data", environ=environ, forks=forks) as server:
+
+            def explained() -> dict[str, str]:
+                body = {"from": "app@example.com", "to": "r@example.org", "text": "x"}
+                status, answer = server.call("POST", "/v1/explain", body)
+                assert 200 == status, answer
+                return {leg["transport"]: leg["state"] for leg in answer["legs"]}
+
+            assert "no transport 'relay'" in server.log.read_text()
+            first = send(server)
+            until(lambda: state_of(server, first) == "accepted")
+            assert {"relay": "absent", "127-0-0-1": "working"} == explained()
+            said = "routes name the transport relay, which does not exist: they pass it over"
+            assert [said] == server.call("GET", "/v1/status")[1]["problems"]
+            made(server, plain(relay.port))
+            second = send(server, 1)
+            until(lambda: state_of(server, second) == "accepted")
+            assert {"relay": "working", "127-0-0-1": "working"} == explained()
+            assert [] == server.call("GET", "/v1/status")[1]["problems"]
+            status, refused = server.call("DELETE", "/v1/transports/relay")
+            assert (409, "transport-in-route") == (status, refused["code"])
+            assert 0 == server.stop()
+            server.log.write_text("")
+            server.start()
+            assert "no transport 'relay'" not in server.log.read_text()
+            assert 0 == server.stop()
+        assert [["r1@example.org"], ["r0@example.org"]] == [
+            [address for _, address in sink.copies] for sink in (relay, spare)
+        ]

@@ -85,7 +85,9 @@ async def running_engine(
     )
     sender = sender_process(settings, tokens, clock=clock) if is_server else None
     builder = WayBuilder(settings, store, sender=sender, tokens=tokens, clock=clock)
-    ways = builder.all(ground_of(settings), await store.transports.all())
+    ground = ground_of(settings)
+    ways = builder.all(ground, await store.transports.all())
+    ways.routed = ground.routed
     room = _room(settings, store, ways=ways, builder=builder, clock=clock, dice=dice)
     room.sender = sender
     recovered = await store.spool.recover(now=clock.now(), wait=WAIT_FOR_EVIDENCE)

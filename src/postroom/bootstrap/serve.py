@@ -91,7 +91,7 @@ async def _serve(settings: Settings, announce: Callable[[Started], None]) -> int
                 durability=store.durability,
                 targets=tuple(f"{way.name}: {way.target}" for way in room.ways),
                 first_key=first_key,
-                warnings=settings.warnings + warnings,
+                warnings=_still_true(settings, room) + warnings,
             )
         )
         asked = asyncio.create_task(stopping.asked.wait(), name="wait for a signal")
@@ -100,6 +100,12 @@ async def _serve(settings: Settings, announce: Callable[[Started], None]) -> int
         asked.cancel()
         room.service.is_stopping = True
         return 1 if room.failure.done() else 0
+
+
+def _still_true(settings: Settings, room: Room) -> tuple[str, ...]:
+    """Leave out warnings of legs that the store has."""
+    found = {leg.warning for leg in settings.absent_legs if room.ways.named(leg.name) is not None}
+    return tuple(warning for warning in settings.warnings if warning not in found)
 
 
 @asynccontextmanager

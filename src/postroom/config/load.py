@@ -21,6 +21,7 @@ from postroom.config.document import Document
 from postroom.config.nexus_ini import NexusIni, read_nexus_ini
 from postroom.config.routes import read_routes
 from postroom.config.settings import (
+    AbsentLeg,
     ClassSettings,
     DiskSettings,
     DoorLimits,
@@ -76,6 +77,7 @@ class _Loading:
         self._ini = self._read_ini()
         self._ways = WaysOut(self._document, self._ini, sources, cwd)
         self._warnings = [*sources.warnings, *self._ini.warnings]
+        self._absent_legs: tuple[AbsentLeg, ...] = ()
 
     def settings(self) -> Settings:
         document, ways = self._document, self._ways
@@ -91,6 +93,7 @@ class _Loading:
         if key is not None:
             self._check_key(key, key_field)
         is_capturing = document.capture or not any(spec.account for spec in specs)
+        uses_routes = not is_capturing or not (specs or document.capture)  # a stored transport may come
         settings = Settings(
             data=Path(os.path.normpath(data_directory(self._sources, self._cwd))),
             listeners=self._listeners(tls),
@@ -110,8 +113,9 @@ class _Loading:
             disk=_taken(DiskSettings, document.disk),
             nexus=self._nexus(is_capturing=is_capturing),
             classes=_classes(document),
-            routes=self._routes(specs, is_capturing=is_capturing),
-            default_route=None if is_capturing else ways.default_route,
+            routes=self._routes(specs, is_used=uses_routes),
+            absent_legs=(*self._absent_legs, *ways.absent_legs),
+            default_route=ways.default_route if uses_routes else None,
             failures=FailureSettings(to=document.failures_to, every=_span(document.failures_every)),
             webhooks=WebhookSettings(
                 timeout_s=document.webhooks.timeout, keep_trying=_span(document.webhooks.keep_trying)
@@ -124,15 +128,18 @@ class _Loading:
         )
         self.problems.extend(ways.problems)
         self._look_at(settings)
-        return replace(settings, warnings=(*self._warnings, *ways.warnings, *keyless_warnings(settings)))
+        absent = tuple(leg.warning for leg in settings.absent_legs)
+        warnings = (*self._warnings, *ways.warnings, *absent, *keyless_warnings(settings))
+        return replace(settings, warnings=warnings)
 
-    def _routes(self, specs: Sequence[TransportSpec], *, is_capturing: bool) -> tuple[RouteRule, ...]:
+    def _routes(self, specs: Sequence[TransportSpec], *, is_used: bool) -> tuple[RouteRule, ...]:
         """Return the rules; none while everything is captured, but what is wrong is told all the same."""
         is_known = not (self._broken & {"transports"} or self._ways.problems)
         read = read_routes(self._document.routes, transports=specs if is_known else None)
         self.problems.extend(read.problems)
         self._warnings.extend(read.warnings)
-        return () if is_capturing else read.rules
+        self._absent_legs = read.absent
+        return read.rules if is_used else ()
 
     def _look_at(self, settings: Settings) -> None:
         """Judge the whole, where no part that matters to the judgement was left out."""

@@ -1,18 +1,20 @@
 """The rules of ``[[routes]]`` and the default route, checked against the transports there are.
 
-Pure. Every problem is collected; a rule that can never be asked is a warning.
+Pure. Every problem is collected; a rule that can never be asked is a warning, and so is a leg that is not
+configured, because a call may make a transport of that name.
 """
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from postroom.config.document import RouteSection
+from postroom.config.settings import AbsentLeg
 from postroom.errors import ConfigError, Problem
 from postroom.model.ids import TenantId
 from postroom.model.route import Route
 from postroom.model.transport import TransportKind, TransportSpec
 from postroom.policy.routing import DEFAULT_RULE, RouteRule, parse_route
-from postroom.schema.quantities import did_you_mean
+from postroom.schema.quantities import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,7 @@ class ReadRoutes:
     rules: tuple[RouteRule, ...]
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
+    absent: tuple[AbsentLeg, ...]
 
 
 def read_routes(
@@ -30,6 +33,7 @@ def read_routes(
     """Read every rule; ``transports`` are ``None`` when they could not be read."""
     rules: list[RouteRule] = []
     problems: list[Problem] = []
+    absent: list[AbsentLeg] = []
     names = {DEFAULT_RULE}
     for index, section in enumerate(sections):
         name = section.name or f"rule-{index + 1}"
@@ -45,9 +49,18 @@ def read_routes(
             problems += error.problems
             continue
         if transports is not None:
-            problems += _leg_problems(route, transports, f"{field}.to")
+            kinds = {spec.name: spec.kind for spec in transports}
+            absent += absent_legs(route, kinds, f"{field}.to")
+            known = [kinds[leg] for leg in route.legs if leg in kinds]
+            if (problem := swallow_problem(known, f"{field}.to")) is not None:
+                problems.append(problem)
         rules.append(_rule(section, name, route))
-    return ReadRoutes(rules=tuple(rules), problems=tuple(problems), warnings=tuple(_warnings(rules)))
+    return ReadRoutes(
+        rules=tuple(rules),
+        problems=tuple(problems),
+        warnings=tuple(_warnings(rules)),
+        absent=tuple(absent),
+    )
 
 
 def _rule(section: RouteSection, name: str, route: Route) -> RouteRule:
@@ -75,14 +88,17 @@ def _condition_problems(section: RouteSection, field: str) -> Iterator[Problem]:
         yield Problem(code="route", field=f"{field}.under", cause=cause, fix=fix)
 
 
-def _leg_problems(route: Route, transports: Sequence[TransportSpec], field: str) -> Iterator[Problem]:
-    kinds = {spec.name: spec.kind for spec in transports}
+def absent_legs(route: Route, configured: Collection[str], field: str) -> Iterator[AbsentLeg]:
+    """Yield the legs of a route that are not configured."""
     for leg in route.legs:
-        if leg not in kinds:
-            fix = did_you_mean(leg, kinds) if kinds else "Define it with [[transports]]."
-            yield Problem(code="route", field=field, cause=f"there is no transport {leg!r}", fix=fix)
-    if (problem := swallow_problem([kinds[leg] for leg in route.legs if leg in kinds], field)) is not None:
-        yield problem
+        if leg not in configured:
+            near = nearest(leg, sorted(configured))
+            hint = f" Did you mean {near}?" if near else ""
+            yield AbsentLeg(
+                leg,
+                f"{field}: the settings have no transport {leg!r}; until a call makes one, the route passes"
+                f" it over.{hint}",
+            )
 
 
 def swallow_problem(kinds: Collection[TransportKind], field: str) -> Problem | None:

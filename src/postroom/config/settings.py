@@ -10,6 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
+from typing import NamedTuple
 
 from postroom.engine.limits import MIB, MessageLimits
 from postroom.model.address import Mailbox
@@ -23,6 +24,13 @@ from postroom.ports import Retention
 DEFAULT_RETENTION = Retention(
     content=timedelta(days=30), events=timedelta(days=365), captures=timedelta(days=7)
 )
+
+
+class AbsentLeg(NamedTuple):
+    """A leg that the settings do not configure: a transport made by a call may have its name."""
+
+    name: str
+    warning: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +206,7 @@ class Settings:
     classes: Mapping[MailClass, ClassSettings] = field(default_factory=dict)
     """Only the classes that are changed."""
     routes: tuple[RouteRule, ...] = ()
-    """In their order; every leg is one of ``transports``. Empty while everything is captured."""
+    """In their order; a leg is one of ``transports`` or a stored one. Empty while everything is captured."""
     default_route: Route | None = None
     """Of messages that no rule matches; ``None``: the first transport."""
     failures: FailureSettings = FailureSettings()
@@ -214,6 +222,8 @@ class Settings:
     log_json: bool = False
     warnings: tuple[str, ...] = ()
     """Sentences for the log at start; never contain a secret."""
+    absent_legs: tuple[AbsentLeg, ...] = ()
+    """Legs that ``transports`` has not, also in ``warnings``: whoever opens the store knows better."""
 
     @property
     def is_capturing(self) -> bool:

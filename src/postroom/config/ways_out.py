@@ -1,10 +1,11 @@
 """The transports of this run: from the document, else a Nexus file, else ``SMTP_*`` variables, else none.
 
 The URL of a single transport may name several, ``failover(URL URL)``: each becomes a transport named by its
-host, and the group is the default route. Reads secret files. Problems and warnings are collected, not raised,
-and never contain a secret.
+host, and the group is the default route; names of stored transports may stand in it too. Reads secret files.
+Problems and warnings are collected, not raised, and never contain a secret.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +14,8 @@ from typing import TypeVar
 
 from postroom.config.document import Document
 from postroom.config.nexus_ini import NexusIni
-from postroom.config.routes import swallow_problem
+from postroom.config.routes import absent_legs, swallow_problem
+from postroom.config.settings import AbsentLeg
 from postroom.config.sources import TRANSPORT_VARIABLES, Sources
 from postroom.errors import Problem
 from postroom.model.address import AddressError, Mailbox, parse_mailbox
@@ -29,6 +31,8 @@ _MAX_SECRET_FILE = 64 * 1024
 """Bytes of a file that holds one secret (security limit): a wrong path may name anything."""
 
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9_\-]{0,39},?\Z")
+"""In a group: a transport made by a call."""
 _Kind = TypeVar("_Kind", TransportFields, OAuthSection)
 
 
@@ -44,7 +48,9 @@ class WaysOut:
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.default_route: Route | None = None
-        """Given by a group of URLs; else the first transport."""
+        """Given by a group of URLs and names; else the first transport."""
+        self.absent_legs: tuple[AbsentLeg, ...] = ()
+        """Of that group."""
 
     def specs(self) -> tuple[TransportSpec, ...]:
         """Return the transports; those that could not be read are in ``problems``."""
@@ -151,15 +157,23 @@ class WaysOut:
                 "transport-group", given_by, f"{kind}() names no URL", "Write URLs, with blanks between."
             )
         specs: dict[str, TransportSpec] = {}
+        legs, named_legs = list[str](), {text.strip(",") for text in urls if _NAME.match(text)}
         for number, text in enumerate(urls):
+            if (leg := text.strip(",")) in named_legs:
+                legs.append(leg)
+                continue
             one = section.model_copy(update={"url": Secret(text.strip(","))})
             named = replace(setting, names={**setting.names, "url": f"{given_by}.{number}"})
-            name = name_by_host(spec_of(one, named).spec, specs)
+            name = name_by_host(spec_of(one, named).spec, {*specs, *named_legs})
             spec = self._spec(one.model_copy(update={"name": name}), named)
             if spec is not None:
                 specs[name] = spec
-        if specs:
-            self.default_route = Route(tuple(specs), kind)
+                legs.append(name)
+        if len(set(legs)) < len(legs):
+            self._report("transport-group", given_by, "a transport stands there twice", "Name each once.")
+        elif legs:
+            self.default_route = Route(tuple(legs), kind)
+            self.absent_legs = tuple(absent_legs(self.default_route, specs, given_by))
             problem = swallow_problem([spec.kind for spec in specs.values()], given_by)
             self.problems.extend(() if problem is None else (problem,))
         return tuple(specs.values())

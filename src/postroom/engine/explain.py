@@ -48,6 +48,8 @@ class Leg:
     """When its pace lets the next message go; ``None``: at once."""
     quota_ends_at: datetime | None
     """When the day's quota will be used up at the pace of the last hour."""
+    is_absent: bool = False
+    """The route names it, no such transport exists, and it is passed over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +166,7 @@ class Explainer:
             problems=tuple(found),
             rule=chosen.rule,
             route=str(chosen.route),
-            legs=tuple(self._leg(name, chosen, now) for name in chosen.route.legs),
+            legs=tuple(self._leg(name, chosen, now) for name in self._legs(chosen)),
             mail_class=submission.mail_class,
             retries=tuple(
                 (next_delay(rules, tries, 0.0), next_delay(rules, tries, 1.0))
@@ -217,8 +219,25 @@ class Explainer:
             for address in addresses
         )
 
+    def _legs(self, chosen: Chosen) -> Sequence[str]:
+        """Return the route's legs, and the way that takes the message when none of them exists."""
+        legs = chosen.route.legs
+        return legs if chosen.way.name in legs else (*legs, chosen.way.name)
+
     def _leg(self, name: str, chosen: Chosen, now: datetime) -> Leg:
-        way = self._ways.named(name) or self._ways.default
+        way = self._ways.named(name)
+        if way is None:
+            return Leg(
+                name=name,
+                target="",
+                is_chosen=False,
+                fitness=Fitness.DOWN,
+                pauses=(),
+                limits=(),
+                paced_until=None,
+                quota_ends_at=None,
+                is_absent=True,
+            )
         return Leg(
             name=name,
             target=way.target,

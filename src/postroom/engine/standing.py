@@ -76,7 +76,7 @@ async def standing(
     store = None if gauge is None else await gauge.reading()
     transports = tuple(_transport(way, clock) for way in ways)
     is_intake_stopped = store is not None and store.is_intake_stopped
-    problems = [*_store_problems(store), *_pause_problems(transports)]
+    problems = [*_store_problems(store), *_pause_problems(transports), *_route_problems(ways)]
     if is_stopping:
         problems.append("the server is stopping")
     return Status(
@@ -133,6 +133,11 @@ def _pause_problems(transports: Sequence[TransportStatus]) -> Iterable[str]:
             if pause.until >= FOREVER:
                 end = "until resumed" if pause.kind is PauseKind.SUSPENDED else "until a person acts"
             yield f"transport {transport.name} is paused {end}: {pause.text}"
+
+
+def _route_problems(ways: Ways) -> Iterable[str]:
+    for name in ways.absent:
+        yield f"routes name the transport {name}, which does not exist: they pass it over"
 
 
 def show(status: Status) -> None:

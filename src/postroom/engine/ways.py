@@ -117,6 +117,8 @@ class Ways:
         self.default = ways[0]
         self.version = 0
         """Another number after every change."""
+        self.routed: frozenset[str] = frozenset()
+        """Names in routes of the settings, whether they exist or not."""
 
     def put(self, way: Way) -> None:
         """Take a way: in the place of the one of its name, else last."""
@@ -180,6 +182,11 @@ class Ways:
     def names(self) -> tuple[str, ...]:
         """Every name, in order."""
         return tuple(self._by_name)
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Names that routes have and no way: their legs are passed over."""
+        return tuple(sorted(self.routed - self._by_name.keys()))
 
     @property
     def mode(self) -> str:

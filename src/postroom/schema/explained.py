@@ -41,7 +41,7 @@ class PaceNowAnswer(_Answer):
 
 
 class LegAnswer(_Answer):
-    """One transport of the route."""
+    """One transport of the route; `absent` is one that does not exist and is passed over."""
 
     transport: str
     chosen: bool
@@ -147,7 +147,7 @@ def _leg(leg: Leg, now: datetime, words: Callable[[str], Wording]) -> Json:
     return {
         "transport": leg.name,
         "chosen": leg.is_chosen,
-        "state": state_of(leg.pauses, now),
+        "state": "absent" if leg.is_absent else state_of(leg.pauses, now),
         "waits": [_wait(pause, words) for pause in leg.pauses if pause.until > now],
         "pace": [{"window_s": one.window_s, "allowed": one.allowed, "used": one.used} for one in leg.limits],
         "paced_until": None if leg.paced_until is None else instant(leg.paced_until),
