@@ -228,6 +228,13 @@ def test_long_token_waits_to_be_asked() -> None:
     assert b"user=user\x01auth=Bearer " + b"t" * 2000 + b"\x01\x01" == b64decode(talk.lines[1])
 
 
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256"])
+def test_a_mechanism_for_passwords_gets_no_empty_one_beside_a_token(mechanism: str) -> None:
+    """Settings that insist on it for an account that has a token only send nothing."""
+    talk = talked(mechanism, account=replace(BY_TOKEN, auth=mechanism), sign_in=replace(TOKEN, nonce=NONCE))
+    assert ("password-missing", []) == (cause(talk), verbs(talk))
+
+
 def test_nothing_to_log_in_with() -> None:
     """Without a password and a token nothing is sent."""
     for password in (None, Secret("")):

@@ -23,6 +23,7 @@ from postroom.smtp.blanking import Blanking
 from postroom.smtp.extensions import NO_EXTENSIONS, Extensions, parse_extensions
 from postroom.smtp.sasl import (
     BOUND,
+    BY_TOKEN,
     MAX_CHALLENGES,
     SCRAM,
     Credentials,
@@ -163,7 +164,8 @@ class Opening:
         for secret in (password, token):
             if secret:
                 self.blanking.add_secret(secret)
-        if not password and not token:
+        takes_token = account.auth is None or account.auth.upper() in frozenset(BY_TOKEN)
+        if not password and not (token and takes_token):  # an empty password is never sent
             return self._lacks(Step.AUTH, "the account has a user name and no password", "password-missing")
         is_scram_offered = not frozenset(SCRAM).isdisjoint(offered)
         self._who = Credentials(
