@@ -93,8 +93,8 @@ class ReplyParser:
             return self._break(f"a reply line ends with a bare LF: {self._quoted(raw)}")
         match = _LINE.match(raw, 0, len(raw) - 2)
         if match is None:
-            text = f"not an SMTP reply: {self._quoted(raw)}"
-            return self._break(text, is_foreign=not self._lines and not raw[:3].isdigit())
+            words = f"not an SMTP reply: {self._quoted(raw)}"
+            return self._break(words, is_foreign=not self._lines and not raw[:3].isdigit())
         code, mark, text = match.groups(b"")
         if self._lines and code != self._code:
             return self._break(f"a reply changes its code: {self._quoted(raw)}")
