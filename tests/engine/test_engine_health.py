@@ -24,7 +24,7 @@ from postroom.engine.janitor import UncertainAlarm
 from postroom.engine.rendering import RenderedMessages
 from postroom.engine.signals import Signals
 from postroom.engine.ways import Way, Ways
-from postroom.errors import NotFoundError
+from postroom.errors import NotFoundError, OverloadError
 from postroom.model.address import Address, Mailbox
 from postroom.model.event import EventFilter, EventKind
 from postroom.model.ids import DEFAULT_TENANT, ENTROPY_BYTES, MessageId, new_message_id
@@ -183,7 +183,7 @@ def test_a_refused_login_is_an_outage_and_its_mail_goes_by_the_other_leg(tmp_pat
 def test_a_refused_login_pauses_before_its_story_is_looked_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was given back meanwhile would log in with the same password."""
+    """What was given back meanwhile would log in as well; a store without time for the story is none."""
 
     async def story(room: TwoLegs) -> None:
         health, way, asked = room.dispatcher.health, room.ways.default, asyncio.Event()
@@ -191,6 +191,7 @@ def test_a_refused_login_pauses_before_its_story_is_looked_up(
         async def worked_until(_name: str) -> None:
             assert way.is_paused(room.clock.now())
             asked.set()
+            raise OverloadError("busy", retry_after_s=1)
 
         monkeypatch.setattr(health, "worked_until", worked_until)
         room.says["a"] = BAD_LOGIN

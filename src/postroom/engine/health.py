@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from postroom.clock import Clock
 from postroom.engine.signals import Signals
 from postroom.engine.ways import Way, Ways
-from postroom.errors import NotFoundError, OperatorError, UnknownOutcomeError
+from postroom.errors import NotFoundError, OperatorError, OverloadError, UnknownOutcomeError
 from postroom.model.event import EventKind, NewEvent
 from postroom.model.step import TRANSPORT_STEPS
 from postroom.model.view import FOREVER, LearntLimit, PauseKind, TransportPause
@@ -292,7 +292,9 @@ class Health:
         """Return a pause that stands, with the time until which a login worked that is refused now."""
         if not pausing.is_refused_login(pause):
             return pause
-        worked_until = await self.worked_until(way.name)
+        worked_until = None
+        with suppress(OverloadError):  # a store that has no time for it now: the pause needs no story
+            worked_until = await self.worked_until(way.name)
         if worked_until is not None and way.pauses.get(pause.kind) is pause:
             pause = pausing.dated(pause, worked_until, expires=_expires(way.provider))
             way.pauses[pause.kind] = pause
