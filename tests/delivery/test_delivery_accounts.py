@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections import Counter
@@ -371,3 +372,25 @@ def test_routes_of_the_settings_name_stored_transports(tmp_path: Path, forks: Fo
         assert [["r1@example.org"], ["r0@example.org"]] == [
             [address for _, address in sink.copies] for sink in (relay, spare)
         ]
+
+
+@pytest.mark.parametrize("fields", ["{", "[]", '{"host": 5}', '{"host": "mail.example.com", "newer": 1}'])
+def test_a_record_that_cannot_be_read_stops_nothing_else(
+    fields: str, tmp_path: Path, forks: ForkServer
+) -> None:
+    """The server starts, other mail leaves, and the cause and what to do stand on what waits for it."""
+    with LedgerSink() as sink:
+        with PostroomProcess(tmp_path / "data", forks=forks) as server:
+            made(server, plain(sink.port, name="odd"))
+            made(server, plain(sink.port))
+            assert 0 == server.stop()
+        with contextlib.closing(sqlite3.connect(tmp_path / "data" / "postroom.sqlite")) as db, db:
+            db.execute("UPDATE stored_transport SET fields = ? WHERE name = 'odd'", (fields,))
+        with PostroomProcess(tmp_path / "data", forks=forks) as server:
+            waiting = send(server)
+            shown = server.call("GET", "/v1/transports/odd")[1]["pauses"]
+            assert ["transport-unusable"] == [pause["cause"] for pause in shown]
+            assert shown[0]["remedy"]
+            assert 204 == server.call("DELETE", "/v1/transports/odd?move_to=relay")[0]
+            until(lambda: state_of(server, waiting) == "accepted")
+            assert 0 == server.stop()

@@ -51,6 +51,19 @@ def test_null_for_an_unknown_name_is_told(change: dict[str, Any], field: str) ->
     assert ("unknown-setting", field) in [(one.code, one.field) for one in problems]
 
 
+def test_null_takes_away_what_a_newer_version_stored() -> None:
+    """A stored field that is not known here can be removed, as the remedy says."""
+    stored = StoredTransport(
+        name="relay",
+        fields={"host": "mail.example.com", "newer": 1},
+        secrets={},
+        created_at=NOW,
+        changed_at=NOW,
+        author="",
+    )
+    assert {"host": "mail.example.com", "name": "relay"} == merged(stored, None, {"newer": None})
+
+
 def test_null_inside_of_a_new_table_takes_the_default() -> None:
     """RFC 7396: nulls of an object that was not there are left out."""
     oauth = {"client_id": "a", "secret": "b", "scope": None, "token_url": "https://login.example.com/t"}

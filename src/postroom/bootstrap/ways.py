@@ -14,6 +14,7 @@ from postroom.egress.smtp import SmtpTransport
 from postroom.egress.tokens import Tokens
 from postroom.engine.accounts import Ground
 from postroom.engine.ways import Way, Ways
+from postroom.errors import ConfigError
 from postroom.model.address import parse_mailbox
 from postroom.model.transport import (
     StoredTransport,
@@ -32,7 +33,7 @@ from postroom.telemetry import logger
 CAPTURE = "capture"
 """Name of the inbox that takes everything; no stored transport may have it."""
 CAPTURE_SENDER = "postroom@capture.invalid"
-UNUSABLE = "unknown-local"
+UNUSABLE = "transport-unusable"
 
 log = logger("bootstrap")
 
@@ -146,7 +147,10 @@ class WayBuilder:
         if read.spec is None:
             text = "; ".join(f"{problem.field}: {problem.cause}" for problem in read.problems)
             return self._locked(record, None, cause=UNUSABLE, text=text)
-        return self.way(read.spec)
+        try:
+            return self.way(read.spec)
+        except ConfigError as error:
+            return self._locked(record, read.spec, cause=UNUSABLE, text=str(error))
 
     def _locked(self, record: StoredTransport, spec: TransportSpec | None, *, cause: str, text: str) -> Way:
         """Make a way that waits for a person: what it needs cannot be read."""

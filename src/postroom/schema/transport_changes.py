@@ -86,7 +86,7 @@ def _laid_over(
     known = {info.alias or name for name, info in model.model_fields.items()} if model is not None else None
     result = dict(fields)
     for key, value in change.items():
-        if value is None and (known is None or key in known):
+        if value is None and (known is None or key in known or key in result):
             result.pop(key, None)
         elif isinstance(value, Mapping):
             before = result.get(key)

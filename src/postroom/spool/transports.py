@@ -44,13 +44,22 @@ def sealed_secrets(
     return vault.seal(record.secrets, table=TABLE, row=record.name, is_anything_sealed=is_anything_sealed)
 
 
+def _fields(text: str) -> dict[str, Any]:
+    """Return the fields, none when they are damaged: such a record names no server and is not used."""
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
 def stored_transport(row: tuple[Any, ...], vault: Vault) -> StoredTransport:
     """Return the record of a row: name, fields, secrets, created, changed (microseconds), author."""
     name, fields, secrets, created_at, changed_at, author = row
     opened = vault.open(secrets, table=TABLE, row=name)
     return StoredTransport(
         name=name,
-        fields=json.loads(fields),
+        fields=_fields(fields),
         secrets=dict(opened.secrets),
         problem=opened.problem,
         created_at=instant(created_at),
