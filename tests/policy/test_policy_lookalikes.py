@@ -129,6 +129,18 @@ def cause_of(step: str, reply: str) -> str:
         ("rcpt", "550 The domain's reputation is too low", "client-refused|blocklist"),
         ("rcpt", "550 We do not relay your complaint; no such user", "auth-needed"),
         ("rcpt", "550 5.1.1 No one at this company has that address: user unknown", "rcpt-disabled"),
+        # sizes are none of the numbers, and an address may be that of a machine
+        ("body_end", "552 Größenlimit erreicht", "rate-limit|sending-limit"),
+        ("body_end", "552 Limite de taille dépassée", "rate-limit|sending-limit"),
+        ("body_end", "552 Límite de tamaño superado", "rate-limit|sending-limit"),
+        ("body_end", "552 Превышен лимит размера письма", "rate-limit|sending-limit"),
+        ("body_end", "552 附件超过限制", "rate-limit|sending-limit"),
+        ("mail", "550 发信数量超过限制", "size"),
+        (
+            "rcpt",
+            "550 Connection from address 192.0.2.7 rejected, the address is blacklisted",
+            "sender-rejected",
+        ),
         # storage
         ("rcpt", "452 4.2.2 Mailbox full, disk quota of the user", "storage"),
     ],
