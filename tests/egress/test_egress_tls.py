@@ -12,6 +12,7 @@ from egress.smtp_peer import SmtpPeer, listening
 from egress.works import CONTENT, running, told, work
 from postroom.model.secret import Secret
 from postroom.model.transport import StepTimeouts, TlsMode
+from postroom.policy.classify import classify
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +143,23 @@ def test_tls_port_under_plain_settings(authority: trustme.CA, ca_file: str) -> N
         ):
             for _ in range(2):
                 assert [("body_end", 250)] == told(await transport.attempt(work()))
+
+    asyncio.run(main())
+
+
+def test_a_silent_port_whose_certificate_is_not_trusted(authority: trustme.CA) -> None:
+    """The evidence is the certificate, at once, and no greeting that was waited for in vain."""
+
+    async def main() -> None:
+        kept = Kept()
+        async with (
+            aiosmtpd(kept, implicit=context(authority)) as port,
+            running(port, tls=TlsMode.STARTTLS, greeting_probe_s=0.3) as transport,
+            asyncio.timeout(5),
+        ):
+            report = await transport.attempt(work())
+        assert [("tls", "tls")] == told(report)
+        assert "tls-untrusted" == classify(report.lines[0].evidence).cause
 
     asyncio.run(main())
 

@@ -109,6 +109,9 @@ class Dialer:
                 if connection.account.tls is not TlsMode.IMPLICIT:
                     connection, first = await self._first_words(connection)
                 opened = await self._converse(connection, first, token)
+            except NetFault as failure:
+                connection.abort()
+                return self._evidence(failure)
             except BaseException:
                 connection.abort()  # a cancelled opening must not leave a socket
                 raise
@@ -157,7 +160,11 @@ class Dialer:
                     session.derived(await asyncio.to_thread(run))
 
     async def _first_words(self, connection: Connection) -> tuple[Connection, bytes]:
-        """Wait a little for the greeting; without one, see whether the port wants TLS first."""
+        """Wait a little for the greeting; without one, see whether the port wants TLS first.
+
+        Raises:
+            NetFault: it does, and its certificate is not trusted.
+        """
         try:
             return connection, await connection.receive(min(self._probe_s, self._timeouts.greeting))
         except NetFault as failure:
@@ -167,7 +174,10 @@ class Dialer:
         timeouts = replace(self._timeouts, tls=min(self._probe_s, self._timeouts.tls))
         try:
             encrypted = await self._dial(implicit, timeouts, clock=self._clock)
-        except NetFault:
+        except NetFault as beside:
+            fault = beside.fault
+            if fault.kind is FaultKind.TLS and fault.cause != "tls-on-plain":
+                raise  # no greeting will come, and waiting for it would hide why
             return connection, b""  # not that either: the greeting may still come
         connection.abort()
         self._adopt(TlsMode.IMPLICIT, "the port speaks TLS at once: implicit TLS is used from now on")
