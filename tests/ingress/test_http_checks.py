@@ -141,6 +141,25 @@ def test_a_fix_is_one_call(tmp_path: Path) -> None:
     run(tmp_path, story, {(host, 465): peer})
 
 
+def test_a_warning_goes_with_its_fix(tmp_path: Path) -> None:
+    """TLS at a plain port, written as a URL: the fix changes the encryption and nothing is warned of then."""
+    url = f"smtps://app%40example.com:{PASSWORD}@{HOST}:587"
+
+    async def story(room: DeskRoom) -> None:
+        body = {"name": "mail", "url": url, "ca_file": ca_file()}
+        assert 201 == (await room.ask("POST", "/v1/transports", body)).status
+        found = await check(room, "/v1/transports/mail/check")
+        tls = next(one for one in found["stages"] if one["stage"] == "tls")
+        assert ("warning", "use-starttls") == (tls["status"], tls["fix"]["id"])
+        changed = await room.ask("PATCH", "/v1/transports/mail", tls["fix"]["patch"])
+        assert 200 == changed.status, changed.body
+        found = await check(room, "/v1/transports/mail/check")
+        assert "ok" == next(one["status"] for one in found["stages"] if one["stage"] == "tls")
+        assert "ok" == next(one["status"] for one in found["stages"] if one["stage"] == "auth")
+
+    run(tmp_path, story, {(HOST, 587): starttls()})
+
+
 def _login(line: str) -> str:
     from base64 import b64decode  # noqa: PLC0415 - one use
 

@@ -298,6 +298,9 @@ TABLE = [
     ("gomail: could not send email 1: 550 5.1.1 User unknown", "rcpt-unknown"),
     ("curl: (60) SSL certificate problem: unable to get local issuer certificate", "tls-untrusted"),
     ("SOCKS5: connection not allowed by ruleset", "proxy-refused"),
+    ("dial tcp 203.0.113.5:587: i/o timeout", "net-timeout"),
+    ("java.net.SocketException: Connection reset", "unknown-closed"),
+    ("Postfach nicht verf\u00fcgbar. Die Serverantwort war: 5.1.1 User unknown", "rcpt-unknown"),
     # Bounces
     (
         DSN.format(
@@ -347,6 +350,10 @@ UNKNOWN = [
     "250 2.0.0 Ok: queued as 4D2F1A",
     "SMTP Error: Could not authenticate.",
     "Could not connect.",
+    "2026-11-21T10:00:00Z ERROR 421 ms elapsed, retrying in 450 ms",
+    'GET /index.html 404 550 "Mozilla/5.0"',
+    "Error: 503 upstream said no",
+    "code: 451 rows updated",
     "Error: Greeting never received",
     "\x00\ufffd\U0001f4e7",
 ]

@@ -20,7 +20,15 @@ import typer
 from postroom.cli.exits import CliError, Exit
 from postroom.cli.language import Lang, language_for
 from postroom.cli.options import Config, Data, EnvFile, Json, Yes, flags_of, server_of
-from postroom.cli.subjects import Configured, Described, Known, Subject, asked_secret, ground_of
+from postroom.cli.subjects import (
+    Configured,
+    Described,
+    Known,
+    Subject,
+    asked_if_there,
+    asked_secret,
+    ground_of,
+)
 from postroom.model.checkup import Checkup, Fix
 
 if TYPE_CHECKING:
@@ -96,16 +104,14 @@ def _check_one(subject: Subject, send_to: str | None, wishes: Wishes) -> int:
     from postroom.cli.show import say_json
 
     found = mended(subject, wishes) if wishes.fix else subject.check()
-    if not wishes.fix or wishes.json:
+    if not (wishes.fix or wishes.json):
         show(found, wishes)
-    if not found.ok or send_to is None:
-        return Exit.OK if found.ok else Exit.FAILED
-    sent = subject.send(send_to)
+    sent = subject.send(send_to) if found.ok and send_to is not None else None
     if wishes.json:
-        say_json(sent)
-    else:
+        say_json({**_as_json(found, wishes), **({} if sent is None else {"test": sent})})
+    elif sent is not None:
         show_sent(sent)
-    return Exit.OK if sent["success"] else Exit.FAILED
+    return Exit.OK if found.ok and (sent is None or sent["success"]) else Exit.FAILED
 
 
 def mended(subject: Subject, wishes: Wishes) -> Checkup:
@@ -138,16 +144,19 @@ def fixes(found: Checkup) -> Iterator[Fix]:
             yield stage.fix
 
 
-def show(found: Checkup, wishes: Wishes) -> None:
-    """Print a check."""
-    from postroom.cli.show import say, say_json
+def _as_json(found: Checkup, wishes: Wishes) -> dict[str, Any]:
     from postroom.schema.checkup_answers import checkup
+    from postroom.schema.checkup_text import shareable
+
+    return checkup(shareable(found) if wishes.share else found, language=wishes.language)
+
+
+def show(found: Checkup, wishes: Wishes) -> None:
+    """Print a check for people."""
+    from postroom.cli.show import say
     from postroom.schema.checkup_text import shareable, text_of
 
     one = shareable(found) if wishes.share else found
-    if wishes.json:
-        say_json(checkup(one, language=wishes.language))
-        return
     for line in text_of(one, language=wishes.language).splitlines():
         say(line)
 
@@ -169,16 +178,13 @@ def show_sent(sent: Any) -> None:
 def _check_all(subjects: Sequence[tuple[str, Subject]], wishes: Wishes) -> int:
     """Look at each; all are named, and one that fails makes the whole fail."""
     from postroom.cli.show import say, say_json
-    from postroom.schema.checkup_answers import checkup
-    from postroom.schema.checkup_text import shareable
 
     if not subjects:
         raise CliError(Exit.FAILED, "there is no transport", fix="`postroom setup` makes one.")
     found = [(name, mended(one, wishes) if wishes.fix else one.check()) for name, one in subjects]
     is_ok = all(one.ok for _, one in found)
     if wishes.json:
-        shown = [(name, shareable(one) if wishes.share else one) for name, one in found]
-        checks = [{"name": name, **checkup(one, language=wishes.language)} for name, one in shown]
+        checks = [{"name": name, **_as_json(one, wishes)} for name, one in found]
         say_json({"ok": is_ok, "checks": checks})
     else:
         for name, one in found:
@@ -199,14 +205,9 @@ def _all(server: "Server", settings: "Settings", wishes: Wishes) -> Iterator[tup
 
 
 def _listed(server: "Server") -> Sequence[dict[str, Any]] | None:
-    """Return the transports of the running server; ``None`` when none answers."""
-    try:
-        transports: Sequence[dict[str, Any]] = server.ask("GET", "/v1/transports")["transports"]
-    except CliError as error:
-        if error.exit_code is not Exit.UNREACHABLE:
-            raise
-        return None
-    return transports
+    """Return the transports of the running server; ``None`` when none of ours answers."""
+    answer = asked_if_there(server, "/v1/transports")
+    return None if answer is None else answer["transports"]
 
 
 # ---------------------------------------------------------------------- targets
@@ -279,7 +280,6 @@ def _knock(host: str, ports: Sequence[int], settings: "Settings", wishes: Wishes
     from postroom.cli.show import say, say_json, say_wrapped
     from postroom.clock import SystemClock
     from postroom.providers.replies import words
-    from postroom.schema.checkup_answers import checkup
 
     if tuple(ports) == (25,) and not wishes.json:
         for text in words("port-25", wishes.language):
@@ -287,7 +287,7 @@ def _knock(host: str, ports: Sequence[int], settings: "Settings", wishes: Wishes
     doctor = build_doctor(SystemClock(), allowed_networks=settings.allowed_networks)
     found = asyncio.run(doctor.knock(host, ports))
     if wishes.json:
-        checks = [checkup(one, language=wishes.language) for one in found]
+        checks = [_as_json(one, wishes) for one in found]
         is_ok = any(one.ok for one in found)
         say_json(checks[0] if len(checks) == 1 else {"ok": is_ok, "checks": checks})
     else:

@@ -20,7 +20,7 @@ from postroom.cli.checking import Wishes, fixes, show, show_sent
 from postroom.cli.exits import CliError, Exit
 from postroom.cli.language import Lang, language_for
 from postroom.cli.options import Config, Data, EnvFile, Yes, flags_of, server_of
-from postroom.cli.subjects import Described, asked_secret, ground_of, refuse_without_terminal
+from postroom.cli.subjects import Described, asked_if_there, asked_secret, ground_of, refuse_without_terminal
 from postroom.model.checkup import Checkup, Fix, Stage, StageStatus
 
 if TYPE_CHECKING:
@@ -63,7 +63,12 @@ def setup(
         flags = flags_of(data, config, env_file)
         settings = ground_of(flags)
         server = stack.enter_context(server_of(flags))
-        sitting = Sitting(settings=settings, server=_running(server), language=language, yes=yes)
+        sitting = Sitting(
+            settings=settings,
+            server=None if asked_if_there(server, "/v1/transports") is None else server,
+            language=language,
+            yes=yes,
+        )
         raise typer.Exit(sitting.run(address, name, write))
 
 
@@ -266,17 +271,6 @@ class Sitting:
 
 def _is_refused_login(found: Checkup) -> bool:
     return any(one.stage is Stage.AUTH and one.status is StageStatus.FAILED for one in found.stages)
-
-
-def _running(server: "Server") -> "Server | None":
-    """Return the server when it answers; raise what it says against us."""
-    try:
-        server.ask("GET", "/v1/transports")
-    except CliError as error:
-        if error.exit_code is Exit.UNREACHABLE:
-            return None
-        raise
-    return server
 
 
 def _toml(body: Mapping[str, Any]) -> str:

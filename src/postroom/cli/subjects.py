@@ -88,7 +88,7 @@ class Described:
     _read: "ReadBody" = field(init=False)
 
     def __post_init__(self) -> None:
-        """Understand the body. Raises ConfigError with every problem."""
+        """Understand the body. Raises CliError with every problem."""
         self._read = _understood(self.body)
 
     @property
@@ -113,7 +113,7 @@ class Described:
         return ""
 
     def change(self, patch: Mapping[str, Any]) -> None:
-        """Lay a patch over the description. Raises ConfigError."""
+        """Lay a patch over the description. Raises CliError."""
         from postroom.clock import SystemClock
         from postroom.model.transport import StoredTransport
         from postroom.schema.transport_changes import merged
@@ -208,13 +208,22 @@ def ground_of(flags: "Flags") -> "Settings":
 
 
 def _understood(body: Mapping[str, Any]) -> "ReadBody":
-    from postroom.errors import ConfigError
     from postroom.schema.transport_body import read_body
 
     read = read_body(body)
     if read.spec is None:
-        raise ConfigError(read.problems)
+        raise CliError(Exit.USAGE, "the account cannot be understood", problems=read.problems)
     return read
+
+
+def asked_if_there(server: "Server", path: str) -> dict[str, Any] | None:
+    """Return what the server shows; ``None`` when none answers, or only one that nobody named."""
+    try:
+        return server.ask("GET", path)
+    except CliError as error:
+        if error.exit_code is Exit.UNREACHABLE or server.target.is_guess:
+            return None
+        raise
 
 
 def asked_secret(language: str) -> str:

@@ -36,6 +36,7 @@ _BROAD = frozenset(
         *_FALLBACKS,
         "auth-temp",
         "auth-wrong",
+        "bad-sequence",
         "greeting-refused",
         "policy",
         "rcpt-rejected",
@@ -46,6 +47,8 @@ _BROAD = frozenset(
     }
 )
 """Rules for everybody that hit nearly every text at their stage, so a provider's own may say more."""
+_BY_CODE = frozenset({*_FALLBACKS, "bad-sequence", "greeting-refused", "service-closing"})
+"""Rules that hit by the code alone."""
 _TELLING = 6
 """Characters of a provider's words from which they are its own and nobody else's by chance; where several
 have words like these, those of one must be longer by as much."""
@@ -140,7 +143,7 @@ _HINTS: Sequence[tuple[re.Pattern[str], Sequence[str]]] = tuple(
     )
 )
 _LAST = ("auth", "ehlo", "starttls")
-_ORDER = ("rcpt", "body", "mail", "greeting", "data", BOUNCE)
+_ORDER = ("rcpt", "body", "mail", "greeting", "data")
 """Where a reply may have been that tells nothing about it; at the others nearly every text means the same."""
 
 
@@ -180,9 +183,11 @@ def _of_reply(found: Found, pasted: str, *, host: str, provider: str, step: Step
     if group == _ANYBODY and row.id in _BROAD:
         row = _only_provider(stages, code, found.text) or row
     confidence = Confidence.LIKELY
-    if row.id in _FALLBACKS:
-        if found.code is None:
-            return Diagnosis()
+    if row.id in _BY_CODE and not found.is_enhanced:
+        if found.code is None or (found.is_introduced and len(stages) > 1):
+            return Diagnosis()  # a number in a sentence about something else
+        confidence = Confidence.VAGUE
+    elif row.id in _FALLBACKS:
         confidence = Confidence.VAGUE
     elif group != _ANYBODY:
         confidence = Confidence.SURE

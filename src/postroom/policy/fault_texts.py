@@ -185,13 +185,16 @@ _TEXTS: Sequence[tuple[str, str]] = (
         "net-timeout",
         (
             r"connect(?:ion|ing)?[^\n]{0,60}(?:timed ?out"
-            r"|timeout)|connect ETIMEDOUT|ETIMEDOUT|(?:timed out"
+            r"|timeout)|dial tcp[^\n]{0,80}i/o timeout|ETIMEDOUT|(?:timed out"
             r"|timeout)[^\n]{0,20}connect"
         ),
     ),
     (
         "unknown-closed",
-        r"connection unexpectedly closed|server (?:has )?disconnected|connection reset by peer|ECONNRESET",
+        (
+            r"connection unexpectedly closed|unexpected socket close|forcibly closed"
+            r"|server (?:has )?disconnected|connection reset|ECONNRESET"
+        ),
     ),
     ("quit-any", r"closed while waiting for the reply to QUIT"),
     # Alone it is the words of an exception; in a reply they have a code and were found before.

@@ -29,18 +29,20 @@ _BEGIN = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _ENHANCED = re.compile(
-    r"(?:server response was:|Diagnostic-Code:[ \t]*smtp;"
+    r"(?:server response was:|Serverantwort war:|error:|Diagnostic-Code:[ \t]*smtp;"
     r"|stat=|remote server was:|\bdsn=(?=[45]))[ \t]{0,4}"
     r"([45]\.[0-9]{1,3}\.[0-9]{1,3})[ \t,]",
     re.IGNORECASE,
 )
 _BARE = re.compile(r"\A[ \t]{0,8}([45]\.[0-9]{1,3}\.[0-9]{1,3})[ \t]")
 _HTTP = re.compile(
-    r"(?:Bad Request|Unauthorized|Forbidden|Not Found|Method Not Allowed|Request Timeout|Conflict|Gone"
-    r"|Too Many Requests|Internal Server Error|Not Implemented"
-    r"|Bad Gateway|Service Unavailable|Gateway Time-?out)\b",
+    r"(?:(?:ms|sec(?:ond)?s?|min(?:ute)?s?|bytes|[km]i?b|rows|items|times|files|days|messages|lines"
+    r"|Bad Request|Unauthorized|Forbidden|Not Found|Method Not Allowed|Request Timeout|Conflict|Gone"
+    r"|Too Many Requests"
+    r"|Internal Server Error|Not Implemented|Bad Gateway|Service Unavailable|Gateway Time-?out)\b|%)",
     re.IGNORECASE,
 )
+"""What behind a number says that it counts something, or is the status of a web server."""
 _WEB = re.compile(r"\bHTTP/[0-9]|\bstatus ?code\b|\bhttps? (?:error|status)", re.IGNORECASE)
 _TRAILER = re.compile(
     r"\s*[(\[]in reply to (?:the )?[a-z ]{1,40}(?:command)?\)?.*", re.IGNORECASE | re.DOTALL
@@ -58,6 +60,11 @@ class Found:
     """Where it begins in the text."""
     is_introduced: bool
     """Words of a mail program stand before it."""
+
+    @property
+    def is_enhanced(self) -> bool:
+        """Whether it has an enhanced code, which nothing but a mail server writes."""
+        return bool(_BARE.match(f"{self.text} "))
 
 
 def plain(text: str) -> str:
