@@ -17,7 +17,7 @@ from postroom.providers.words import LANGUAGES, is_translated
 from postroom.smtp.parser import ReplyParser
 from zoo.visiting import Row, Visit, rows, visit_all
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("zoo")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("zoo")]
 
 REPORT = Path(__file__).parents[2] / "build" / "zoo.txt"
 GENERIC = (
