@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from postroom.model.outcome import Evidence
 from postroom.model.reply import Reply
 from postroom.model.secret import Secret
+from postroom.model.step import Step
 from postroom.model.transport import GrantKind, OAuthGrant, SmtpAccount, TlsMode
 from postroom.smtp.blanking import Blanking
 from postroom.smtp.client import ClientSession, Failed
-from postroom.smtp.opening import Opened
-from postroom.smtp.sasl import SignIn
+from postroom.smtp.opening import Opened, Send
+from postroom.smtp.sasl import Credentials, SignIn
 from smtp.scram_server import NONCE, LoginTalk, ScramServer, challenge
 from smtp.talk import LOGIN
 
@@ -233,6 +234,13 @@ def test_a_mechanism_for_passwords_gets_no_empty_one_beside_a_token(mechanism: s
     """Settings that insist on it for an account that has a token only send nothing."""
     talk = talked(mechanism, account=replace(BY_TOKEN, auth=mechanism), sign_in=replace(TOKEN, nonce=NONCE))
     assert ("password-missing", []) == (cause(talk), verbs(talk))
+
+
+def test_no_secret_is_in_what_is_printed() -> None:
+    """Neither credentials nor the command of a login show any, in whatever trace they stand."""
+    who = Credentials(username="me", password="planted-1", token="planted-2", host="h", port=465)
+    told = f"{who} {Send(Step.AUTH, b'AUTH PLAIN planted-3')}"
+    assert ("username='me'" in told, "planted" in told) == (True, False)
 
 
 def test_nothing_to_log_in_with() -> None:

@@ -12,7 +12,7 @@ is followed by one other; a refused password or token never is.
 import binascii
 from base64 import b64decode
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.reply import Reply
@@ -54,7 +54,8 @@ class Send:
     """Send a command and wait for its reply."""
 
     step: Step
-    data: bytes
+    data: bytes = field(repr=False)
+    """It may be a login."""
 
 
 @dataclass(frozen=True, slots=True)

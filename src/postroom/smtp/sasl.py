@@ -17,7 +17,7 @@ the name in the AUTH line. NTLM is not spoken: servers that offer it offer one o
 import hmac
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, assert_never
 
@@ -80,8 +80,8 @@ class Credentials:
     """Who logs in where."""
 
     username: str
-    password: str | None
-    token: str | None
+    password: str | None = field(repr=False)
+    token: str | None = field(repr=False)
     host: str
     port: int
     nonce: str = ""
