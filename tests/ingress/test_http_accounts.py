@@ -270,3 +270,33 @@ def test_a_change_in_the_words_of_another_program(tmp_path: Path) -> None:
         assert (422, "smtp.server.port") == (wrong.status, wrong.json()["errors"][0]["field"])
 
     run(tmp_path, story)
+
+
+def test_no_mail_that_was_to_leave_is_captured(tmp_path: Path) -> None:
+    """Neither by giving what waits to a capture inbox, nor by making one of its account."""
+    inbox = {"url": "capture:"}
+
+    async def story(room: DeskRoom) -> None:
+        await asked(room, "POST", "", RELAY)
+        await asked(room, "POST", "", {"name": "inbox", **inbox})
+        await room.dispatcher.roster.leave("main", to="relay")
+        await asked(room, "POST", "/relay/suspend", {"reason": "it is to go"})
+        waiting = await room.send("a@example.com", settles=False)
+        answer = await asked(room, "DELETE", "/relay", query="move_to=inbox")
+        assert (409, "transport-captures", "move_to") == _refused(answer)
+        answer = await asked(room, "PATCH", "/relay", inbox)
+        assert (409, "transport-captures", "url") == _refused(answer)
+        await asked(room, "POST", "/relay/resume")
+        await room.settled(waiting)
+        assert "relay" == (await room.message(waiting))["transport"]
+        answer = await asked(room, "PATCH", "/relay", inbox)
+        assert (409, "transport-last", "name") == _refused(answer)
+        await asked(room, "POST", "", {**RELAY, "name": "spare"})
+        assert 200 == (await asked(room, "PATCH", "/relay", inbox)).status
+
+    run(tmp_path, story, "main")
+
+
+def _refused(answer: Answer) -> tuple[int, str, str]:
+    problem = answer.json()["errors"][0]
+    return answer.status, problem["code"], problem["field"]

@@ -208,7 +208,9 @@ async def desk_room(
     poster = RecordingPoster()
 
     async def build(spec: TransportSpec) -> Way:
-        made = transports[spec.name] = ScriptedTransport(by_name, clock, name=spec.name)
+        is_capture = spec.kind is TransportKind.CAPTURE
+        made = ScriptedTransport(by_name, clock, name=spec.name, is_capture=is_capture)
+        transports[spec.name] = made
         target = "capture" if spec.account is None else redacted_url(spec.account)
         return Way(transport=made, target=target, default_from=spec.default_from or default_from)
 

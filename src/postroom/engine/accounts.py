@@ -25,7 +25,7 @@ from postroom.errors import ConflictError, NotFoundError, OperatorError, Problem
 from postroom.model.address import Mailbox
 from postroom.model.event import EventKind, NewEvent
 from postroom.model.secret import Secret
-from postroom.model.transport import StoredTransport, TransportOrigin, TransportSpec
+from postroom.model.transport import StoredTransport, TransportKind, TransportOrigin, TransportSpec
 from postroom.ports import Events, Spool
 from postroom.ports.stores import TransportRecords
 from postroom.telemetry import logger
@@ -210,6 +210,7 @@ class Accounts:
         before = await self.one(name)
         _match(before, version)
         draft = draft_of(before)
+        await self._refuse_swallowing(draft.spec)
         record = StoredTransport(
             name=name,
             fields=draft.fields,
@@ -274,10 +275,14 @@ class Accounts:
             heir = self._ways.named(move_to)
             if heir is None or move_to == name:
                 raise ConflictError(_no_heir(move_to))
+            if heir.transport.is_capture and not self._is_capture(name):
+                raise ConflictError(_swallowed("move_to", f"{move_to} keeps mail in the capture inbox"))
             return heir.name
         if waiting := await self._spool.waiting(name):
             raise ConflictError(_needed(name, waiting))
         others = [way for way in self._ways if way.name != name]
+        if not self._is_capture(name):  # what is accepted in this moment was to leave
+            others = [way for way in others if not way.transport.is_capture]
         if others:
             return others[0].name
         if self._ground.placeholder is None or await self._spool.has_sent_real_mail():
@@ -285,6 +290,22 @@ class Accounts:
         inbox = await self._build(self._ground.placeholder)
         await self._roster.join(inbox)
         return inbox.name
+
+    def _is_capture(self, name: str) -> bool:
+        way = self._ways.named(name)
+        return way is not None and way.transport.is_capture
+
+    async def _refuse_swallowing(self, spec: TransportSpec) -> None:
+        """Refuse to turn an account into a capture inbox while that would keep mail that was to leave."""
+        if spec.kind is not TransportKind.CAPTURE or not self.is_at_work(spec.name):
+            return
+        if self._is_capture(spec.name):
+            return
+        if await self._spool.waiting(spec.name):
+            raise ConflictError(_swallowed("url", f"mail waits for {spec.name}"))
+        is_last = all(way.transport.is_capture for way in self._ways if way.name != spec.name)
+        if is_last and await self._spool.has_sent_real_mail():
+            raise ConflictError(_last(spec.name))
 
     def _refuse_configured(self, name: str) -> None:
         if (spec := self._ground.configured.get(name)) is not None:
@@ -345,6 +366,12 @@ def _needed(name: str, waiting: int) -> Problem:
 def _no_heir(name: str) -> Problem:
     cause = f"there is no other transport {name[:100]!r}"
     return Problem(code="transport-unknown", field="move_to", cause=cause, fix="Name one that is in use.")
+
+
+def _swallowed(field: str, cause: str) -> Problem:
+    fix = "Give an account that sends it, or cancel what waits first."
+    cause = f"{cause}: it would be captured and never sent"
+    return Problem(code="transport-captures", field=field, cause=cause, fix=fix)
 
 
 def _last(name: str) -> Problem:

@@ -47,6 +47,7 @@ ANSWERS: Mapping[str, str] = {
     "again.",
     "transport-exists": "409. There is a transport of this name; change it with PATCH, or choose another "
     "name.",
+    "transport-captures": "409. Mail that waits for an account would be captured instead of sent.",
     "transport-in-route": "409. A route of the settings names the transport.",
     "transport-in-use": "409. Mail waits for the transport; say with `move_to` who takes it.",
     "transport-last": "409. The last transport of a store that has sent real mail is not removed.",
