@@ -141,6 +141,11 @@ def cause_of(step: str, reply: str) -> str:
             "550 Connection from address 192.0.2.7 rejected, the address is blacklisted",
             "sender-rejected",
         ),
+        # a name that DNS does not know is on no list; a host that is not wanted is no matter of the recipient
+        ("rcpt", "512 Host for the recipient's domain cannot be found in DNS", "blocklist"),
+        ("rcpt", "550 5.4.310 DNS domain example.invalid does not exist", "rcpt-unknown"),
+        ("rcpt", "550 We only accept mail from hosts with a PTR record", "rcpt-restricted"),
+        ("rcpt", "554 You are members of the blacklist, we accept no mail", "rcpt-restricted"),
         # storage
         ("rcpt", "452 4.2.2 Mailbox full, disk quota of the user", "storage"),
     ],
