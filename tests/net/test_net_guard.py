@@ -131,6 +131,7 @@ def test_what_is_read_is_a_name_or_an_address_that_passes(text: str, is_tls: boo
 @example("[::1]:8080/x?y")
 @example("a0.x:8080?x@b.a/")
 @example("b\u00fccher.example/")
+@example("0\uff0eA")
 def test_other_parsers_see_the_same_host(text: str) -> None:
     """A URL that is taken leads to the same host and port for two parsers that others wrote."""
     url = f"http://{text}"

@@ -103,7 +103,7 @@ def parse_host(text: str) -> str:
         except AddressValueError:
             raise DestinationError("the IPv6 address cannot be read") from None
     try:
-        host = text.lower() if text.isascii() else idna.encode(text).decode("ascii")
+        host = text.lower() if text.isascii() else idna.encode(text).decode("ascii").lower()
     except idna.IDNAError:
         raise DestinationError("the host is not a name of RFC 5891") from None
     if len(host) > MAX_DOMAIN or not HOST_NAME.match(host):
