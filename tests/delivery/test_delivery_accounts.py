@@ -391,6 +391,8 @@ def test_a_record_that_cannot_be_read_stops_nothing_else(
             shown = server.call("GET", "/v1/transports/odd")[1]["pauses"]
             assert ["transport-unusable"] == [pause["cause"] for pause in shown]
             assert shown[0]["remedy"]
+            status, refused = server.call("POST", "/v1/transports/odd/resume")
+            assert (409, True) == (status, "PATCH it" in refused["errors"][0]["fix"])
             assert 204 == server.call("DELETE", "/v1/transports/odd?move_to=relay")[0]
             until(lambda: state_of(server, waiting) == "accepted")
             assert 0 == server.stop()

@@ -22,6 +22,7 @@ from postroom.ingress.http.language import Tongue, tongue_of
 from postroom.ingress.http.replies import JsonReply
 from postroom.model.ids import DEFAULT_TENANT
 from postroom.model.transport import StoredTransport, redacted_url
+from postroom.model.view import PauseKind
 from postroom.schema import transport_answers
 from postroom.schema.answers import Json
 from postroom.schema.bodies import read_as
@@ -98,13 +99,7 @@ class TransportDoors:
         refuse_tenants(request)
         way = self._working(request)
         if not await self._health.resume(way.name, author=actor_of(request).name):
-            problem = Problem(
-                code="nothing-to-resume",
-                field="name",
-                cause=f"{way.name} is neither suspended nor paused",
-                fix="Look at what waits: GET /v1/messages?state=deferred says why.",
-            )
-            raise ConflictError(problem)
+            raise ConflictError(_not_resumed(way))
         return await self._reply(request, way.name)
 
     def _working(self, request: Request) -> Way:
@@ -179,6 +174,15 @@ def refuse_tenants(request: Request) -> None:
             fix="Ask the person who runs the server.",
         )
         raise HttpError(403, problem)
+
+
+def _not_resumed(way: Way) -> Problem:
+    cause = f"{way.name} is neither suspended nor paused"
+    fix = "Look at what waits: GET /v1/messages?state=queued and a message itself say why."
+    if PauseKind.SECRETS in way.pauses:
+        cause = f"{way.name} cannot be used as it is stored, and resuming it mends nothing"
+        fix = f"GET /v1/transports/{way.name} has the cause and its remedy; PATCH it with what is missing."
+    return Problem(code="nothing-to-resume", field="name", cause=cause, fix=fix)
 
 
 def _refuse_past(until: datetime | None, now: datetime) -> None:
