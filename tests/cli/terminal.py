@@ -8,7 +8,7 @@ terminal.code, terminal.shown
 import os
 import pty
 import select
-import signal
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -17,13 +17,17 @@ from types import TracebackType
 from typing import Self
 
 WAIT_S = 40.0
+_PROGRAM = (
+    "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from postroom.cli import main; main()"
+)
+"""Takes the terminal as the one that controls it, as a shell's child has it."""
 
 
 class Terminal:
     """``code`` is that of the command once its block has ended; ``shown`` is all that was on the screen."""
 
     def __init__(self, *args: str, cwd: Path, environ: Mapping[str, str]) -> None:
-        self._args = [sys.executable, "-c", "from postroom.cli import main; main()", *args]
+        self._args = [sys.executable, "-c", _PROGRAM, *args]
         self._cwd = cwd
         self._environ = {
             "PATH": os.environ["PATH"],
@@ -38,22 +42,28 @@ class Terminal:
         self._seen = 0
 
     def __enter__(self) -> Self:
-        self._pid, self._master = pty.fork()
-        if self._pid == 0:  # the child becomes the command
-            os.chdir(self._cwd)
-            os.execve(sys.executable, self._args, self._environ)  # noqa: S606 - our own program
+        self._master, slave = pty.openpty()
+        self._process = subprocess.Popen(
+            self._args,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            cwd=self._cwd,
+            env=self._environ,
+            start_new_session=True,
+        )
+        os.close(slave)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            os.kill(self._pid, signal.SIGKILL)
+            self._process.kill()
         else:
             while self._read():
                 pass
-        _, status = os.waitpid(self._pid, 0)
-        self.code = os.waitstatus_to_exitcode(status)
+        self.code = self._process.wait()
         os.close(self._master)
 
     def waits_for(self, words: str) -> None:
