@@ -114,6 +114,18 @@ def test_settings_are_not_in_the_environment(monkeypatch: pytest.MonkeyPatch) ->
     asyncio.run(main())
 
 
+def test_files_of_the_working_directory_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies where the server was started, named like a module, is neither run nor in the way."""
+    (tmp_path / "secrets.py").write_text("raise SystemExit(1)\n")
+    monkeypatch.chdir(tmp_path)
+
+    async def main() -> None:
+        async with listening(SmtpPeer()) as port, running(port) as transport:
+            assert [("body_end", 250)] == told(await transport.attempt(work()))
+
+    asyncio.run(main())
+
+
 def test_death_before_the_dot() -> None:
     """A sender that dies before the leave: the attempt did not begin, and the next finds a new process."""
 

@@ -26,7 +26,8 @@ from postroom.ports import TokenSource, Transport
 from postroom.spool.blobs import BlobFiles
 from postroom.telemetry import configure_logging
 
-COMMAND = (sys.executable, "-m", "postroom.bootstrap.sender")
+COMMAND = (sys.executable, "-P", "-m", "postroom.bootstrap.sender")
+"""``-P``: a file of the working directory that is named like a module is not taken for it."""
 _PR_SET_PDEATHSIG = 1
 """linux/prctl.h: the signal this process gets when the thread that started it ends."""
 
