@@ -152,3 +152,9 @@ def told(transaction: Transaction[int]) -> list[tuple[str, int | str] | None]:
         )
         for evidence in transaction.results
     ]
+
+
+def hear(session: ClientSession[int], data: bytes) -> None:
+    """Write what the session has to say, then give it ``data``, in the order of whoever moves its bytes."""
+    session.data_to_send()
+    session.receive(data)

@@ -12,7 +12,7 @@ from postroom.errors import InvariantError
 from postroom.model.step import Step
 from postroom.smtp.client import MAX_UNANSWERED, ClientSession, Done, SendBody
 from postroom.smtp.hosts import Mode
-from smtp.talk import ACCOUNT, Talk, told, transaction
+from smtp.talk import ACCOUNT, Talk, hear, told, transaction
 
 Answer = Callable[[str, Dialogue], bytes | None]
 MODES = list(Mode)
@@ -62,8 +62,8 @@ def test_one_byte_at_a_time() -> None:
 def test_large_group_goes_in_parts() -> None:
     """Unanswered command bytes stay within the bound, whatever the number of recipients."""
     session: ClientSession[int] = ClientSession(ACCOUNT, ehlo_name="a.example", is_loopback=True)
-    session.receive(b"220 hi\r\n")
-    session.receive(b"250-hi\r\n250 PIPELINING\r\n")
+    hear(session, b"220 hi\r\n")
+    hear(session, b"250-hi\r\n250 PIPELINING\r\n")
     session.data_to_send()
     session.mode = Mode.GROUPED
     session.begin(transaction(recipients=1000))
@@ -77,7 +77,7 @@ def test_large_group_goes_in_parts() -> None:
         largest = max(largest, sum(unanswered))
         is_data = len(unanswered) == 1 and session.waiting_step is Step.DATA
         unanswered.pop(0)
-        session.receive(b"354 go\r\n" if is_data else b"250 ok\r\n")
+        hear(session, b"354 go\r\n" if is_data else b"250 ok\r\n")
     assert MAX_UNANSWERED - 100 < largest <= MAX_UNANSWERED
     assert session.waiting_step is Step.BODY
 
@@ -275,8 +275,24 @@ def test_unsolicited_bytes_end_an_idle_session() -> None:
     """A reply, or a part of one, that nothing was asked for ends the session."""
     for data in (b"250 unsolicited\r\n", b"2"):
         talk = Talk([transaction()], Mode.RIDING).run()
-        talk.session.receive(data)
+        hear(talk.session, data)
         assert talk.session.is_over
+
+
+@pytest.mark.parametrize(("pattern", "step"), [("MAIL", "rcpt"), ("RCPT", "data")])
+def test_a_reply_too_many_answers_no_command_that_was_not_heard(pattern: str, step: str) -> None:
+    """Two replies to one command in lockstep: the second is not taken for the next command's."""
+    talk = Talk([transaction()], peer=SmtpPeer(answer=answering(pattern, b"250 ok\r\n250 ok\r\n"))).run()
+    assert [(step, "protocol")] == told(talk.done[0])
+    assert talk.session.is_over
+    assert b"\r\n.\r\n" not in talk.sent
+
+
+def test_421_may_come_before_the_next_command_is_heard() -> None:
+    """A server that closes right after a good reply is believed: the message is tried again."""
+    reply = b"250 ok\r\n421 4.3.2 closing\r\n"
+    talk = Talk([transaction()], peer=SmtpPeer(answer=answering("MAIL", reply))).run()
+    assert [("rcpt", 421)] == told(talk.done[0])
 
 
 @pytest.mark.parametrize(
@@ -345,11 +361,11 @@ def test_abandon() -> None:
 def riding_session() -> ClientSession[int]:
     """Return a session with one message past its dot and another's group behind it."""
     session: ClientSession[int] = ClientSession(ACCOUNT, ehlo_name="a.example", is_loopback=True)
-    session.receive(b"220 hi\r\n")
-    session.receive(b"250-hi\r\n250 PIPELINING\r\n")
+    hear(session, b"220 hi\r\n")
+    hear(session, b"250-hi\r\n250 PIPELINING\r\n")
     session.mode = Mode.RIDING
     session.begin(transaction(0))
-    session.receive(b"250 ok\r\n250 ok\r\n354 go\r\n")
+    hear(session, b"250 ok\r\n250 ok\r\n354 go\r\n")
     session.end_body()
     session.begin(transaction(1))
     while session.next_event() is not None:
@@ -377,8 +393,8 @@ def test_no_third_message_on_the_wire() -> None:
 def test_any_server_never_raises(chunks: list[bytes], mode: Mode) -> None:
     """Whatever a server says, nothing raises and every recipient of what ended can be accounted for."""
     session: ClientSession[int] = ClientSession(ACCOUNT, ehlo_name="a.example", is_loopback=True)
-    session.receive(b"220 hi\r\n")
-    session.receive(b"250-hi\r\n250 PIPELINING\r\n")
+    hear(session, b"220 hi\r\n")
+    hear(session, b"250-hi\r\n250 PIPELINING\r\n")
     session.mode = mode
     key = 0
     for chunk in [*chunks, b""]:
@@ -388,6 +404,6 @@ def test_any_server_never_raises(chunks: list[bytes], mode: Mode) -> None:
         if session.can_begin:
             session.begin(transaction(key, 2))
             key += 1
-        session.receive(chunk)
+        hear(session, chunk)
     session.abandon()
     assert session.is_over

@@ -18,7 +18,7 @@ from postroom.smtp.client import ClientSession, Failed
 from postroom.smtp.opening import Opened, Send
 from postroom.smtp.sasl import Credentials, SignIn
 from smtp.scram_server import NONCE, LoginTalk, ScramServer, challenge
-from smtp.talk import LOGIN
+from smtp.talk import LOGIN, hear
 
 ACCOUNT = replace(LOGIN, tls=TlsMode.IMPLICIT)
 GRANT = OAuthGrant(kind=GrantKind.REFRESH_TOKEN, token_url="https://id.example.com/token")
@@ -313,6 +313,6 @@ def test_blanking_leaves_other_texts() -> None:
 def test_session_says_what_is_blank() -> None:
     """Whoever keeps a transcript gets the blanking of its session."""
     session: ClientSession[int] = ClientSession(ACCOUNT, ehlo_name="a.example", is_loopback=False)
-    session.receive(b"220 hi\r\n")
-    session.receive(b"250-hi\r\n250 AUTH PLAIN\r\n")
+    hear(session, b"220 hi\r\n")
+    hear(session, b"250-hi\r\n250 AUTH PLAIN\r\n")
     assert "no *****" == session.blanking.text("no correct-horse")

@@ -14,7 +14,7 @@ from postroom.model.transport import SmtpAccount, TlsMode
 from postroom.smtp.client import ClientSession, Failed
 from postroom.smtp.opening import Opened, Upgrade
 from postroom.smtp.transaction import Transaction
-from smtp.talk import ACCOUNT, LOGIN, Talk, told, transaction
+from smtp.talk import ACCOUNT, LOGIN, Talk, hear, told, transaction
 
 IMPLICIT = replace(LOGIN, tls=TlsMode.IMPLICIT)
 
@@ -90,8 +90,8 @@ def hello(ehlo: bytes, helo: bytes) -> Answer:
 def test_no_password_in_plain(account: SmtpAccount, is_loopback: bool, cause: str | None) -> None:
     """Without STARTTLS a password goes only to a loopback peer or where the account allows it."""
     session: ClientSession[int] = ClientSession(account, ehlo_name="a.example", is_loopback=is_loopback)
-    session.receive(b"220 hi\r\n")
-    session.receive(b"250-hi\r\n250 AUTH PLAIN\r\n")
+    hear(session, b"220 hi\r\n")
+    hear(session, b"250-hi\r\n250 AUTH PLAIN\r\n")
     event = session.next_event()
     if cause is None:
         assert not isinstance(event, Failed)
@@ -104,24 +104,24 @@ def test_no_password_in_plain(account: SmtpAccount, is_loopback: bool, cause: st
 
 def upgrading(account: SmtpAccount = LOGIN) -> ClientSession[int]:
     session: ClientSession[int] = ClientSession(account, ehlo_name="a.example", is_loopback=False)
-    session.receive(b"220 hi\r\n")
-    session.receive(b"250-hi\r\n250-PIPELINING\r\n250-AUTH CRAM-MD5\r\n250 STARTTLS\r\n")
-    assert b"EHLO a.example\r\nSTARTTLS\r\n" == session.data_to_send()
+    hear(session, b"220 hi\r\n")
+    hear(session, b"250-hi\r\n250-PIPELINING\r\n250-AUTH CRAM-MD5\r\n250 STARTTLS\r\n")
+    assert b"STARTTLS\r\n" == session.data_to_send()
     return session
 
 
 def test_starttls_forgets() -> None:
     """After the handshake EHLO is sent again, and only what is announced then counts."""
     session = upgrading()
-    session.receive(b"220 go\r\n")
+    hear(session, b"220 go\r\n")
     assert Upgrade() == session.next_event()
     session.tls_done()
     assert not session.extensions.pipelining
-    session.receive(b"250-hi\r\n250 AUTH PLAIN\r\n")
+    hear(session, b"250-hi\r\n250 AUTH PLAIN\r\n")
     assert b"EHLO a.example\r\nAUTH PLAIN " + b64encode(b"\0user\0correct-horse") + b"\r\n" == (
         session.data_to_send()
     )
-    session.receive(b"235 ok\r\n")
+    hear(session, b"235 ok\r\n")
     assert Opened() == session.next_event()
     assert b"" == session.data_to_send()
     assert not session.extensions.pipelining
@@ -131,7 +131,7 @@ def test_starttls_forgets() -> None:
 def test_starttls_injection(tail: bytes) -> None:
     """Bytes behind the reply to STARTTLS end the session before the handshake."""
     session = upgrading()
-    session.receive(b"220 2.0.0 Ready\r\n" + tail)
+    hear(session, b"220 2.0.0 Ready\r\n" + tail)
     event = session.next_event()
     assert isinstance(event, Failed)
     assert event.evidence.fault is not None
@@ -144,7 +144,7 @@ def test_starttls_injection(tail: bytes) -> None:
 def test_starttls_refused(reply: bytes) -> None:
     """A refused STARTTLS is evidence; nothing goes on in plain."""
     session = upgrading()
-    session.receive(reply)
+    hear(session, reply)
     event = session.next_event()
     assert isinstance(event, Failed)
     assert event.evidence.reply is not None
@@ -153,8 +153,8 @@ def test_starttls_refused(reply: bytes) -> None:
 
 def authenticating(mechanisms: str, account: SmtpAccount = IMPLICIT) -> ClientSession[int]:
     session: ClientSession[int] = ClientSession(account, ehlo_name="a.example", is_loopback=False)
-    session.receive(b"220 hi\r\n")
-    session.receive(b"250-hi\r\n250 AUTH " + mechanisms.encode() + b"\r\n")
+    hear(session, b"220 hi\r\n")
+    hear(session, b"250-hi\r\n250 AUTH " + mechanisms.encode() + b"\r\n")
     return session
 
 
@@ -162,11 +162,11 @@ def test_login_dialogue() -> None:
     """LOGIN answers its two prompts, in Base64 or not."""
     session = authenticating("LOGIN")
     assert session.data_to_send().endswith(b"AUTH LOGIN\r\n")
-    session.receive(b"334 VXNlcm5hbWU6\r\n")
+    hear(session, b"334 VXNlcm5hbWU6\r\n")
     assert b64encode(b"user") + b"\r\n" == session.data_to_send()
-    session.receive(b"334 Password:\r\n")
+    hear(session, b"334 Password:\r\n")
     assert b64encode(b"correct-horse") + b"\r\n" == session.data_to_send()
-    session.receive(b"235 2.7.0 ok\r\n")
+    hear(session, b"235 2.7.0 ok\r\n")
     assert Opened() == session.next_event()
 
 
@@ -176,7 +176,7 @@ def test_endless_challenges() -> None:
     session.data_to_send()
     answers = 0
     while not session.is_over:
-        session.receive(b"334 Zm9v\r\n")
+        hear(session, b"334 Zm9v\r\n")
         answers += bool(session.data_to_send())
     assert 4 == answers
 
@@ -185,7 +185,7 @@ def test_refused_login_keeps_no_secret() -> None:
     """A reply to AUTH that quotes the password or its Base64 is kept without it."""
     session = authenticating("PLAIN")
     plain = b64encode(b"\0user\0correct-horse")
-    session.receive(b"535-5.7.8 bad AUTH PLAIN " + plain + b"\r\n535 correct-horse is wrong\r\n")
+    hear(session, b"535-5.7.8 bad AUTH PLAIN " + plain + b"\r\n535 correct-horse is wrong\r\n")
     event = session.next_event()
     assert isinstance(event, Failed)
     reply = event.evidence.reply

@@ -171,7 +171,9 @@ class ClientSession(Generic[Key]):
         for reply in self._parser.replies(data):
             if isinstance(reply, Malformed):
                 self._malformed(reply)
-            elif self._expected:
+            elif len(self._expected) > len(self._out) or (self._expected and reply.code == 421):
+                # A command still in ``_out`` was not heard yet: no reply can be its own, 421 excepted,
+                # which a server says when it likes (RFC 5321 section 3.8).
                 self._take(reply)
             else:
                 self._unasked(reply)
