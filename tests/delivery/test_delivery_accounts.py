@@ -351,7 +351,7 @@ def test_routes_of_the_settings_name_stored_transports(tmp_path: Path, forks: Fo
                 assert 200 == status, answer
                 return {leg["transport"]: leg["state"] for leg in answer["legs"]}
 
-            assert "no transport 'relay'" in server.log.read_text()
+            until(lambda: "no transport 'relay'" in server.log.read_text())
             first = send(server)
             until(lambda: state_of(server, first) == "accepted")
             assert {"relay": "absent", "127-0-0-1": "working"} == explained()
@@ -367,6 +367,7 @@ def test_routes_of_the_settings_name_stored_transports(tmp_path: Path, forks: Fo
             assert 0 == server.stop()
             server.log.write_text("")
             server.start()
+            until(lambda: "first page" in server.log.read_text())
             assert "no transport 'relay'" not in server.log.read_text()
             assert 0 == server.stop()
         assert [["r1@example.org"], ["r0@example.org"]] == [
