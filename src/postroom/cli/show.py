@@ -5,11 +5,12 @@ escaped: a terminal obeys escape sequences, whoever wrote them.
 """
 
 import json
+import re
 import sys
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +20,12 @@ from postroom.errors import Problem
 
 WIDTH = 80
 """Columns of texts for people."""
+LABEL = 30
+"""Columns of a Chinese or Japanese text that is kept together, as the label of a button is."""
+_WIDE = r"\u3000-\u9fff\uff00-\uffef"
+_MARKS = r"\u3001\u3002\u300d\u300f\uff01\uff09\uff0c\uff1a\uff1b\uff1f\""
+_PIECE = re.compile(rf"[{_WIDE}][{_MARKS}]*|[^{_WIDE}]+")
+"""A wide character with the marks that may not begin a line, or what stands between two of them."""
 _STYLES = {
     "accepted": "green",
     "captured": "cyan",
@@ -54,16 +61,22 @@ def say(*parts: object, style: str = "") -> None:
 
 def say_wrapped(text: object, *, indent: str = "  ", style: str = "") -> None:
     """Print a text for people in lines of at most 80 columns; words are never broken."""
-    lines = textwrap.wrap(
-        printable(text),
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    for line in lines:
+    for line in wrapped(printable(text), indent):
         out().print(Text(line, style=style))
+
+
+def wrapped(text: str, indent: str) -> Sequence[str]:
+    """Return a text in indented lines; Chinese and Japanese may break between any two characters."""
+    lines, line = [], indent
+    for word in text.split():
+        gap = " "
+        for piece in _PIECE.findall(word) if cell_len(word) > LABEL else (word,):
+            if line != indent and cell_len(line) + len(gap) + cell_len(piece) > WIDTH:
+                lines.append(line)
+                line = indent
+            line += piece if line == indent else gap + piece
+            gap = ""
+    return [*lines, line] if line != indent else lines
 
 
 def say_json(value: object) -> None:
