@@ -14,6 +14,7 @@ from cli.test_cli_setup import serving
 from peers.doctor_room import ADDRESS, PASSWORD, Peer, ca_file, certified
 from peers.postroom_process import PostroomProcess, free_port
 from postroom.cli.app import run
+from postroom.net import tls
 from postroom.schema.checkup_answers import CheckupAnswer
 
 Run = Callable[..., tuple[int, str]]
@@ -28,7 +29,10 @@ def peer() -> Iterator[Peer]:
 
 
 @pytest.fixture
-def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+def check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
+    tls._context.cache_clear()  # the authorities of the system, for this test ours, are read once
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", ca_file())
     monkeypatch.setenv("LANG", "C.UTF-8")
@@ -42,7 +46,8 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
         assert PASSWORD not in out + err
         return code, out if code in {0, 1} and out else out + err
 
-    return check
+    yield check
+    tls._context.cache_clear()
 
 
 def url(peer: Peer, user: str = "app%40example.com") -> str:
