@@ -17,6 +17,8 @@ from postroom.cli.app import run
 from postroom.net import tls
 from postroom.schema.checkup_answers import CheckupAnswer
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., tuple[int, str]]
 
 

@@ -68,6 +68,7 @@ def test_words_narrow_the_list(ask: Ask, wanted: list[str], ids: list[str]) -> N
         assert "no provider fits\n" == ask("list", *wanted)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one", catalogue.providers(), ids=lambda one: one.id)
 def test_every_provider_is_shown(ask: Ask, one: Provider) -> None:
     """Server, ports, login, password, sender and every step are there, nothing is left to be filled in."""

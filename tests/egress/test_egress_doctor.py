@@ -28,6 +28,8 @@ from postroom.model.transport import (
     TransportSpec,
 )
 
+pytestmark = pytest.mark.slow
+
 HOST = "mail.example.com"
 IMPLICIT, STARTTLS, NONE = TlsMode.IMPLICIT, TlsMode.STARTTLS, TlsMode.NONE
 OPPORTUNISTIC = TlsMode.OPPORTUNISTIC

@@ -384,6 +384,7 @@ JSON = st.recursive(
 NAMES = ("access_token", "expires_in", "refresh_token", "token_type", "error", "error_description")
 
 
+@pytest.mark.slow
 @given(st.sampled_from([200, 400, 500]), st.dictionaries(st.sampled_from(NAMES), JSON))
 def test_any_json_is_read(status: int, told: dict[str, object]) -> None:
     """Fields of any kind become a token that can be used, or words for people."""
@@ -395,6 +396,7 @@ def test_any_json_is_read(status: int, told: dict[str, object]) -> None:
         assert "\n" not in found.text
 
 
+@pytest.mark.slow
 @given(
     secret=st.text(st.characters(min_codepoint=33, max_codepoint=0x2FFF), min_size=6, max_size=60),
     form_of=st.sampled_from([str, lambda secret: b64encode(secret.encode()).decode()]),

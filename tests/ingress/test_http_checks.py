@@ -19,6 +19,8 @@ from postroom.schema.checking import TestMailAnswer
 from postroom.schema.checkup_answers import CheckupAnswer
 from postroom.schema.diagnosed import DiagnosisAnswer
 
+pytestmark = pytest.mark.slow
+
 HOST = "mail.example.com"
 ACCOUNT = {
     "name": "relay",

@@ -4,8 +4,6 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from postroom.model.outcome import Action, Evidence, OutcomeKind, Verdict
 from postroom.model.reply import Reply
 from postroom.model.step import Step
@@ -37,14 +35,18 @@ def deed_of(verdict: Verdict, step: str) -> str:
     return "pause" if pauses(Step(step), verdict.action) else "retry"
 
 
-@pytest.mark.parametrize("row", CORPUS, ids=lambda row: row[2][:40])
-def test_each_reply_is_named_and_answered_rightly(row: Row) -> None:
-    """The cause is one of the right ones, and so is what the queue does."""
+def wrong(row: Row) -> tuple[str, str, Row] | None:
+    """Return cause and deed of a reply when one of them is not as it should be."""
     host, step, reply, causes, wanted = row
     verdict = judged(host, step, reply)
-    assert verdict.cause in causes.split("|")
     deed = deed_of(verdict, step)
-    assert any(deed == one or deed.partition("-")[0] == one for one in wanted.split("|"))
+    is_answered = any(deed == one or deed.partition("-")[0] == one for one in wanted.split("|"))
+    return None if is_answered and verdict.cause in causes.split("|") else (verdict.cause, deed, row)
+
+
+def test_each_reply_is_named_and_answered_rightly() -> None:
+    """The cause is one of the right ones, and so is what the queue does."""
+    assert [] == [found for row in CORPUS if (found := wrong(row))]
 
 
 def test_the_corpus_is_large_and_has_no_doubles() -> None:
@@ -54,9 +56,12 @@ def test_the_corpus_is_large_and_has_no_doubles() -> None:
     assert len(keys) == len(set(keys))
 
 
-@pytest.mark.parametrize("row", CORPUS, ids=lambda row: row[2][:40])
-def test_case_means_nothing(row: Row) -> None:
-    """Shouted or whispered, a reply means the same; hosts and links are known in any case."""
+def is_heard_otherwise(row: Row) -> bool:
     host, step, reply, _, _ = row
     whispered = "\n".join(line[:4] + line[4:].casefold() for line in reply.split("\n"))
-    assert judged(host, step, reply).outcome == judged(host.upper(), step, whispered).outcome
+    return judged(host, step, reply).outcome != judged(host.upper(), step, whispered).outcome
+
+
+def test_case_means_nothing() -> None:
+    """Shouted or whispered, a reply means the same; hosts and links are known in any case."""
+    assert [] == [row for row in CORPUS if is_heard_otherwise(row)]
