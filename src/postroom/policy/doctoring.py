@@ -281,6 +281,13 @@ def encrypted(case: Case, seen: TlsSeen, *, now: datetime, adapted: Adapted | No
     )
 
 
+def in_spite_of(adapted: Adapted | None, result: StageResult) -> StageResult:
+    """A failure after the check went on as the port wants it; no STARTTLS at a plain port is that port's."""
+    if adapted is None or (adapted.cause, result.cause) != ("tls-on-plain", "starttls-not-offered"):
+        return result
+    return replace(result, cause=adapted.cause, evidence=line(f"{adapted.evidence}; {result.evidence}"))
+
+
 def untrusted(case: Case, evidence: Evidence, seen: TlsSeen | None) -> StageResult:
     """A handshake that failed; ``seen`` is what the same server showed without being trusted."""
     result = refused(case, evidence)

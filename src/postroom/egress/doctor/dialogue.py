@@ -388,7 +388,8 @@ class Dialogue:
         open_ports: Sequence[int] = ()
         if evidence.step in _PORT_STEPS and self._account.proxy is None:
             open_ports = await self._open_ports()
-        self._chart.note(self._result(session, evidence, open_ports))
+        result = self._result(session, evidence, open_ports)
+        self._chart.note(means.in_spite_of(self._adapted, result))
 
     def _result(
         self,
