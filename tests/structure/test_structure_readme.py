@@ -96,12 +96,11 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
         )
     try:
         deadline = time.monotonic() + START_S
-        while not is_ready(port):
+        # It listens a moment before it has said so.
+        while not (is_ready(port) and (key := KEY.search(log.read_text()))):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
-        key = KEY.search(log.read_text())
-        assert key, log.read_text()
         yield Copy(directory, port, environment | {"POSTROOM_API_KEY": key[0]})
     finally:
         os.killpg(process.pid, signal.SIGTERM)
