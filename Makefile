@@ -28,8 +28,10 @@ test: $(VENV)/.installed-dev  ## set up when needed and run every test (CI=1: in
 ifeq ($(CI),1)
 	@.ci/system-packages
 endif
-	$(PYTEST) -m "not ($(NEEDS_MORE))" --junitxml $(BUILD)/tests-fast.xml
-	$(PYTEST) -m "$(NEEDS_MORE)" --junitxml $(BUILD)/tests-rest.xml
+	@failed=0; \
+	$(PYTEST) -m "not ($(NEEDS_MORE))" --junitxml $(BUILD)/tests-fast.xml || failed=1; \
+	$(PYTEST) -m "$(NEEDS_MORE)" --junitxml $(BUILD)/tests-rest.xml || failed=1; \
+	exit $$failed
 
 check: $(VENV)/.installed-dev  ## format, lint, types, layers, fast tests, documents, locks
 	$(BIN)/ruff format --check .
