@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from egress.smtp_peer import SmtpPeer, listening
-from egress.test_egress_tokens import counting, identity
+from egress.test_egress_token_logins import identity
+from egress.token_source import counting
 from peers.hook_server import hook_server
 from peers.postroom_process import KEY, PostroomProcess
 

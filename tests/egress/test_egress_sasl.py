@@ -17,7 +17,7 @@ import trustme
 from egress.foreign_smtp import LOGIN, Kept, aiosmtpd
 from egress.smtp_peer import Dialogue, SmtpPeer
 from egress.smtp_peer import listening as peer_listening
-from egress.test_egress_tokens import counting, only_line, source
+from egress.token_source import counting, only_line, source
 from egress.works import running, told, work
 from net.wires import listening
 from peers import sasl
