@@ -160,9 +160,10 @@ NO_CAUSES = {
     *("link-local", "site-local", "discard-only"),
     *("tls-server-end-point", "server-does-support-channel-binding", "channel-bindings-dont-match"),
     *("auto-generated", "postroom-notice", "idempotency-key-reused", "recipients-missing", "egress-refused"),
+    "app-builder",
 }
 """Words of the same form that are no causes of an attempt: codecs, a thread, a TLS mode, a scope, a file;
-headers; kinds of networks; words of SCRAM; marks of a notice, and codes of problems."""
+headers; kinds of networks; words of SCRAM; marks of a notice, codes of problems, and a door."""
 
 
 def test_every_cause_in_the_source_has_words() -> None:

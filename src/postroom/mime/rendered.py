@@ -53,6 +53,18 @@ class BlobSegment:
         return encoded + (encoded + 75) // 76 * 2
 
 
+@dataclass(frozen=True, slots=True)
+class RawSegment:
+    """A blob file, to be written as it is: the body of a mail in its own bytes."""
+
+    ref: BlobRef
+
+    @property
+    def wire_size(self) -> int:
+        """Bytes on the wire before dot-stuffing."""
+        return self.ref.size
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedMessage:
     """A message as it goes over the wire, before dot-stuffing; ends with CR LF."""
@@ -65,6 +77,8 @@ class RenderedMessage:
     segments, a blob counting by its content's hash."""
     needs_smtputf8: bool
     """A header carries a non-ASCII address (RFC 6531); the envelope is judged by whoever sends it."""
+    needs_8bit: bool = False
+    """A line has a byte above 127 (RFC 6152); only mail in its own bytes has."""
 
     @property
     def is_whole(self) -> bool:

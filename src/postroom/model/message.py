@@ -35,6 +35,10 @@ class Door(StrEnum):
     HTTP = "http"
     NEXUS = "nexus"
     CLI = "cli"
+    SMTP = "smtp"
+    SENDMAIL = "sendmail"
+    HAP = "hap"
+    APP_BUILDER = "app-builder"
     POSTROOM = "postroom"
     """Postroom itself: a notice to its operator. What becomes of it is never noticed in turn."""
 
@@ -70,6 +74,54 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteFile:
+    """A file to be fetched before the first attempt and attached under this name."""
+
+    filename: str
+    url: str
+    """``http`` or ``https``; never fetched past the egress guard."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawMail:
+    """A mail in its own bytes, as a client wrote it; what the door adds and removes is done already."""
+
+    head: bytes
+    """The header fields, each ended by CR LF, without the empty line after them."""
+    body: bytes | BlobRef
+    """What follows the empty line, lines ended by CR LF, no dots stuffed; a file when it is large."""
+    needs_8bit: bool = False
+    """A line has a byte above 127 (RFC 6152)."""
+    needs_smtputf8: bool = False
+    """A header field has a byte above 127 (RFC 6532)."""
+
+
+class Notify(StrEnum):
+    """When the sender of a mail wants a report on a recipient (RFC 3461 section 4.1)."""
+
+    NEVER = "never"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    DELAY = "delay"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportWish:
+    """Who hears what became of a mail that came by SMTP or sendmail, and how (RFC 3461)."""
+
+    to: Address
+    """The reverse path the client gave; never the null one."""
+    full: bool | None = None
+    """RET: the whole mail (true) or its header (false); ``None``: not said, the header."""
+    envelope_id: str = ""
+    """ENVID, decoded."""
+    notify: Mapping[Address, frozenset[Notify]] = field(default_factory=dict)
+    """By recipient; a recipient that is not named wants to hear of failures."""
+    original: Mapping[Address, str] = field(default_factory=dict)
+    """ORCPT by recipient: ``type;address`` as it was given, decoded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """What a caller handed in, validated field by field at the edge."""
 
@@ -102,6 +154,14 @@ class Submission:
     idempotency_key: str | None = None
     message_id_domain: str | None = None
     """Right side of the Message-ID; ``None`` takes From's domain."""
+    remote_files: tuple[RemoteFile, ...] = ()
+    """Fetched as the first stage of delivery; the mail is never sent without them."""
+    raw: RawMail | None = None
+    """The mail itself. Then the recipients stand in ``bcc``, whatever the header says, ``from_``, ``subject``
+    and the Message-ID are those of the header, and texts, headers and attachments are empty."""
+    message_id: str | None = None
+    """Of a raw mail: its Message-ID without angle brackets."""
+    reports: ReportWish | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +186,10 @@ class Content:
     attachments: tuple[Attachment, ...] = ()
     in_reply_to: str | None = None
     references: tuple[str, ...] = ()
+    remote_files: tuple[RemoteFile, ...] = ()
+    """Not fetched yet; empty before anything is rendered for sending."""
+    raw: RawMail | None = None
+    """The mail itself; the fields above are then only what people and rules see of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,3 +218,4 @@ class Message:
     content: Content
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    reports: ReportWish | None = None

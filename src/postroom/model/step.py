@@ -6,6 +6,8 @@ from enum import StrEnum
 class Step(StrEnum):
     """Steps of one attempt, in their order (``docs/glossary.md``)."""
 
+    FETCH = "fetch"
+    """Files that the mail names by URL are fetched; nothing was said to a mail server yet."""
     RESOLVE = "resolve"
     CONNECT = "connect"
     PROXY = "proxy"

@@ -1,7 +1,7 @@
 """A configured way out, as a parsed value (forms of the URL: ``docs/transports.md``)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -14,6 +14,7 @@ class TransportKind(StrEnum):
     """What stands at the other end."""
 
     SMTP = "smtp"
+    WEBHOOK = "webhook"
     CAPTURE = "capture"
 
 
@@ -128,6 +129,32 @@ class SmtpAccount:
         return self.mailbox or login_address(self.username)
 
 
+class HookForm(StrEnum):
+    """The shape of what a webhook transport posts."""
+
+    HAP = "hap"
+    """The body of Mingdao HAP's e-mail webhook, exactly."""
+    MAPPED = "mapped"
+    """What a mapping file says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookTarget:
+    """Where a webhook transport posts, and in what form. The URL is the operator's word, not a caller's."""
+
+    url: str
+    form: HookForm = HookForm.HAP
+    headers: Mapping[str, Secret] = field(default_factory=dict)
+    """Values may be secrets, so all of them are treated as such."""
+    mapping: Mapping[str, Any] = field(default_factory=dict)
+    """Of the mapped form, read from its file and checked."""
+    signing_secret: Secret | None = None
+    """``whsec_`` secret: each call is signed as Standard Webhooks says."""
+    timeout_s: float = 30.0
+    ca_file: str | None = None
+    verify: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """A pace: at most so many messages in any window of that length."""
@@ -146,6 +173,10 @@ class TransportSpec:
     kind: TransportKind
     account: SmtpAccount | None = None
     """Given exactly when ``kind`` is SMTP."""
+    hook: HookTarget | None = None
+    """Given exactly when ``kind`` is WEBHOOK."""
+    is_guest: bool = False
+    """Brought by a caller for its own mail: never listed, never a default, gone when nothing waits for it."""
     default_from: Mailbox | None = None
     from_policy: FromPolicy = FromPolicy.KEEP
     receivers: tuple[Mailbox, ...] = ()

@@ -8,6 +8,7 @@ from typing import Protocol
 from postroom.mime.rendered import RenderedMessage, Variant
 from postroom.model.address import Address
 from postroom.model.ids import MessageId, TenantId
+from postroom.model.message import Content, ReportWish
 from postroom.model.outcome import Evidence
 from postroom.model.secret import Secret
 
@@ -24,6 +25,10 @@ class Work:
     rendered: RenderedMessage
     subject: str
     sender: str
+    content: Content | None = None
+    """What was rendered, as this way out shows it; for ways out that do not send a mail's bytes."""
+    reports: ReportWish | None = None
+    """To be passed on to a server that takes such wishes (RFC 3461)."""
     priority: int = 3
     """Of the message's class; of two attempts that wait for a connection the smaller number goes first."""
     commit: Callable[[], Awaitable[bool]]
