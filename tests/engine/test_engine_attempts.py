@@ -78,6 +78,19 @@ def test_one_call_in_one_attempt_out(tmp_path: Path) -> None:
     _run(tmp_path, _always(OK), story)
 
 
+def test_a_way_out_is_handed_what_was_rendered(tmp_path: Path) -> None:
+    """A way out that sends no bytes reads the content; without a wish for reports there is none."""
+
+    async def story(room: EngineRoom) -> None:
+        await _sent(room, _mail())
+        (work,) = room.transport.works
+        assert work.content is not None
+        assert (work.content.subject, work.content.to) == ("hello", TO[:1])
+        assert work.reports is None
+
+    _run(tmp_path, _always(OK), story)
+
+
 def test_each_recipient_is_settled_by_its_own_reply(tmp_path: Path) -> None:
     """One accepted, one refused, one deferred: only the deferred one is tried again."""
     later = {1: UNKNOWN_USER, 2: GREYLISTED}

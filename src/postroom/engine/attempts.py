@@ -79,6 +79,8 @@ class Attempts:
                     rendered=rendered,
                     subject=message.content.subject,
                     sender=content.from_.address.spec,
+                    content=content,
+                    reports=message.reports,
                     priority=self._rules[message.mail_class].priority,
                     commit=commit,
                 )
