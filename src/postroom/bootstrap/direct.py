@@ -1,4 +1,4 @@
-"""Without a server: one message sent from the data directory, and a copy of it."""
+"""Without a server: one message sent from the data directory or by an account, and a copy of the store."""
 
 import asyncio
 import logging
@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import structlog
 import uvloop
 
 from postroom.bootstrap.engine import running_engine
@@ -15,12 +17,15 @@ from postroom.bootstrap.seeing import begin_log
 from postroom.bootstrap.store import open_store, refuse_silent_capture
 from postroom.clock import SystemClock, SystemDice
 from postroom.config.settings import Settings
+from postroom.errors import InputError
 from postroom.model.ids import DEFAULT_TENANT
 from postroom.model.message import BlobRef, Door
 from postroom.ports import StagedBlob
 from postroom.schema import answers
 from postroom.schema.bodies import read_submission
 from postroom.schema.submission import with_files
+from postroom.schema.transport_body import read_body
+from postroom.telemetry import configure_logging
 
 
 def send_direct(
@@ -45,6 +50,33 @@ def send_direct(
     """
     begin_log(settings, level=logging.WARNING)
     return uvloop.run(_send_direct(settings, message, files, wait_s))
+
+
+def send_alone(account: Mapping[str, Any], message: Mapping[str, Any], *, wait_s: float) -> Mapping[str, Any]:
+    """Send one message by one account and keep nothing: for a program that Postroom lives inside.
+
+    The thread must have no event loop. The log stays that of the program around; without any it is silent.
+
+    Args:
+        account: In the form of ``POST /v1/transports``.
+        message: In the form of ``POST /v1/messages``, without files.
+        wait_s: Seconds for the one attempt; what is still open then is given up.
+
+    Returns:
+        The message in the form of ``GET /v1/messages/{id}``.
+
+    Raises:
+        InputError: Fields are wrong; nothing was sent.
+        StoreError: The directory for temporary files cannot be used.
+    """
+    read = read_body(account)
+    if read.spec is None:
+        raise InputError(read.problems)
+    if not structlog.is_configured():
+        configure_logging(json=False, level=logging.CRITICAL)
+    with TemporaryDirectory(prefix="postroom-") as directory:
+        settings = Settings(data=Path(directory), listeners=(), transports=(read.spec,), sender_process=False)
+        return asyncio.run(_send_direct(settings, message, {}, wait_s))
 
 
 async def _send_direct(

@@ -1,0 +1,1 @@
+"""Functions with the signatures of other programs, sending through Postroom."""
