@@ -149,7 +149,11 @@ def _size_problems(submission: Submission, limits: MessageLimits) -> Iterator[Pr
             "Send links to large files.",
         )
     for name, count, most in (
-        ("attachments", len(submission.attachments), limits.max_attachments),
+        (
+            "attachments",
+            len(submission.attachments) + len(submission.remote_files),
+            limits.max_attachments,
+        ),
         ("headers", len(submission.headers), limits.max_headers),
         ("tags", len(submission.tags), limits.max_tags),
         ("metadata", len(submission.metadata), limits.max_metadata),
@@ -211,6 +215,7 @@ def freeze(
         attachments=submission.attachments,
         in_reply_to=submission.in_reply_to,
         references=submission.references,
+        remote_files=submission.remote_files,
     )
     return Message(
         id=message_id,

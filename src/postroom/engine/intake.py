@@ -116,11 +116,14 @@ class Intake:
         )
 
     def _prove(self, message: Message, way: Way) -> None:
-        """Render the default variant and read it back; keep the bytes for an attempt that is due now."""
+        """Render the default variant and read it back; keep the bytes for an attempt that is due now.
+
+        What has still to be fetched is not in these bytes: such a message is rendered anew.
+        """
         variant = way.transport.variant
         rendered = render(message.content, variant)
         if (problem := size_problem(rendered, self._limits)) is not None:
             raise TooLargeError(problem)
         parseback.check(rendered, message.content, variant)
-        if message.send_at <= message.created_at:
+        if message.send_at <= message.created_at and not message.content.remote_files:
             self._rendered.keep(message.id, variant, rendered)

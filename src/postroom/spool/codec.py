@@ -2,7 +2,8 @@
 
 Pure. Names are those of ``model.message``; empty and default fields are left out; addresses are
 ``[spec]`` or ``[spec, name]``; instants are microseconds since 1970 in UTC. ``VERSION`` grows when an
-older program could not read the form; every earlier version stays readable.
+older program could not read the form; every earlier version stays readable, and a message that needs nothing
+new is written as version 1, which older programs read.
 """
 
 from datetime import UTC, datetime, timedelta, timezone
@@ -22,10 +23,11 @@ from postroom.model.message import (
     Envelope,
     MailClass,
     Message,
+    RemoteFile,
     UncertainPolicy,
 )
 
-VERSION = 1
+VERSION = 2
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -55,7 +57,7 @@ def encode_message(message: Message) -> bytes:
     """Return the stored form of a message."""
     content = message.content
     stored: dict[str, Any] = {
-        "v": VERSION,
+        "v": VERSION if content.remote_files else 1,
         "id": message.id,
         "tenant": message.tenant,
         "door": message.door.value,
@@ -95,6 +97,8 @@ def _add_optional(stored: dict[str, Any], content: Content) -> None:
         stored["references"] = content.references
     if content.attachments:
         stored["attachments"] = [_attachment(attachment) for attachment in content.attachments]
+    if content.remote_files:
+        stored["remote_files"] = [[file.filename, file.url] for file in content.remote_files]
 
 
 def decode_message(body: bytes) -> Message:
@@ -103,8 +107,8 @@ def decode_message(body: bytes) -> Message:
     Raises InvariantError for a form this program does not know.
     """
     stored = from_json(body)
-    if stored["v"] != VERSION:
-        raise InvariantError(f"stored message of version {stored['v']}; known is {VERSION}")
+    if stored["v"] not in (1, VERSION):
+        raise InvariantError(f"stored message of version {stored['v']}; known are 1 to {VERSION}")
     take = stored.get
     date, offset_s = stored["date"]
     sender = take("sender")
@@ -137,6 +141,7 @@ def decode_message(body: bytes) -> Message:
             attachments=tuple(map(_attachment_of, take("attachments", ()))),
             in_reply_to=take("in_reply_to"),
             references=tuple(take("references", ())),
+            remote_files=tuple(RemoteFile(filename=name, url=url) for name, url in take("remote_files", ())),
         ),
         tags=tuple(take("tags", ())),
         metadata=take("metadata", {}),
