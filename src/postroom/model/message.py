@@ -84,7 +84,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawMail:
-    """A mail in its own bytes, as a client wrote it; what the door adds and removes is done already."""
+    """A mail in its own bytes, as a client wrote it; what a door removes is gone from it."""
 
     head: bytes
     """The header fields, each ended by CR LF, without the empty line after them."""
@@ -93,7 +93,11 @@ class RawMail:
     needs_8bit: bool = False
     """A line has a byte above 127 (RFC 6152)."""
     needs_smtputf8: bool = False
-    """A header field has a byte above 127 (RFC 6532)."""
+    """An address in the header has a byte above 127, or the client asked for SMTPUTF8 (RFC 6532)."""
+    trace: str = ""
+    """Of a submission: what its Received field says before id and date; acceptance writes it in front."""
+    is_dated: bool = True
+    """Of a submission: the head has a Date field. Acceptance adds one when it has none."""
 
 
 class Notify(StrEnum):
@@ -103,6 +107,9 @@ class Notify(StrEnum):
     SUCCESS = "success"
     FAILURE = "failure"
     DELAY = "delay"
+
+
+_MORE = frozenset({Notify.SUCCESS, Notify.DELAY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +126,11 @@ class ReportWish:
     """By recipient; a recipient that is not named wants to hear of failures."""
     original: Mapping[Address, str] = field(default_factory=dict)
     """ORCPT by recipient: ``type;address`` as it was given, decoded."""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the sender wants to hear of more than failures, for some recipient."""
+        return any(wanted & _MORE for wanted in self.notify.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,9 +140,9 @@ def build_submission(  # noqa: PLR0913 - the fields of a submission
         headers=_headers(headers, problems, limits) if headers else (),
         in_reply_to=None if in_reply_to is None else _msg_id(in_reply_to, "in_reply_to", problems),
         references=_references(references, problems) if references else (),
-        tags=_tags(tags, problems) if tags else (),
-        metadata=_metadata(metadata, problems) if metadata else NO_METADATA,
-        mail_class=_choice(_CLASSES, mail_class, "class", problems),
+        tags=read_tags(tags, problems) if tags else (),
+        metadata=read_metadata(metadata, problems) if metadata else NO_METADATA,
+        mail_class=read_class(mail_class, problems),
         uncertain_policy=_policy(uncertain_policy, problems),
         send_at=None if send_at is None else read_instant(send_at, "send_at", problems),
         expires_at=None if expires_at is None else read_instant(expires_at, "expires_at", problems),
@@ -326,7 +326,8 @@ def _references(values: Sequence[str], problems: Problems) -> tuple[str, ...]:
     return tuple(_msg_id(value, f"references.{number}", problems) for number, value in enumerate(values))
 
 
-def _tags(values: Sequence[str], problems: Problems) -> tuple[str, ...]:
+def read_tags(values: Sequence[str], problems: Problems) -> tuple[str, ...]:
+    """Check tags."""
     for number, value in enumerate(values[:MAX_PROBLEMS]):
         if not value:
             problems.add("empty", f"tags.{number}", "an empty tag", "Leave it out.")
@@ -334,7 +335,8 @@ def _tags(values: Sequence[str], problems: Problems) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _metadata(values: Mapping[str, str], problems: Problems) -> Mapping[str, str]:
+def read_metadata(values: Mapping[str, str], problems: Problems) -> Mapping[str, str]:
+    """Check metadata."""
     for key, value in values.items():
         name = f"metadata.{key}" if key.isprintable() and len(key) <= MAX_TAG else "metadata"
         _line(key, name, problems, MAX_TAG)
@@ -370,6 +372,11 @@ def _choice(known: Mapping[str, _Choice], value: str, name: str, problems: Probl
         problems.add("unknown-value", name, f"unknown value; known are {names}", f"Use one of {names}.")
         return next(iter(known.values()))
     return found
+
+
+def read_class(value: str, problems: Problems) -> MailClass:
+    """Read the name of a class."""
+    return _choice(_CLASSES, value, "class", problems)
 
 
 def _policy(value: str | None, problems: Problems) -> UncertainPolicy | None:
