@@ -20,6 +20,7 @@ from postroom.cli import (
     secrets,
     sending,
     setting_up,
+    smtp_door,
     suppressions,
     transport_changes,
     webhooks,
@@ -40,6 +41,9 @@ from postroom.cli.options import (
     Port,
     ProviderId,
     ProxyUrl,
+    Smtp,
+    SmtpCert,
+    SmtpKey,
     TlsCert,
     TlsKey,
     User,
@@ -74,6 +78,7 @@ app.add_typer(captured.app, name="captured")
 app.add_typer(holds.app, name="hold")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(providers.app, name="providers")
+app.add_typer(smtp_door.app, name="smtp")
 app.add_typer(suppressions.app, name="suppress")
 app.add_typer(transport_changes.app, name="transports")
 app.add_typer(webhooks.app, name="webhooks")
@@ -111,7 +116,7 @@ def _told(error: CallerError | OperatorError) -> CliError:
 
 
 @app.command()
-def serve(
+def serve(  # noqa: PLR0913 - its flags
     *,
     data: Data = None,
     http: Http = None,
@@ -121,6 +126,9 @@ def serve(
     env_file: EnvFile = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    smtp: Smtp = None,
+    smtp_cert: SmtpCert = None,
+    smtp_key: SmtpKey = None,
 ) -> None:
     """Run the server until it is told to stop."""
     from postroom.config.sources import Flags
@@ -134,6 +142,9 @@ def serve(
         env_file=env_file,
         tls_cert=tls_cert,
         tls_key=tls_key,
+        smtp=tuple(smtp or ()),
+        smtp_cert=smtp_cert,
+        smtp_key=smtp_key,
     )
     settings = settings_of(flags)
     from postroom.bootstrap.serve import run_server  # last: it loads the whole program
@@ -247,6 +258,9 @@ def check(  # noqa: PLR0913 - the flags of serve
     env_file: EnvFile = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    smtp: Smtp = None,
+    smtp_cert: SmtpCert = None,
+    smtp_key: SmtpKey = None,
     json: Json = False,
 ) -> None:
     """Show every error of the settings, or what they come to, without secrets."""
@@ -265,6 +279,9 @@ def check(  # noqa: PLR0913 - the flags of serve
         env_file=env_file,
         tls_cert=tls_cert,
         tls_key=tls_key,
+        smtp=tuple(smtp or ()),
+        smtp_cert=smtp_cert,
+        smtp_key=smtp_key,
     )
     settings = settings_of(flags)
     if json:

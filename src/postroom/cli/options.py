@@ -38,6 +38,14 @@ NexusConfig = Annotated[
     Path | None, _one("--nexus-config", "INI file of a Nexus mail API to take over.", "FILE")
 ]
 TlsCert = Annotated[Path | None, _one("--tls-cert", "Certificate (PEM): every --http speaks TLS.", "FILE")]
+Smtp = Annotated[
+    list[str] | None,
+    _many("--smtp", "Address of the SMTP door; port 465 and smtps:// speak TLS at once", "HOST:PORT"),
+]
+SmtpCert = Annotated[
+    Path | None, _one("--smtp-cert", "Certificate (PEM) of the SMTP door, default a local one.", "FILE")
+]
+SmtpKey = Annotated[Path | None, _one("--smtp-key", "Key of that certificate (PEM).", "FILE")]
 TlsKey = Annotated[Path | None, _one("--tls-key", "Key of the certificate (PEM).", "FILE")]
 
 To = Annotated[list[str] | None, _many("--to", "Recipient", "ADDRESS")]

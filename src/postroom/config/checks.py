@@ -12,14 +12,15 @@ from postroom.errors import Problem
 
 def exposure_problems(settings: Settings) -> tuple[Problem, ...]:
     """Refuse to take other machines' mail into the capture inbox unless capture was asked for."""
-    open_to = [listener for listener in settings.listeners if not listener.is_loopback]
+    open_to = [one.url for one in settings.listeners if not one.is_loopback]
+    open_to += [str(one) for one in settings.smtp.listeners if not one.is_loopback]
     if not open_to or not settings.is_capturing or settings.capture:
         return ()
     return (
         Problem(
             code="no-transport",
             field="transports",
-            cause=f"no transport is set while other machines can reach {open_to[0].url}, "
+            cause=f"no transport is set while other machines can reach {open_to[0]}, "
             "so their mail would be captured and never sent",
             fix="Set POSTROOM_TRANSPORT or [[transports]], or say --capture when that is meant.",
         ),

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from postroom.config.settings import Listener, NexusAnswer
+from postroom.config.smtp_section import SmtpSection
 from postroom.config.sources import DEFAULT_DATA, DEFAULT_HTTP
 from postroom.engine.limits import MIB
 from postroom.model.address import parse_address
@@ -28,6 +29,7 @@ from postroom.schema.written import (
     Senders,
     Size,
     domain_name,
+    host_port,
     listed,
     one_line,
 )
@@ -35,15 +37,8 @@ from postroom.schema.written import (
 
 def parse_listener(text: object) -> Listener:
     """Read ``HOST:PORT``, ``[IPv6]:PORT`` or ``:PORT`` (every address). Raises ValueError."""
-    host, colon, port = str(text).strip().rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
-        msg = "not HOST:PORT, for example 127.0.0.1:8587, [::1]:8587 or :8587 for every address"
-        raise ValueError(msg)
-    bare = host.removeprefix("[").removesuffix("]")
-    if (":" in bare) != (host != bare):
-        msg = "an IPv6 address stands in brackets, for example [::1]:8587"
-        raise ValueError(msg)
-    return Listener(host=bare or "0.0.0.0", port=int(port))  # noqa: S104 - what ":PORT" asks for
+    host, port = host_port(str(text), example="8587")
+    return Listener(host=host, port=port)
 
 
 def _public_url(text: str) -> str:
@@ -301,6 +296,7 @@ class Document(Section):
     uncertain_alarm: Duration = 3600.0
     """An uncertain recipient that waits longer than this is told as an event."""
     http: HttpSection = HttpSection()
+    smtp: SmtpSection = SmtpSection()
     transports: tuple[TransportFields, ...] = ()
     """Ways out; none means that everything is captured."""
     routes: tuple[RouteSection, ...] = ()

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from postroom.config.checks import exposure_problems, keyless_problems, keyless_warnings
-from postroom.config.document import Document
+from postroom.config.document import Document, HttpSection
 from postroom.config.nexus_ini import NexusIni, read_nexus_ini
 from postroom.config.routes import read_routes
 from postroom.config.settings import (
@@ -32,6 +32,8 @@ from postroom.config.settings import (
     TlsFiles,
     WebhookSettings,
 )
+from postroom.config.smtp import keyless_smtp_problems, smtp_settings, smtp_warnings
+from postroom.config.smtp_section import SmtpSection
 from postroom.config.sources import Flags, Sources, data_directory, read_sources
 from postroom.config.ways_out import WaysOut
 from postroom.engine.limits import MessageLimits
@@ -84,7 +86,7 @@ class _Loading:
         specs = ways.specs()
         if document.capture and specs:
             self._warnings.append("capture is asked for: the configured transports are not used")
-        tls = self._tls()
+        tls = self._tls("http", document.http)
         key_field = self._named("api_key" if document.api_key_file is None else "api_key_file")
         given = document.api_key
         key = ways.secret(
@@ -112,6 +114,7 @@ class _Loading:
             retention=Retention(**{name: timedelta(days=days) for name, days in document.retention}),
             disk=_taken(DiskSettings, document.disk),
             nexus=self._nexus(is_capturing=is_capturing),
+            smtp=smtp_settings(document.smtp, tls=self._tls("smtp", document.smtp)),
             classes=_classes(document),
             routes=self._routes(specs, is_used=uses_routes),
             absent_legs=(*self._absent_legs, *ways.absent_legs),
@@ -147,6 +150,9 @@ class _Loading:
         is_known = bool(settings.transports) or not (settings.data / DATABASE).exists()
         if is_known and not self._broken & {"http", "transports", "capture"} and not self._ways.problems:
             self.problems.extend(exposure_problems(settings))
+        if not self._broken & {"http", "smtp"}:
+            self.problems.extend(keyless_smtp_problems(settings))
+            self._warnings.extend(smtp_warnings(settings))
         if not self._broken & {"http", "nexus"}:
             is_set = self._document.nexus.keyless is True
             is_asked = is_set or self._document.nexus.config is not None
@@ -197,19 +203,18 @@ class _Loading:
             self._report("secret-key", field, "not a key", fix)
         return key
 
-    def _tls(self) -> TlsFiles | None:
-        http = self._document.http
+    def _tls(self, table: str, section: HttpSection | SmtpSection) -> TlsFiles | None:
         paths = {}
-        for name, value in (("tls_cert", http.tls_cert), ("tls_key", http.tls_key)):
+        for name, value in (("tls_cert", section.tls_cert), ("tls_key", section.tls_key)):
             path = None if value is None else self._cwd.absolute() / Path(value).expanduser()
             if path is not None and not path.is_file():
-                self._report("file", self._named("http", name), "there is no such file", f"Check {path}.")
+                self._report("file", self._named(table, name), "there is no such file", f"Check {path}.")
             paths[name] = path
         cert, key = paths["tls_cert"], paths["tls_key"]
         if (cert is None) != (key is None):
             missing, given = ("tls_key", "tls_cert") if key is None else ("tls_cert", "tls_key")
             self._report(
-                "tls-incomplete", f"http.{missing}", f"missing beside {given}", "Set both or neither."
+                "tls-incomplete", f"{table}.{missing}", f"missing beside {given}", "Set both or neither."
             )
         return TlsFiles(cert=cert, key=key) if cert is not None and key is not None else None
 

@@ -95,6 +95,46 @@ class DoorLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpListener:
+    """One address the SMTP door listens on."""
+
+    host: str
+    """An IP address without brackets, or a name."""
+    port: int
+    """0 lets the system choose."""
+    is_implicit: bool = False
+    """TLS from the first byte; else STARTTLS is offered."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Say whether only this machine can connect."""
+        return Listener(host=self.host, port=self.port).is_loopback
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'smtps' if self.is_implicit else 'smtp'}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpSettings:
+    """The SMTP door."""
+
+    listeners: tuple[SmtpListener, ...] = ()
+    """Empty: there is no such door."""
+    tls: TlsFiles | None = None
+    """``None``: a certificate of the local authority."""
+    names: tuple[str, ...] = ()
+    """Names and addresses for the certificate of the local authority, beside those that are known."""
+    keyless: bool = False
+    """Peers on loopback need no key."""
+    networks: tuple[str, ...] = ()
+    """Networks in CIDR form whose peers need no key."""
+    max_connections: int = 1024
+    max_connections_per_address: int = 20
+    """Loopback and ``networks`` are exempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskSettings:
     """When intake stops before the disk is full; bytes."""
 
@@ -203,6 +243,7 @@ class Settings:
     retention: Retention = DEFAULT_RETENTION
     disk: DiskSettings = DiskSettings()
     nexus: NexusSettings = NexusSettings()
+    smtp: SmtpSettings = SmtpSettings()
     classes: Mapping[MailClass, ClassSettings] = field(default_factory=dict)
     """Only the classes that are changed."""
     routes: tuple[RouteRule, ...] = ()

@@ -27,6 +27,12 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "POSTROOM_HTTP": ("http", "listen"),
     "POSTROOM_TLS_CERT": ("http", "tls_cert"),
     "POSTROOM_TLS_KEY": ("http", "tls_key"),
+    "POSTROOM_SMTP": ("smtp", "listen"),
+    "POSTROOM_SMTP_CERT": ("smtp", "tls_cert"),
+    "POSTROOM_SMTP_KEY": ("smtp", "tls_key"),
+    "POSTROOM_SMTP_NAMES": ("smtp", "names"),
+    "POSTROOM_SMTP_KEYLESS": ("smtp", "keyless"),
+    "POSTROOM_SMTP_NETWORKS": ("smtp", "networks"),
     "POSTROOM_PUBLIC_URL": ("http", "public_url"),
     "POSTROOM_TRUSTED_PROXIES": ("http", "trusted_proxies"),
     "POSTROOM_FROM": ("from",),
@@ -76,6 +82,9 @@ class Flags:
     nexus_config: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    smtp: tuple[str, ...] = ()
+    smtp_cert: Path | None = None
+    smtp_key: Path | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -214,6 +223,8 @@ def _put_transport(key: str, value: str, name: str, sources: Sources) -> None:
 def _put_flags(flags: Flags, sources: Sources) -> None:
     if flags.http:
         sources.put(("http", "listen"), list(flags.http), origin="--http")
+    if flags.smtp:
+        sources.put(("smtp", "listen"), list(flags.smtp), origin="--smtp")
     if flags.capture:
         sources.put(("capture",), True, origin="--capture")
     for path, value in (
@@ -224,5 +235,8 @@ def _put_flags(flags: Flags, sources: Sources) -> None:
     ):
         if value is not None:
             sources.put(path, str(value), origin=f"--{path[-1].replace('_', '-')}")
+    for name, file in (("cert", flags.smtp_cert), ("key", flags.smtp_key)):
+        if file is not None:
+            sources.put(("smtp", f"tls_{name}"), str(file), origin=f"--smtp-{name}")
     if flags.nexus_config is not None:
         sources.origins["nexus", "config"] = "--nexus-config"

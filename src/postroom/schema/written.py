@@ -55,6 +55,23 @@ def host_name(text: str) -> str:
         return domain_name(bare)
 
 
+def host_port(text: str, *, example: str) -> tuple[str, int]:
+    """Read ``HOST:PORT``, ``[IPv6]:PORT`` or ``:PORT`` (every address, ``0.0.0.0``). Raises ValueError.
+
+    ``example`` is the port of the examples in the error.
+    """
+    host, colon, port = text.strip().rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+        forms = f"127.0.0.1:{example}, [::1]:{example} or :{example} for every address"
+        msg = f"not HOST:PORT, for example {forms}"
+        raise ValueError(msg)
+    bare = host.removeprefix("[").removesuffix("]")
+    if (":" in bare) != (host != bare):
+        msg = f"an IPv6 address stands in brackets, for example [::1]:{example}"
+        raise ValueError(msg)
+    return bare or "0.0.0.0", int(port)  # noqa: S104 - what ":PORT" asks for
+
+
 def one_line(text: str) -> str:
     """Return text without control characters. Raises ValueError."""
     if not text.isprintable():
