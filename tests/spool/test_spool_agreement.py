@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Coroutine
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +19,7 @@ from postroom.model.attempt import Claimed, Move
 from postroom.model.event import EventFilter
 from postroom.model.ids import DEFAULT_TENANT, MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
-from postroom.model.message import MailClass, UncertainPolicy
+from postroom.model.message import MailClass, RemoteFile, UncertainPolicy
 from postroom.model.view import MessageFilter
 from postroom.ports import Spool
 from postroom.spool.memory.opening import open_memory
@@ -64,6 +65,7 @@ class TwoStores(RuleBasedStateMachine):
         transport=TRANSPORTS,
         place=st.tuples(TENANTS, ROUTES),
         use=st.none() | st.tuples(st.sampled_from("12"), st.sampled_from("12")),
+        has_files=st.booleans(),
     )
     def accept(
         self,
@@ -75,6 +77,7 @@ class TwoStores(RuleBasedStateMachine):
         transport: str,
         place: tuple[TenantId, str],
         use: tuple[str, str] | None,
+        has_files: bool,
     ) -> None:
         tenant, route = place
         message = a_message(
@@ -86,6 +89,9 @@ class TwoStores(RuleBasedStateMachine):
             at=self.now,
             tenant=tenant,
         )
+        if has_files:
+            files = (RemoteFile(filename="a.pdf", url="https://files.example.com/a"),)
+            message = replace(message, content=replace(message.content, remote_files=files))
         key = None if use is None else a_key(use[0], subject=use[1])
         one, other = (
             self.run(spool.accept(message, transport=transport, route=route, idempotency=key))
@@ -155,8 +161,19 @@ class TwoStores(RuleBasedStateMachine):
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         pair = data.draw(st.sampled_from(self.claims))
+        due_at = data.draw(st.none() | st.just(self.now + MINUTE))
         for spool, claimed in zip(self.both(), pair, strict=True):
-            self.run(spool.release([claimed.lease]))
+            self.run(spool.release([claimed.lease], due_at=due_at))
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def complete(self, data: st.DataObject) -> None:
+        pair = data.draw(st.sampled_from(self.claims))
+        one, other = (
+            self.run(spool.complete(claimed.lease, []))
+            for spool, claimed in zip(self.both(), pair, strict=True)
+        )
+        assert one == other
 
     @precondition(lambda self: self.ids)
     @rule(data=st.data())

@@ -9,7 +9,7 @@ from typing import Protocol
 from postroom.model.attempt import Claimed, Lease, Settlement
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
-from postroom.model.message import MailClass, Message
+from postroom.model.message import Attachment, MailClass, Message
 from postroom.model.view import (
     LearntLimit,
     MessageFilter,
@@ -145,8 +145,21 @@ class Spool(Protocol):
         """
         ...
 
-    async def release(self, leases: Sequence[Lease]) -> None:
-        """Give back leases whose attempt never began: the attempt rows vanish, the groups are due at once."""
+    async def release(self, leases: Sequence[Lease], *, due_at: datetime | None = None) -> None:
+        """Give back leases whose attempt never began: the attempt rows vanish, the groups are due at once.
+
+        With ``due_at`` they are due then.
+        """
+        ...
+
+    async def complete(self, lease: Lease, attachments: Sequence[Attachment]) -> bool:
+        """Put files that were fetched into the stored message, in place of those it names by URL.
+
+        In the same transaction the lease is given back as by ``release``: the next claim hands out the
+        message as it is then. Every blob must have been committed to ``Blobs``; raises InvariantError when
+        one is not there. Returns ``False``, and changes nothing, when the lease is over; a message whose
+        files came by another lease keeps those.
+        """
         ...
 
     async def recover(self, *, now: datetime, wait: timedelta) -> Recovery:

@@ -73,7 +73,7 @@ def settle(ledger: MemoryLedger, settlement: Settlement) -> bool:
     return True
 
 
-def release(ledger: MemoryLedger, lease: Lease) -> None:
+def release(ledger: MemoryLedger, lease: Lease, *, due_at: int | None = None) -> None:
     """Give a lease back whose attempt never began; one that was committing becomes uncertain."""
     found = leased(ledger, lease)
     if found is None:
@@ -83,7 +83,8 @@ def release(ledger: MemoryLedger, lease: Lease) -> None:
     if attempt.stage is Stage.OPEN:
         del record.attempts[lease.attempt]
         ledger.note_sent(group.transport, attempt.opened_at, -1)
-        group.lease, group.due_at, group.crashes = None, attempt.opened_at, 0
+        group.lease, group.crashes = None, 0
+        group.due_at = attempt.opened_at if due_at is None else due_at
     else:
         at = attempt.committing_at or attempt.opened_at
         free(ledger, record, lease.group, now=at, crashed=False)

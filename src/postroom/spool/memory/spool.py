@@ -6,6 +6,7 @@ one transaction. ``crash`` is what a kill leaves: everything, with the leases st
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from postroom.model.attempt import Claimed, Lease, Settlement, Stage
 from postroom.model.event import EventKind
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
-from postroom.model.message import MailClass, Message
+from postroom.model.message import Attachment, MailClass, Message
 from postroom.model.outcome import OutcomeKind
 from postroom.model.view import (
     LearntLimit,
@@ -27,7 +28,7 @@ from postroom.model.view import (
 )
 from postroom.ports import IdempotencyClaim, KeyReused, Recovery, Replayed, Retention, Stored
 from postroom.spool import groups
-from postroom.spool.codec import instant, instant_or_none, micros
+from postroom.spool.codec import instant, instant_or_none, micros, micros_or_none
 from postroom.spool.groups import EVENT_OF
 from postroom.spool.memory import claiming, ending
 from postroom.spool.memory.inbox import MemoryBlobs
@@ -184,10 +185,27 @@ class MemorySpool:
         """Record an attempt's results and move its recipients."""
         return ending.settle(self._ledger, settlement)
 
-    async def release(self, leases: Sequence[Lease]) -> None:
+    async def release(self, leases: Sequence[Lease], *, due_at: datetime | None = None) -> None:
         """Give leases back whose attempt never began; one that was committing becomes uncertain."""
         for lease in leases:
-            ending.release(self._ledger, lease)
+            ending.release(self._ledger, lease, due_at=micros_or_none(due_at))
+
+    async def complete(self, lease: Lease, attachments: Sequence[Attachment]) -> bool:
+        """Put fetched files into the message of a lease and give the lease back."""
+        found = ending.leased(self._ledger, lease)
+        if found is None:
+            return False
+        record = found[0]
+        message = record.message
+        if message.content.remote_files:
+            for attachment in attachments:
+                if not self._blobs.has(message.tenant, attachment.blob):
+                    raise InvariantError(f"file {attachment.blob.sha256} was not committed")
+            together = message.content.attachments + tuple(attachments)
+            content = replace(message.content, attachments=together, remote_files=())
+            record.message = replace(message, content=content)
+        ending.release(self._ledger, lease)
+        return True
 
     # ------------------------------------------------------------------ duties
 

@@ -58,7 +58,7 @@ def _claim(ledger: Ledger, want: Claim) -> Sequence[Claimed]:
     leases: list[tuple[int, int, str, int, int]] = []
     attempts: list[tuple[int, int, str, str, int]] = []
     for row in found:
-        message = ledger.recent.take(row.seq) or _stored(ledger, row.seq)
+        message = ledger.recent.take(row.seq) or stored_message(ledger, row.seq)
         if message is None:
             rows.hold(ledger, row, CONTENT_DAMAGED, now=want.now)
             continue
@@ -168,7 +168,7 @@ def _rank(lane: fairness.Lane) -> tuple[int, bool, str]:
     return lane.priority, lane.is_retry, lane.tenant
 
 
-def _stored(ledger: Ledger, seq: int) -> Message | None:
+def stored_message(ledger: Ledger, seq: int) -> Message | None:
     """Read a message back; ``None`` when it is not what was stored."""
     row = ledger.run(_CONTENT, (seq,)).fetchone()
     if row is None:

@@ -5,6 +5,7 @@ the policy of the message.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from postroom.errors import InvariantError
@@ -44,24 +45,36 @@ def attempt_stage(ledger: Ledger, seq: int, number: int) -> tuple[str, int, int 
     return str(stage), int(str(opened_at)), committing_at, digest
 
 
-def release(ledger: Ledger, releases: Sequence[Sequence[Lease]]) -> Sequence[None]:
-    """Give groups back whose attempt never began.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Leases to be given back."""
+
+    leases: tuple[Lease, ...]
+    due_at: int | None = None
+    """When their groups are due; ``None``: at once."""
+
+
+def release(ledger: Ledger, releases: Sequence[Release]) -> Sequence[None]:
+    """Give groups back whose attempt never began."""
+    for wish in releases:
+        for lease in wish.leases:
+            if (row := leased(ledger, lease)) is not None:
+                put_back(ledger, row, lease, due_at=wish.due_at)
+    return [None] * len(releases)
+
+
+def put_back(ledger: Ledger, row: Group, lease: Lease, *, due_at: int | None = None) -> None:
+    """Give one leased group back.
 
     An attempt that was marked as committing did begin: its recipients become uncertain.
     """
-    for leases in releases:
-        for lease in leases:
-            row = leased(ledger, lease)
-            if row is None:
-                continue
-            stage, opened_at, committing_at, _ = attempt_stage(ledger, row.seq, lease.attempt)
-            if stage == Stage.OPEN:
-                ledger.run(_DELETE_ATTEMPT, (row.seq, lease.attempt))
-                ledger.note_sent(row.transport, opened_at, -1)
-                _give_back(ledger, _cleared(row), due_at=opened_at)
-            else:
-                free(ledger, row, now=committing_at or opened_at, crashed=False)
-    return [None] * len(releases)
+    stage, opened_at, committing_at, _ = attempt_stage(ledger, row.seq, lease.attempt)
+    if stage == Stage.OPEN:
+        ledger.run(_DELETE_ATTEMPT, (row.seq, lease.attempt))
+        ledger.note_sent(row.transport, opened_at, -1)
+        _give_back(ledger, _cleared(row), due_at=opened_at if due_at is None else due_at)
+    else:
+        free(ledger, row, now=committing_at or opened_at, crashed=False)
 
 
 def _cleared(row: Group) -> Group:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import apsw
 
-from postroom.errors import StoreError
+from postroom.errors import InvariantError, StoreError
 from postroom.model.attempt import Claimed, Lease, Settlement
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
-from postroom.model.message import MailClass, Message
+from postroom.model.message import Attachment, MailClass, Message
 from postroom.model.view import (
     LearntLimit,
     MessageFilter,
@@ -27,11 +27,12 @@ from postroom.model.view import (
 )
 from postroom.ports import IdempotencyClaim, KeyReused, Recovery, Replayed, Retention, Stored
 from postroom.spool.blobs import FileBlobs, sync_directory
-from postroom.spool.codec import encode_message, instant_or_none, micros
+from postroom.spool.codec import encode_message, instant_or_none, micros, micros_or_none
 from postroom.spool.disk import DiskWatch
 from postroom.spool.groups import PRIORITIES
 from postroom.spool.sqlite import (
     claiming,
+    completing,
     delivery,
     duties,
     ending,
@@ -81,9 +82,15 @@ class SqliteSpool:
         self._disk = disk
         self._path = path
         self._accept = Verb(name="accept", rank=Rank.INTAKE, apply=self._accept_all)
+        self._complete = Verb(name="complete", rank=Rank.INTAKE, apply=self._complete_all)
 
     def _accept_all(self, ledger: Ledger, intakes: Sequence[intake.Intake]) -> Sequence[intake.Verdict]:
         return intake.accept(ledger, intakes, has_blob=self._blobs.has)
+
+    def _complete_all(
+        self, ledger: Ledger, completions: Sequence[completing.Completion]
+    ) -> Sequence[bool | InvariantError]:
+        return completing.complete(ledger, completions, has_blob=self._blobs.has)
 
     # ------------------------------------------------------------------ the way of a message
 
@@ -157,10 +164,17 @@ class SqliteSpool:
         settled: bool = await self._writer.submit(_SETTLE, settlement)
         return settled
 
-    async def release(self, leases: Sequence[Lease]) -> None:
+    async def release(self, leases: Sequence[Lease], *, due_at: datetime | None = None) -> None:
         """Give leases back whose attempt never began."""
         if leases:
-            await self._writer.submit(_RELEASE, tuple(leases))
+            wish = ending.Release(leases=tuple(leases), due_at=micros_or_none(due_at))
+            await self._writer.submit(_RELEASE, wish)
+
+    async def complete(self, lease: Lease, attachments: Sequence[Attachment]) -> bool:
+        """Put fetched files into the message of a lease and give the lease back."""
+        wish = completing.Completion(lease=lease, attachments=tuple(attachments))
+        completed: bool = await self._writer.submit(self._complete, wish)
+        return completed
 
     # ------------------------------------------------------------------ duties
 

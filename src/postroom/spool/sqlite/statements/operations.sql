@@ -33,7 +33,7 @@ SELECT DISTINCT recipient FROM outcome WHERE seq = ? AND outcome = 'uncertain';
 -- any_attempt: Whether an attempt was ever recorded for a message.
 SELECT 1 FROM attempt WHERE seq = ? LIMIT 1;
 
--- replace_content: The stored form of a message whose times changed.
+-- replace_content: The stored form of a message whose times changed, or whose files were fetched.
 UPDATE content SET sha256 = ?, body = ? WHERE seq = ?;
 
 -- retime_message: The times of a message changed.
