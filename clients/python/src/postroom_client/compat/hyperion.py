@@ -14,6 +14,7 @@ import os
 import smtplib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from postroom_client.client import PostroomClient
@@ -147,12 +148,12 @@ def _good(wanted: Sequence[str], problems: Sequence[tuple[str, str]], error: Exc
 
 def _directly(mail: Mapping[str, str], wanted: Sequence[str], settings: Settings) -> bool:
     """Make one attempt by the account of the settings; return whether anybody was not refused."""
-    try:
-        from postroom.bootstrap.direct import send_alone  # noqa: PLC0415 - an extra
-        from postroom.errors import InputError  # noqa: PLC0415
-    except ImportError:
+    if find_spec("postroom") is None:
         msg = "nothing to send with: set POSTROOM_URL, or install postroom-client[direct]"
-        raise NotConfiguredError(msg) from None
+        raise NotConfiguredError(msg)
+    from postroom.bootstrap.direct import send_alone  # noqa: PLC0415 - an extra
+    from postroom.errors import InputError  # noqa: PLC0415 - as the one above
+
     account = {
         "host": settings.SMTP_SERVER,
         "port": settings.SMTP_PORT,
