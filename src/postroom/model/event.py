@@ -20,6 +20,13 @@ class EventKind(StrEnum):
     MESSAGE_RESCHEDULED = "message.rescheduled"
     MESSAGE_REWRITTEN = "message.rewritten"
     """A transport sends it with another From than was wished; once for each transport."""
+    MESSAGE_REPORT_WISHED = "message.report_wished"
+    """Its sender asks to hear of success or delay (RFC 3461); one that asks for failures alone has no such
+    event."""
+    MESSAGE_REPORT_PASSED_ON = "message.report_passed_on"
+    """The next server took over to report its success."""
+    MESSAGE_REPORTED = "message.reported"
+    """A report went to its sender: in ``data`` to whom, of what, and the id of the report."""
     RECIPIENT_ACCEPTED = "recipient.accepted"
     """The next server took responsibility."""
     RECIPIENT_CAPTURED = "recipient.captured"

@@ -14,6 +14,9 @@ KIND_TEXTS: Mapping[EventKind, str] = {
     K.MESSAGE_QUEUED: "Stored; it is sent when it is due.",
     K.MESSAGE_RESCHEDULED: "Its times were changed{by}.",
     K.MESSAGE_REWRITTEN: "Sent{via} as the account, the only sender that it takes{change}{answers}.",
+    K.MESSAGE_REPORT_WISHED: "Its sender asks for a report of success or delay.",
+    K.MESSAGE_REPORT_PASSED_ON: "The next server{via} takes over to report success to the sender.",
+    K.MESSAGE_REPORTED: "Its sender was sent a report{what}{path}.",
     K.RECIPIENT_ACCEPTED: "Accepted by the next server{via}{by}.",
     K.RECIPIENT_CAPTURED: "Kept in the capture inbox; nothing left this machine.",
     K.RECIPIENT_DEFERRED: "Not taken now{via}{cause}; it is tried again.",
@@ -76,5 +79,7 @@ def _parts(event: NewEvent | None) -> Mapping[str, str]:
         "note": f": {data['note']}" if data.get("note") else "",
         "change": f": {data['from']} became {data['to']}" if "to" in data else "",
         "answers": f"; answers go to {data['reply_to']}" if data.get("reply_to") else "",
+        "what": f" ({data['what']})" if data.get("what") else "",
+        "path": f", at {data['reverse_path']}" if data.get("reverse_path") else "",
         "address": data.get("address", "An address"),
     }

@@ -91,6 +91,9 @@ class MemorySpool:
         ledger.note(
             EventKind.MESSAGE_QUEUED, at=at, tenant=message.tenant, seq=record.seq, transport=transport
         )
+        if message.reports is not None and message.reports.is_watched:
+            kind = EventKind.MESSAGE_REPORT_WISHED
+            ledger.note(kind, at=at, tenant=message.tenant, seq=record.seq, transport=transport)
         if members := self._obey(record):
             fresh = Group(
                 transport=transport,

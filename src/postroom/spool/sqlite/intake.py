@@ -107,6 +107,10 @@ class _Rows:
             # At once, not with the rest: a second use of the key may stand in the same batch.
             _remember(ledger, message, intake.idempotency)
         ledger.note(EventKind.MESSAGE_QUEUED, at=created_at, tenant=tenant, seq=seq, transport=transport)
+        if message.reports is not None and message.reports.is_watched:
+            ledger.note(
+                EventKind.MESSAGE_REPORT_WISHED, at=created_at, tenant=tenant, seq=seq, transport=transport
+            )
         members = "0" if len(recipients) == 1 else members_text(range(len(recipients)))
         count = len(recipients)
         if orders := ledger.orders.of(message, transport=transport):
