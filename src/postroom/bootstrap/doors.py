@@ -14,7 +14,8 @@ from postroom.web.auth import Doorkeeper
 from postroom.web.budget import ByteBudget
 from postroom.web.gate import Gate
 from postroom.web.keyless import KeylessRule, parse_networks
-from postroom.web.server import Binding, TlsPair
+from postroom.web.listening import TlsPair
+from postroom.web.server import Binding
 from postroom.web.uploads import FormLimits
 
 

@@ -146,6 +146,28 @@ STRESSED = Gauge("postroom_http_stressed", "1 while most connections are in use 
 BODY_BYTES = Gauge("postroom_http_body_bytes", "Charged for request bodies in memory.", unit="bytes")
 MAX_BODY_BYTES = Gauge("postroom_http_body_bytes_max", "What may be charged at once.", unit="bytes")
 
+SMTP_SESSIONS = Gauge(
+    "postroom_smtp_sessions", "SMTP sessions that are open.", labels={"door": "smtp or smtps"}
+)
+MAX_SMTP_SESSIONS = Gauge("postroom_smtp_sessions_max", "SMTP sessions that are allowed at once.")
+SMTP_SESSIONS_REFUSED = Counter(
+    "postroom_smtp_sessions_refused_total",
+    "SMTP sessions that were refused.",
+    labels={"reason": "full, address, descriptors or handshake"},
+)
+SMTP_SESSIONS_CUT = Counter(
+    "postroom_smtp_sessions_cut_total",
+    "SMTP sessions that were ended for what their client did or did not do.",
+    labels={"reason": "slow-command, slow-content, stalled or flood"},
+)
+SMTP_STRESSED = Gauge("postroom_smtp_stressed", "1 while most sessions are in use and deadlines are short.")
+SMTP_MAILS = Counter(
+    "postroom_smtp_mails_total",
+    "Replies to the end of a mail.",
+    labels={"code": "SMTP reply code; 250 is a stored mail"},
+)
+LOGINS_REFUSED = Counter("postroom_smtp_logins_refused_total", "Logins at the SMTP door that were refused.")
+
 # ---------------------------------------------------------------------- process
 
 LOOP_LAG_SECONDS = Histogram(

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from postroom.telemetry import catalogue, logger
+from postroom.telemetry import logger
 from postroom.telemetry.process import max_descriptors, open_descriptors
 from postroom.web.household import Household, Seat
 
@@ -28,7 +28,7 @@ PAUSE_S: Final = 0.5
 """After running out of descriptors."""
 
 _OUT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_log = logger("http")
+_log = logger("doors")
 
 
 class Acceptor:
@@ -119,7 +119,7 @@ class Acceptor:
             )
             is_connected = True
         except OSError:  # the caller is gone, speaks no TLS, or took too long for it
-            catalogue.CONNECTIONS_REFUSED.count(("handshake",))
+            self._household.meters.refused.count(("handshake",))
         finally:
             if not is_connected:
                 self._household.leave(seat)
@@ -129,7 +129,7 @@ class Acceptor:
         if self._is_paused or self._is_closed:
             return
         self._is_paused = True
-        catalogue.CONNECTIONS_REFUSED.count(("descriptors",))
+        self._household.meters.refused.count(("descriptors",))
         _log.error("no descriptors left: nothing is accepted for a moment", door=self._door)
         self._loop.remove_reader(self._listener.fileno())
         self._loop.call_later(PAUSE_S, self._resume)

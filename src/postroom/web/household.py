@@ -8,15 +8,15 @@ like everybody else, and gives it back at the same deadline.
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter as Tally
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from postroom.telemetry import catalogue, logger
-from postroom.web.exchange import Exchange
+from postroom.telemetry.tallies import Counter, Gauge
 from postroom.web.keyless import Network, is_loopback, is_within
 
-_log = logger("http")
+_log = logger("doors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,30 @@ class ServerLimits:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meters:
+    """Where the connections of one server are counted."""
+
+    open: Gauge
+    most: Gauge
+    refused: Counter
+    stressed: Gauge
+
+
+HTTP_METERS = Meters(
+    open=catalogue.CONNECTIONS,
+    most=catalogue.MAX_CONNECTIONS,
+    refused=catalogue.CONNECTIONS_REFUSED,
+    stressed=catalogue.STRESSED,
+)
+
+
+class Errand(Protocol):
+    """What is waited for at the end: an answer that is owed."""
+
+    task: asyncio.Task[None] | None
+
+
 class Guest(Protocol):
     """A connection, as its household sees it."""
 
@@ -84,18 +108,21 @@ class Seat:
 class Household:
     """Every connection of one server."""
 
-    def __init__(self, limits: ServerLimits, exempt: tuple[Network, ...]) -> None:
+    def __init__(
+        self, limits: ServerLimits, exempt: tuple[Network, ...], *, meters: Meters = HTTP_METERS
+    ) -> None:
         """Begin without connections. ``exempt`` networks have no limit per address."""
+        self.meters = meters
         self.limits = self._calm = limits
         """What holds now."""
         self._hard = limits.under_stress()
         self.date_line = b""
         """The Date header with its line end; ``web.server`` sets it once a second."""
-        self.exchanges: set[Exchange] = set()
+        self.exchanges: set[Errand] = set()
         """Those that run, also when their caller is gone."""
         self.guests: set[Guest] = set()
-        self._per_address: Counter[str] = Counter()
-        self._per_door: Counter[str] = Counter()
+        self._per_address: Tally[str] = Tally()
+        self._per_door: Tally[str] = Tally()
         self._taken = 0
         self._exempt = exempt
 
@@ -108,10 +135,10 @@ class Household:
         """Count a new connection; ``None`` when a bound is reached."""
         counts = not (is_loopback(peer) or is_within(peer, self._exempt))
         if self._taken >= self.limits.max_connections:
-            catalogue.CONNECTIONS_REFUSED.count(("full",))
+            self.meters.refused.count(("full",))
             return None
         if counts and self._per_address[peer] >= self.limits.max_per_address:
-            catalogue.CONNECTIONS_REFUSED.count(("address",))
+            self.meters.refused.count(("address",))
             return None
         self._taken += 1
         self._per_door[door] += 1
@@ -139,9 +166,9 @@ class Household:
 
     def show(self) -> None:
         """Fill the gauges of the doors."""
-        catalogue.CONNECTIONS.show({(door,): count for door, count in self._per_door.items()})
-        catalogue.MAX_CONNECTIONS.show(self.limits.max_connections)
-        catalogue.STRESSED.show(self.is_stressed)
+        self.meters.open.show({(door,): count for door, count in self._per_door.items()})
+        self.meters.most.show(self.limits.max_connections)
+        self.meters.stressed.show(self.is_stressed)
 
     def check_deadlines(self) -> None:
         """Cut the connections that are past a deadline."""

@@ -22,32 +22,18 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 from starlette.types import ASGIApp
 
 from postroom.clock import Clock
-from postroom.errors import ConfigError, Problem
-from postroom.telemetry import logger
-from postroom.web.acceptor import BACKLOG, Acceptor
+from postroom.web.acceptor import Acceptor
 from postroom.web.connection import Connection, no_seat
 from postroom.web.household import Household, Seat, ServerLimits
 from postroom.web.keyless import Network
+from postroom.web.listening import CERTIFICATE_CHECK_S, Certificate, TlsPair, certificate, listen
 
-_log = logger("http")
-
-_CERTIFICATE_CHECK_S = 30
-"""Seconds between looks at the certificate files."""
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsPair:
-    """Certificate (with its chain) and key, PEM files."""
-
-    cert: Path
-    key: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,17 +98,22 @@ async def serve(
     """
     household = Household(limits or ServerLimits(), tuple(exempt))
     household.date_line = _date_line(clock)
-    contexts = [(binding.tls, _context(binding.tls)) for binding in bindings if binding.tls is not None]
-    by_pair = dict(contexts)
+    by_pair = {
+        binding.tls: certificate(binding.tls, protocol="http/1.1")
+        for binding in bindings
+        if binding.tls is not None
+    }
     server = HttpServer(household)
     acceptors: list[Acceptor] = []
     ticker = asyncio.create_task(
-        _tick(household, contexts, clock, lambda: _look(acceptors, descriptor_reserve)), name="http-ticker"
+        _tick(household, list(by_pair.values()), clock, lambda: _look(acceptors, descriptor_reserve)),
+        name="http-ticker",
     )
     try:
         for binding in bindings:
-            context = None if binding.tls is None else by_pair[binding.tls]
-            opened = [_acceptor(binding, listener, household, context) for listener in await _listen(binding)]
+            context = None if binding.tls is None else by_pair[binding.tls].context
+            listeners = await listen(binding.host, binding.port, flag="--http")
+            opened = [_acceptor(binding, listener, household, context) for listener in listeners]
             acceptors += opened
             server.bound.append(Bound(*opened[0].address, context is not None))
         yield server
@@ -156,80 +147,20 @@ def _acceptor(
     )
 
 
-async def _listen(binding: Binding) -> list[socket.socket]:
-    """Open a socket for each address of the host. Raises ConfigError."""
-    listeners: list[socket.socket] = []
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            binding.host, binding.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        for family, kind, number, _, address in dict.fromkeys(found):
-            listener = socket.socket(family, kind | socket.SOCK_NONBLOCK, number)
-            listeners.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:  # the IPv4 address of the same name has a socket of its own
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind(address)
-            listener.listen(BACKLOG)
-    except OSError as error:
-        for listener in listeners:
-            listener.close()
-        cause = f"cannot listen on {binding.host} port {binding.port}: {error.strerror or error}"
-        fix = "End the other program there, or choose another address with --http."
-        problem = Problem(code="listen-failed", field="http", cause=cause, fix=fix)
-        raise ConfigError([problem]) from error
-    return listeners
-
-
-def _context(pair: TlsPair) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(pair.cert, pair.key)
-    except (OSError, ssl.SSLError) as error:
-        cause = f"{pair.cert} and {pair.key} cannot be used: {error}"
-        fix = "Give PEM files of a certificate with its chain and of its key, without a pass phrase."
-        problem = Problem(code="certificate-unusable", field="tls_cert", cause=cause, fix=fix)
-        raise ConfigError([problem]) from error
-    return context
-
-
 async def _tick(
-    household: Household,
-    contexts: Sequence[tuple[TlsPair, ssl.SSLContext]],
-    clock: Clock,
-    look: Callable[[], None],
+    household: Household, certificates: Sequence[Certificate], clock: Clock, look: Callable[[], None]
 ) -> None:
     """Once a second: the Date header, the deadlines of every connection, now and then the certificates."""
-    seen = [_changed_at(pair) for pair, _ in contexts]
     beat = 0
     while True:
         household.date_line = _date_line(clock)
         household.check_deadlines()
         look()
         beat += 1
-        if beat % _CERTIFICATE_CHECK_S == 0:
-            for number, (pair, context) in enumerate(contexts):
-                changed_at = _changed_at(pair)
-                if changed_at != seen[number]:
-                    seen[number] = changed_at
-                    _reload(pair, context)
+        if beat % CERTIFICATE_CHECK_S == 0:
+            for one in certificates:
+                one.look()
         await asyncio.sleep(1)
-
-
-def _changed_at(pair: TlsPair) -> tuple[int, ...]:
-    with suppress(OSError):
-        return (pair.cert.stat().st_mtime_ns, pair.key.stat().st_mtime_ns)
-    return ()
-
-
-def _reload(pair: TlsPair, context: ssl.SSLContext) -> None:
-    try:
-        context.load_cert_chain(pair.cert, pair.key)
-        _log.info("certificate reloaded", cert=str(pair.cert))
-    except (OSError, ssl.SSLError) as error:
-        _log.error("certificate not reloaded, the earlier one stays", cert=str(pair.cert), error=str(error))
 
 
 def _date_line(clock: Clock) -> bytes:
