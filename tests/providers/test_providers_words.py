@@ -98,5 +98,6 @@ def test_the_catalogues_are_what_the_texts_say() -> None:
 def test_names_in_braces_are_known() -> None:
     """Every step can be filled in."""
     known = {"name", "site", "host", "port", "word", "docs", "to", "domain", "target"}
+    known |= {"subject", "mta", "date", "text", "count", "id"}
     for key, text in (*words.setup_texts().items(), *words.phrases().items()):
         assert {name for _, name, _, _ in string.Formatter().parse(text) if name is not None} <= known, key
