@@ -49,4 +49,7 @@ def server_limits(settings: Settings, *, max_descriptors: int, open_now: int) ->
     reserve = min(RESERVE, max_descriptors // 4)
     outgoing = sum(spec.max_connections for spec in settings.transports)
     room = max((max_descriptors - open_now - outgoing - reserve) // 2, 1)
+    if settings.smtp.listeners:  # SMTP sessions get their share of what is left
+        most = wanted.max_connections
+        room = max(room * most // (most + settings.smtp.max_connections), 1)
     return replace(wanted, max_connections=min(wanted.max_connections, room)), reserve

@@ -20,6 +20,7 @@ from postroom.bootstrap.engine import Room, running_engine
 from postroom.bootstrap.seeing import begin_log, server_limits
 from postroom.bootstrap.stopping import Stopping
 from postroom.bootstrap.store import open_store, refuse_silent_capture
+from postroom.bootstrap.submission import SmtpRoom, SmtpStarted, open_submission
 from postroom.clock import Clock, SystemClock, SystemDice
 from postroom.config.cli_key import CliKey, read_cli_key, write_cli_key
 from postroom.config.settings import Settings
@@ -59,6 +60,8 @@ class Started:
     first_key: str | None
     """The secret of the key made at the very first start, shown this once."""
     warnings: tuple[str, ...]
+    smtp: SmtpStarted | None = None
+    """The SMTP door, when there is one."""
 
 
 def run_server(settings: Settings, announce: Callable[[Started], None]) -> int:
@@ -81,7 +84,9 @@ async def _serve(settings: Settings, announce: Callable[[Started], None]) -> int
             running_engine(settings, store, clock=clock, dice=dice, hurry=stopping.hurry, is_server=True)
         )
         stopping.listen()
-        server, warnings = await stack.enter_async_context(_open_doors(settings, room, stopping.hurry, clock))
+        server, smtp, warnings = await stack.enter_async_context(
+            _open_doors(settings, room, stopping.hurry, clock)
+        )
         first_key = await _first_keys(settings, room, server.bound[0].url)
         announce(
             Started(
@@ -92,6 +97,7 @@ async def _serve(settings: Settings, announce: Callable[[Started], None]) -> int
                 targets=tuple(f"{way.name}: {way.target}" for way in room.ways),
                 first_key=first_key,
                 warnings=_still_true(settings, room) + warnings,
+                smtp=smtp,
             )
         )
         asked = asyncio.create_task(stopping.asked.wait(), name="wait for a signal")
@@ -111,7 +117,7 @@ def _still_true(settings: Settings, room: Room) -> tuple[str, ...]:
 @asynccontextmanager
 async def _open_doors(
     settings: Settings, room: Room, hurry: asyncio.Event, clock: Clock
-) -> AsyncIterator[tuple[HttpServer, tuple[str, ...]]]:
+) -> AsyncIterator[tuple[HttpServer, SmtpStarted | None, tuple[str, ...]]]:
     """Listen, and watch the event loop meanwhile; also return what a person should know about the bounds."""
     allowed = max_descriptors()
     limits, reserve = server_limits(settings, max_descriptors=allowed, open_now=open_descriptors())
@@ -134,16 +140,28 @@ async def _open_doors(
             scrape=scrape,
             is_overloaded=lambda: watch.is_overloaded,
         )
-        async with serve(
+        smtp = SmtpRoom(
+            settings=settings,
+            service=room.service,
+            http=limits,
+            scrape=scrape,
+            descriptor_reserve=reserve // 2,
+            is_overloaded=lambda: watch.is_overloaded,
+            clock=clock,
+            dice=SystemDice(),
+            hurry=hurry,
+        )
+        http = serve(
             bindings,
             clock=clock,
             limits=limits,
             exempt=parse_networks(settings.trusted_proxies),
             descriptor_reserve=reserve // 2,
             hurry=hurry,
-        ) as server:
+        )
+        async with http as server, open_submission(smtp) as told:
             scrape.add(server.household.show)
-            yield server, warnings
+            yield server, told, warnings
 
 
 async def _first_keys(settings: Settings, room: Room, url: str) -> str | None:

@@ -51,6 +51,7 @@ from postroom.cli.options import (
     server_of,
     settings_of,
 )
+from postroom.cli.smtp_door import announce as announce_smtp
 from postroom.errors import CallerError, ConfigError, ConflictError, InputError, OperatorError, TooLargeError
 
 if TYPE_CHECKING:
@@ -161,6 +162,8 @@ def _announce(started: "Started") -> None:
     say("  store:", started.durability)
     if started.mode == "capture":
         say("  CAPTURE MODE: nothing leaves this machine; set POSTROOM_TRANSPORT to send", style="yellow")
+    if started.smtp is not None:
+        announce_smtp(started.smtp)
     for target in started.targets:
         say("  way out:", target)
     for warning in started.warnings:

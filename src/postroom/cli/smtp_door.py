@@ -3,12 +3,15 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from postroom.cli.exits import CliError, Exit
 from postroom.cli.options import Config, Data, EnvFile, flags_of
+
+if TYPE_CHECKING:
+    from postroom.bootstrap.submission import SmtpStarted
 
 app = typer.Typer(help="The SMTP door.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -48,6 +51,21 @@ def trust(
     say("Copy the file to where the program runs (`postroom smtp trust --pem` prints it), and:")
     for who, how in _WAYS:
         say(f"  {who}:", how.format(file=file))
+
+
+def announce(started: "SmtpStarted") -> None:
+    """Tell the person at the terminal of the SMTP door."""
+    from postroom.cli.show import say
+
+    say("  SMTP door:", " ".join(started.urls))
+    say("    log in with a key as the password and any user name; TLS everywhere but on this machine")
+    if started.keyless:
+        say("    no key is needed from:", ", ".join(started.keyless), style="yellow")
+    if started.authority is not None:
+        made = "a new authority" if started.is_new else "the authority"
+        say(f"    its certificate is signed by {made} of this machine:", started.authority)
+        say("    for the names", ", ".join(started.names))
+        say("    `postroom smtp trust` says how programs come to trust it")
 
 
 _WAYS = (

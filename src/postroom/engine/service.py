@@ -85,6 +85,8 @@ class Service:
         self._gauge = gauge
         self._started_at = clock.now()
         self.limits = limits
+        self.smtp_urls: tuple[str, ...] = ()
+        """Where the SMTP door listens; set by the wiring."""
         self.is_stopping = False
         """Set by the wiring when the process is asked to end: not ready any more."""
 
@@ -200,7 +202,7 @@ class Service:
             is_stopping=self.is_stopping,
             durability=self._durability,
         )
-        return replace(status, started_at=self._started_at)
+        return replace(status, started_at=self._started_at, smtp_urls=self.smtp_urls)
 
     async def show(self) -> None:
         """Fill the gauges that monitoring reads."""

@@ -61,6 +61,8 @@ class Status:
     store: StoreReading | None = None
     advice: tuple[Advice, ...] = ()
     started_at: datetime | None = None
+    smtp_urls: tuple[str, ...] = ()
+    """Where the SMTP door listens; empty without one."""
 
     @property
     def is_degraded(self) -> bool:

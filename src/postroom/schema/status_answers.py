@@ -73,6 +73,7 @@ class ReadyAnswer(_Answer):
     mode: Mode
     ready: bool
     durability: str
+    smtp: list[str]
     problems: list[str]
 
 
@@ -90,6 +91,7 @@ def ready(status: Status, *, is_shown: bool) -> Json:
         "mode": status.mode,
         "ready": status.ready,
         "durability": status.durability,
+        "smtp": list(status.smtp_urls),
         "problems": list(status.problems) if is_shown else [],
     }
 

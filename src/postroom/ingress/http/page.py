@@ -136,6 +136,7 @@ def _facts(status: Status, url: str) -> str:
         ("Ready", "yes" if status.ready else "no"),
         ("Acceptance means", status.durability),
         ("Recipients", counts or "none yet"),
+        *((("SMTP door", ", ".join(status.smtp_urls)),) if status.smtp_urls else ()),
         *((f"Transport {transport.name}", transport.target) for transport in status.transports),
     ]
     return f"<section><h2>This server</h2>{markup.facts(pairs)}</section>"

@@ -1,0 +1,145 @@
+"""One mail while it comes in: its envelope, its header, and its body in bounded memory.
+
+A body above ``SMALL_BODY`` goes into a file as it comes; what is at fault with it or with the disk is kept
+until the content has ended, because a client hears a reply only then.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from postroom.model.address import NULL_PATH, Address
+from postroom.model.message import BlobRef, MailClass, Notify, ReportWish, Submission
+from postroom.ports import StagedBlob
+from postroom.schema.raw_submission import (
+    SMALL_BODY,
+    Arrival,
+    RawEnvelope,
+    RawReader,
+    RawWishes,
+    raw_submission,
+)
+from postroom.smtp.server_events import MailGiven, RecipientGiven
+
+
+class IncomingMail:
+    """What was said of a mail, and what came of it."""
+
+    __slots__ = (
+        "_blob",
+        "_failure",
+        "_held",
+        "_notify",
+        "_original",
+        "_parts",
+        "_reader",
+        "given",
+        "recipients",
+    )
+
+    def __init__(self, given: MailGiven) -> None:
+        """Begin with what came with MAIL."""
+        self.given = given
+        self.recipients: list[Address] = []
+        self._notify: dict[Address, frozenset[Notify]] = {}
+        self._original: dict[Address, str] = {}
+        self._reader = RawReader()
+        self._parts: list[bytes] = []
+        self._held = 0
+        self._blob: StagedBlob | None = None
+        self._failure: Exception | None = None
+
+    def add(self, recipient: RecipientGiven) -> None:
+        """Take one more recipient."""
+        self.recipients.append(recipient.address)
+        if recipient.notify is not None:
+            self._notify[recipient.address] = recipient.notify
+        if recipient.original:
+            self._original[recipient.address] = recipient.original
+
+    def take(self, data: bytes, stage: Callable[[], StagedBlob]) -> None:
+        """Take the next bytes of the content; a file is begun with ``stage`` when they get many."""
+        self._keep(self._reader.feed(data))
+        if self._held <= SMALL_BODY:
+            return
+        parts, self._parts, self._held = self._parts, [], 0
+        if self._failure is not None or self._reader.problem is not None:
+            return
+        try:
+            if self._blob is None:
+                self._blob = stage()
+            self._blob.write(b"".join(parts))
+        except Exception as error:  # noqa: BLE001 - supervision point: whatever it is, it is told at the end
+            self._failure = error
+            self.discard()
+
+    async def end(self, arrival: Arrival, now: datetime) -> Submission:
+        """Return the whole mail. Raises InputError, DiskFullError, StoreError, OverloadError, OSError."""
+        self._keep(self._reader.finish())
+        if self._failure is not None:
+            raise self._failure
+        rest = b"".join(self._parts)
+        body: bytes | BlobRef = rest
+        if self._blob is not None and self._reader.problem is None:
+            body = await asyncio.to_thread(_stored, self._blob, rest)
+        given = self.given
+        return raw_submission(
+            self._reader,
+            body,
+            envelope=RawEnvelope(
+                reverse_path=given.path, recipients=self.recipients, smtputf8=given.smtputf8
+            ),
+            arrival=arrival,
+            wishes=self._wishes(now),
+        )
+
+    def discard(self) -> None:
+        """Remove what was staged; does nothing when it is stored."""
+        if self._blob is not None:
+            self._blob.discard()
+            self._blob = None
+
+    def _keep(self, body: bytes) -> None:
+        if body:
+            self._parts.append(body)
+            self._held += len(body)
+
+    def _wishes(self, now: datetime) -> RawWishes:
+        wishes = self.given.wishes
+        send_at = wishes.hold_until
+        if wishes.hold_for is not None:
+            send_at = now + wishes.hold_for
+        by = wishes.deliver_by
+        return RawWishes(
+            send_at=send_at,
+            expires_at=now + timedelta(seconds=by.seconds) if by is not None and by.returns else None,
+            mail_class=_class_of(wishes.priority),
+            reports=self._reports(self._notify, self._original),
+        )
+
+    def _reports(
+        self, notify: Mapping[Address, frozenset[Notify]], original: Mapping[Address, str]
+    ) -> ReportWish | None:
+        if self.given.path == NULL_PATH:
+            return None
+        wishes = self.given.wishes
+        return ReportWish(
+            to=self.given.path,
+            full=wishes.full,
+            envelope_id=wishes.envelope_id,
+            notify=notify,
+            original=original,
+        )
+
+
+def _stored(blob: StagedBlob, rest: bytes) -> BlobRef:
+    """Write what is left and make the file durable; blocking."""
+    blob.write(rest)
+    return blob.commit()
+
+
+def _class_of(priority: int | None) -> MailClass | None:
+    """Return the class a priority of RFC 6710 means; a code's short life must be asked for by name."""
+    if not priority:
+        return None
+    return MailClass.ALERT if priority > 0 else MailClass.BULK
