@@ -67,7 +67,7 @@ class Shell:
             if not self.judge(self.session, event):
                 self._answer(event)
 
-    def _answer(self, event: Event) -> None:  # noqa: C901 - one case for each event
+    def _answer(self, event: Event) -> None:
         session = self.session
         match event:
             case MailGiven():

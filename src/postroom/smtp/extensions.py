@@ -26,6 +26,8 @@ class Extensions:
     eight_bit: bool = False
     smtputf8: bool = False
     starttls: bool = False
+    dsn: bool = False
+    """Wishes for reports may be given (RFC 3461)."""
     has_size: bool = False
     """SIZE= may be given with MAIL."""
     max_size: int | None = None
@@ -51,6 +53,7 @@ def parse_extensions(lines: Sequence[str]) -> Extensions:
         eight_bit="8BITMIME" in announced,
         smtputf8="SMTPUTF8" in announced,
         starttls="STARTTLS" in announced,
+        dsn="DSN" in announced,
         has_size="SIZE" in announced,
         max_size=_max_size(size[0]) if size else None,
         mechanisms=_mechanisms(lines[1:]),

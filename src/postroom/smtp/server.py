@@ -32,7 +32,7 @@ Rules:
 * A content above the limit, or with a line above 998 octets, is read to its end and refused there; above
   twice the limit the session ends. Where ``lingers``, read and drop for a while before closing: a client that
   is still sending gets no reply from a connection that was reset.
-* STARTTLS forgets all but the counters (RFC 3207 section 4.2), which bound what a client may do without a mail.
+* STARTTLS forgets all but the counters (RFC 3207 section 4.2). They bound what may be done without a mail.
 
 It does not know keys, tenants or stores; it waits for nothing and has no clock.
 Sources: RFC 5321, 2920, 3030, 3207, 4954, 6409, 8314; parameters: ``server_words``.
@@ -40,15 +40,15 @@ Sources: RFC 5321, 2920, 3030, 3207, 4954, 6409, 8314; parameters: ``server_word
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from enum import Enum, auto
 from typing import ClassVar
 
 from postroom.errors import InvariantError
 from postroom.smtp import server_replies as replies
 from postroom.smtp.server_events import (
+    ASKING,
     Aborted,
     ContentBegun,
     ContentChunk,
@@ -60,9 +60,10 @@ from postroom.smtp.server_events import (
     Quit,
     RecipientGiven,
     StartTls,
+    Waits,
 )
 from postroom.smtp.server_hello import announced
-from postroom.smtp.server_lines import Incoming
+from postroom.smtp.server_lines import Incoming, LineFault
 from postroom.smtp.server_replies import ServerReply
 from postroom.smtp.server_sasl import MECHANISMS, SaslExchange
 from postroom.smtp.server_taking import Taking
@@ -72,22 +73,8 @@ MAX_COMMAND = 2048
 """Octets of a command with CR LF: 512 of RFC 5321 section 4.5.3.1.4, and what the parameters of MAIL and RCPT
 may add (AUTH 500, ORCPT 500, ENVID 100 and smaller ones)."""
 _CHUNK = re.compile(r"([0-9]{1,18})(?: +(LAST))? *\Z", re.ASCII)
-_NOT_IDLE = frozenset(["RCPT", "DATA", "BDAT", "QUIT"])
-"""What hands a mail in or has its own bounds; the others, MAIL among them, are counted until a mail came."""
 _NOT_DONE = frozenset(["EXPN", "ETRN", "TURN", "SEND", "SOML", "SAML"])
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9.:\[\]_\-]")
-
-
-class Waits(Enum):
-    """What a session waits for."""
-
-    COMMAND = auto()
-    CONTENT = auto()
-    ANSWER = auto()
-    """Of the shell."""
-
-
-_ASKING = frozenset([StartTls, Login, MailGiven, RecipientGiven, ContentBegun, ContentEnd])
 
 
 class ServerSession:
@@ -137,7 +124,7 @@ class ServerSession:
     @property
     def pending(self) -> int:
         """Bytes that were taken in and not looked at."""
-        return len(self._incoming)
+        return self._incoming.size
 
     def protocol(self, *, smtputf8: bool) -> str:
         """Return the word for ``with`` in a Received field (RFC 3848, RFC 6531 section 4.3)."""
@@ -157,28 +144,16 @@ class ServerSession:
 
     def next_event(self) -> Event | None:
         """Return what happened next; None when more bytes or an answer are needed first."""
+        events = self._events
         while self._question is None:
-            if self._events:
-                event = self._events.popleft()
-                if type(event) in _ASKING:
+            if events:
+                event = events.popleft()
+                if type(event) in ASKING:
                     self._question = event
                 return event
-            if self.is_over or not self._go_on():
+            if self.is_over or not (self._read_content() if self._taking.is_open else self._read_line()):
                 return None
         return None
-
-    def _go_on(self) -> bool:
-        """Read on; say whether there was something to read."""
-        if self._taking.is_open:
-            return self._read_content()
-        line = self._incoming.line()
-        if line is None:
-            return False
-        if isinstance(line, bytes):
-            self._obey(line)
-        else:
-            self._end(line)
-        return True
 
     # ------------------------------------------------------------- what it is told
 
@@ -193,7 +168,7 @@ class ServerSession:
 
     def accept(self, text: str | None = None) -> None:
         """Say yes to the question; ``text`` stands in the reply to the end of a content."""
-        question = self._answered(MailGiven, RecipientGiven, ContentBegun, ContentEnd)
+        question, self._question = self._question, None
         if isinstance(question, RecipientGiven):
             self._recipients += 1
             self._out.append(replies.RCPT_OK)
@@ -204,28 +179,28 @@ class ServerSession:
             self._forget_mail()
             self._errors = self._idle_commands = self._refused_recipients = 0
             self._out.append(ServerReply(250, "2.0.0", text).wire if text else replies.ACCEPTED)
+        elif not isinstance(question, ContentBegun):
+            raise InvariantError(f"{type(question).__name__} is not accepted")
         elif self._taking.is_open:
             pass  # a chunk, whose bytes may be here already
-        elif self._incoming:
-            self._end(replies.IMPROPER_PIPELINING)
-        else:
+        elif self._incoming.is_empty:
             self._taking.begin_data()
             self._out.append(replies.GO_AHEAD)
+        else:
+            self._end(replies.IMPROPER_PIPELINING)
 
     def refuse(self, reply: ServerReply) -> None:
         """Say no to the question with ``reply``."""
         question = self._answered(Login, MailGiven, RecipientGiven, ContentBegun, ContentEnd)
         if isinstance(question, Login):
-            self._fail_login(reply)
-        elif isinstance(question, ContentBegun) and self._taking.is_open:
-            self._taking.refuse_chunk(reply)
-        elif isinstance(question, ContentEnd):
+            return self._fail_login(reply)
+        if isinstance(question, RecipientGiven):
+            return self._refuse_recipient(reply)
+        if isinstance(question, ContentBegun) and self._taking.is_open:
+            return self._taking.refuse_chunk(reply)
+        if isinstance(question, ContentEnd):
             self._forget_mail()
-            self._say(reply)
-        elif isinstance(question, RecipientGiven):
-            self._refuse_recipient(reply)
-        else:
-            self._say(reply)
+        return self._say(reply)
 
     def authenticated(self) -> None:
         """Say yes to the login."""
@@ -239,7 +214,7 @@ class ServerSession:
         self.is_encrypted = True
         self.hello = None
         self.is_esmtp = self.is_authenticated = False
-        if self._incoming:
+        if not self._incoming.is_empty:
             self._end(replies.TLS_INJECTION)
 
     def close(self, reply: ServerReply) -> None:
@@ -307,24 +282,38 @@ class ServerSession:
 
     # ------------------------------------------------------------- lines
 
-    def _obey(self, line: bytes) -> None:
+    def _read_line(self) -> bool:
+        """Read a line and do what it says; say whether there was one."""
         try:
-            text = line.decode("utf-8")
-        except UnicodeDecodeError:
-            text = "\0"
-        if self._exchange is not None:
+            line = self._incoming.line()
+        except LineFault as fault:
+            self._end(fault.reply)
+            return True
+        if line is None:
+            return False
+        # A byte that is no UTF-8 becomes a surrogate, which is not printable.
+        text = line.decode("utf-8", "surrogateescape")
+        if not text.isprintable():
+            has_line_end = "\r" in text or "\0" in text
+            self._exchange = None
+            self._wrong(replies.BARE_LINE_END if has_line_end else replies.NOT_TEXT)
+        elif self._exchange is not None:
             self._take_login(self._exchange.take(text))
-            return
+        else:
+            self._obey(text)
+        return True
+
+    def _obey(self, text: str) -> None:
         word, _, argument = text.partition(" ")
         verb = word.upper()
-        if len(line) > MAX_COMMAND - 2 and verb != "AUTH":
+        if len(text) > MAX_COMMAND - 2 and verb != "AUTH":
             self._wrong(replies.LINE_TOO_LONG)
-        elif not text.isprintable():
-            self._wrong(replies.NOT_TEXT)
-        elif (obey := self._COMMANDS.get(verb)) is None:
+        elif (obey := _HANDING_IN.get(verb)) is not None:
+            obey(self, text, argument)
+        elif (obey := _IDLE.get(verb)) is None:
             self._wrong(replies.NOT_DONE if verb in _NOT_DONE else replies.UNKNOWN)
-        elif verb in _NOT_IDLE or self._idle_commands < self._offers.max_idle_commands:
-            self._idle_commands += verb not in _NOT_IDLE
+        elif self._idle_commands < self._offers.max_idle_commands:
+            self._idle_commands += 1
             obey(self, text, argument.strip(" "))
         else:
             self._end(replies.TOO_MUCH_IDLING)
@@ -350,7 +339,7 @@ class ServerSession:
             return self._wrong(replies.TLS_ALREADY)
         if not self._offers.starttls:
             return self._wrong(replies.NO_TLS)
-        if self._incoming:
+        if not self._incoming.is_empty:
             return self._end(replies.TLS_INJECTION)
         self._drop_mail()
         self._out.append(replies.TLS_READY)
@@ -441,9 +430,9 @@ class ServerSession:
         return None if self._recipients else replies.RCPT_FIRST
 
     def _data(self, _text: str, argument: str) -> None:
-        if self._incoming:
+        if not self._incoming.is_empty:
             self._end(replies.IMPROPER_PIPELINING)
-        elif argument:
+        elif argument.strip(" "):
             self._wrong(replies.NO_ARGUMENT)
         elif (lacking := self._lacking()) is not None:
             self._wrong(lacking)
@@ -483,18 +472,21 @@ class ServerSession:
             self._out.append(replies.CHUNK_OK % end.size)
         return True
 
-    _COMMANDS: ClassVar[dict[str, Callable[["ServerSession", str, str], None]]] = {
+    HANDING_IN: ClassVar[Mapping[str, "_Obey"]] = {"RCPT": _rcpt, "DATA": _data, "BDAT": _bdat, "QUIT": _quit}
+    """What hands a mail in or has its own bounds."""
+    IDLE: ClassVar[Mapping[str, "_Obey"]] = {
         "EHLO": _ehlo,
         "HELO": _ehlo,
         "STARTTLS": _starttls,
         "AUTH": _auth,
         "MAIL": _mail_from,
-        "RCPT": _rcpt,
-        "DATA": _data,
-        "BDAT": _bdat,
         "RSET": _rset,
         "NOOP": _noop,
         "VRFY": _vrfy,
         "HELP": _help,
-        "QUIT": _quit,
     }
+    """What by itself hands nothing in, MAIL among it: counted until a mail came."""
+
+
+_Obey = Callable[[ServerSession, str, str], None]
+_HANDING_IN, _IDLE = ServerSession.HANDING_IN, ServerSession.IDLE

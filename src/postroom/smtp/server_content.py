@@ -32,20 +32,20 @@ class DotReader:
         """Return the next bytes of the content, and what stands behind its end (``None``: not ended)."""
         data = self._held + data
         rest = None
-        end = data.find(_END)
+        dot = data.find(b"\r\n.")
+        end = data.find(_END, dot) if dot >= 0 else -1
         if end >= 0:
+            size = end + 2
             rest = data[end + 5 :]
-            body = data[: end + 2]
         else:
-            held = _overlap(data)
-            cut = len(data) - held
-            body, self._held = data[:cut], data[cut:]
-        if b"\n." in body:
+            size = len(data) - _overlap(data)
+            self._held = data[size:]
+        body = data[:size]
+        if 0 <= dot < size - 2:
             body = body.replace(b"\r\n.", b"\r\n")
         if self._is_first and body:
-            # the line end that was put in front of the first line
             self._is_first = False
-            body = body[2:]
+            body = body[2:]  # the line end that was put in front of the first line
         return body, rest
 
 
@@ -115,12 +115,15 @@ class Content:
 
     def _measure_lines(self, chunk: bytes) -> None:
         """Look for the last line end that each line may have, so that many short lines cost one search."""
-        start = -self._line
         size = len(chunk)
-        while size - start > _MAX_LINE + 1:
-            end = chunk.rfind(b"\n", max(start, 0), start + _MAX_LINE + 2)
+        start = 0
+        room = _MAX_LINE + 2 - self._line
+        while size - start >= room:
+            end = chunk.rfind(b"\n", start, start + room)
             if end < 0:
                 self._has_long_line = True
                 return
             start = end + 1
-        self._line = size - (chunk.rfind(b"\n", max(start, 0)) + 1 or start)
+            room = _MAX_LINE + 2
+        last = chunk.rfind(b"\n", start) + 1
+        self._line = size - last if last else self._line * (not start) + size - start

@@ -6,6 +6,7 @@ Events that ask something (``StartTls``, ``Login``, ``MailGiven``, ``RecipientGi
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 from postroom.model.address import Address
 from postroom.model.message import Notify
@@ -147,3 +148,15 @@ class Quit:
 Event = (
     StartTls | Login | MailGiven | RecipientGiven | ContentBegun | ContentChunk | ContentEnd | Aborted | Quit
 )
+
+ASKING: frozenset[type] = frozenset([StartTls, Login, MailGiven, RecipientGiven, ContentBegun, ContentEnd])
+"""Events that are answered before anything else happens."""
+
+
+class Waits(Enum):
+    """What a session waits for, which sets the time limit."""
+
+    COMMAND = auto()
+    CONTENT = auto()
+    ANSWER = auto()
+    """Of the shell."""

@@ -1,7 +1,7 @@
 """Bytes of a client, kept until they are asked for: as lines of commands, or as content.
 
-Only CR LF ends a line. A line with a bare CR, a bare LF or a NUL is refused together with all that follows,
-and so is one that does not end.
+Only LF behind CR ends a line. A bare LF is refused together with all that follows, and so is a line that does
+not end; a bare CR within a line is seen by whoever reads its text.
 """
 
 from postroom.smtp import server_replies as replies
@@ -9,6 +9,15 @@ from postroom.smtp.server_replies import ServerReply
 
 MAX_LINE = 12288
 """Octets of a line of a login with CR LF, RFC 4954 section 4; the longest that any line may be."""
+
+
+class LineFault(Exception):  # noqa: N818 - what a client sent is no error of ours
+    """What came is no line, and nothing behind it can be trusted."""
+
+    def __init__(self, reply: ServerReply) -> None:
+        """Take what to say."""
+        super().__init__(reply.text)
+        self.reply = reply
 
 
 class Incoming:
@@ -26,48 +35,58 @@ class Incoming:
 
     def add(self, data: bytes) -> None:
         """Take what came."""
-        self._pieces.append(data)
+        if self._at == len(self._buffer) and not self._pieces:
+            self._buffer, self._at = data, 0
+        else:
+            self._pieces.append(data)
 
     def clear(self) -> None:
         """Forget what was not read."""
         self._buffer, self._at, self._pieces = b"", 0, []
 
-    def __len__(self) -> int:
-        """Return how many bytes were not read."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether all was read."""
+        return self._at == len(self._buffer) and not self._pieces
+
+    @property
+    def size(self) -> int:
+        """Bytes that were not read."""
         return len(self._buffer) - self._at + sum(map(len, self._pieces))
 
-    def line(self) -> bytes | ServerReply | None:
-        """Return the next line without CR LF, the refusal of one, or None when it has not come whole."""
-        buffer, start = self._gathered()
+    def line(self) -> bytes | None:
+        """Return the next line without CR LF, None when it has not come whole. Raises LineFault."""
+        if self._pieces:
+            self._gather()
+        buffer, start = self._buffer, self._at
         end = buffer.find(b"\n", start)
-        if (end + 1 or len(buffer)) - start > MAX_LINE:
-            return replies.LINE_ENDLESS
         if end < 0:
+            if len(buffer) - start > MAX_LINE:
+                raise LineFault(replies.LINE_ENDLESS)
             return None
-        line = buffer[start : end - 1]
+        if end - start >= MAX_LINE:
+            raise LineFault(replies.LINE_ENDLESS)
+        if end == start or buffer[end - 1] != 13:
+            raise LineFault(replies.BARE_LINE_END)
         self._at = end + 1
-        if end == start or buffer[end - 1] != 13 or b"\r" in line or b"\0" in line:
-            return replies.BARE_LINE_END
-        return line
+        return buffer[start : end - 1]
 
     def take(self, size: int | None = None) -> bytes:
         """Return what came, at most ``size`` bytes of it."""
-        buffer, start = self._gathered()
-        if size is None:
-            size = len(buffer)
-        data = buffer[start : start + size]
-        self._at = start + len(data)
-        return data
+        if self._pieces:
+            self._gather()
+        buffer, start = self._buffer, self._at
+        if size is None or start + size >= len(buffer):
+            self._buffer, self._at = b"", 0
+            return buffer[start:] if start else buffer
+        self._at = start + size
+        return buffer[start : start + size]
 
     def put_back(self, data: bytes) -> None:
-        """Give back the end of what ``take`` returned."""
-        self._pieces.insert(0, self._buffer[self._at :])
-        self._pieces.insert(0, data)
-        self._buffer, self._at = b"", 0
+        """Give back the end of what ``take`` returned, which was all."""
+        self._buffer, self._at = data, 0
 
-    def _gathered(self) -> tuple[bytes, int]:
-        if self._pieces:
-            self._buffer = b"".join((self._buffer[self._at :], *self._pieces))
-            self._at = 0
-            self._pieces = []
-        return self._buffer, self._at
+    def _gather(self) -> None:
+        self._buffer = b"".join((self._buffer[self._at :], *self._pieces))
+        self._at = 0
+        self._pieces = []

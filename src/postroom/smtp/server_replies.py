@@ -27,6 +27,8 @@ class ServerReply:
     @property
     def wire(self) -> bytes:
         """Return it as bytes, with CR LF; a line end in the text begins another line."""
+        if self.enhanced and len(self.text) <= _MAX_TEXT and self.text.isascii() and self.text.isprintable():
+            return f"{self.code} {self.enhanced} {self.text}\r\n".encode("ascii")
         lines = [part for line in self.text.split("\n") for part in _pieces(_UNSAFE.sub(_escape, line))]
         mark = f"{self.enhanced} " if self.enhanced else ""
         wire = [f"{self.code}-{mark}{line}\r\n" for line in lines[:-1]]

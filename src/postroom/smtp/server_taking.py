@@ -36,37 +36,32 @@ class _Chunk:
 
 
 class Taking:
-    """The content of one mail; see the rules above."""
+    """The content of one mail; see the rules above.
 
-    __slots__ = ("_chunk", "_content", "_dots", "_max_size")
+    Attributes:
+        is_open: the next bytes are content.
+        has_chunks: the mail comes by BDAT, of which one was begun.
+    """
+
+    __slots__ = ("_chunk", "_content", "_dots", "has_chunks", "is_open")
 
     def __init__(self, max_size: int) -> None:
         """Take the limit in bytes. No content is begun."""
-        self._max_size = max_size
-        self._content: Content | None = None
+        self.is_open = False
+        self.has_chunks = False
+        self._content = Content(max_size)
         self._dots: DotReader | None = None
         self._chunk: _Chunk | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the next bytes are content."""
-        return self._dots is not None or self._chunk is not None
-
-    @property
-    def has_chunks(self) -> bool:
-        """Whether the mail comes by BDAT, of which one was begun."""
-        return self._content is not None or self._chunk is not None
 
     def begin_data(self) -> None:
         """Take all that comes for content."""
         self._dots = DotReader()
-        self._content = Content(self._max_size)
+        self.is_open = True
 
     def begin_chunk(self, size: int, *, is_last: bool, refusal: ServerReply | None) -> None:
         """Take the next ``size`` bytes for content, or throw them away and say ``refusal``."""
         self._chunk = _Chunk(size, size, is_last, refusal)
-        if self._content is None:
-            self._content = Content(self._max_size)
+        self.is_open = self.has_chunks = True
 
     def refuse_chunk(self, refusal: ServerReply) -> None:
         """Throw the rest of the chunk away."""
@@ -77,11 +72,9 @@ class Taking:
     def read(self, incoming: Incoming) -> tuple[bytes, End | None] | None:
         """Return what can be handed on and whether it is over; None when there was nothing to read."""
         content = self._content
-        if content is None:
-            raise InvariantError("no content was begun")
         if self._chunk is not None:
-            return self._read_chunk(self._chunk, content, incoming)
-        if self._dots is None or not incoming:
+            return self._read_chunk(self._chunk, incoming)
+        if self._dots is None or incoming.is_empty:
             return None
         body, rest = self._dots.feed(incoming.take())
         content.take(body)
@@ -92,14 +85,15 @@ class Taking:
                 refusal = replace(refusal, closes=True)
         if rest is None:
             return body, End(refusal, True, content.size) if refusal is not None and refusal.closes else None
-        incoming.put_back(rest)
+        if rest:
+            incoming.put_back(rest)
         self._dots = None
+        self.is_open = False
         return body, End(refusal, True, content.size)
 
-    def _read_chunk(
-        self, chunk: _Chunk, content: Content, incoming: Incoming
-    ) -> tuple[bytes, End | None] | None:
-        if chunk.left and not incoming:
+    def _read_chunk(self, chunk: _Chunk, incoming: Incoming) -> tuple[bytes, End | None] | None:
+        content = self._content
+        if chunk.left and incoming.is_empty:
             return None
         data = incoming.take(chunk.left)
         chunk.left -= len(data)
@@ -114,5 +108,6 @@ class Taking:
         if not is_over:
             return data, None
         self._chunk = None
+        self.is_open = False
         refusal = chunk.refusal and replace(chunk.refusal, closes=False)
         return data, End(refusal, chunk.is_last, content.size if chunk.is_last else chunk.size)

@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from postroom.model.address import NULL_PATH, Address, AddressError, parse_address
@@ -27,7 +28,7 @@ from postroom.smtp import server_replies as replies
 from postroom.smtp.server_events import DeliverBy, MailGiven, Offers, RecipientGiven
 from postroom.smtp.server_replies import ServerReply
 
-_PATH = r'<((?:[^<>"\\ ]|"(?:[^"\\]|\\.)*+")*+)>'
+_PATH = r'<([^<>"\\ ]*+(?:"(?:[^"\\]|\\.)*+"[^<>"\\ ]*+)*+)>'
 """What stands between angle brackets; brackets within quotes do not end it."""
 _MAIL = re.compile(rf"MAIL FROM: *{_PATH}(?: +(.*))?\Z", re.IGNORECASE)
 _RCPT = re.compile(rf"RCPT TO: *{_PATH}(?: +(.*))?\Z", re.IGNORECASE)
@@ -75,7 +76,7 @@ def parse_mail(line: str, offers: Offers) -> MailGiven:
         if wishes.hold_for is not None and wishes.hold_until is not None:
             raise Refused(_bad("Give HOLDFOR or HOLDUNTIL, not both"))
     if path:
-        given.path = _address(path, _BAD_SENDER, smtputf8=given.smtputf8)
+        given.path = _sender(path, smtputf8=given.smtputf8)
     return given
 
 
@@ -113,11 +114,17 @@ _BAD_SENDER = {"local": (501, "5.1.7"), "domain": (501, "5.1.8")}
 _BAD_RECIPIENT = {"local": (553, "5.1.3"), "domain": (553, "5.1.3")}
 
 
+@lru_cache(maxsize=256)
+def _sender(path: str, *, smtputf8: bool) -> Address:
+    """Read a reverse path; those who send much send as few."""
+    return _address(path, _BAD_SENDER, smtputf8=smtputf8)
+
+
 def _address(path: str, codes: dict[str, tuple[int, str]], *, smtputf8: bool) -> Address:
     if not smtputf8 and not path.isascii():
         raise Refused(replies.NEEDS_SMTPUTF8)
     try:
-        return parse_address(_unquoted(path))
+        return parse_address(_unquoted(path) if path[:1] == '"' else path)
     except AddressError as error:
         cause = "a source route, which is not followed" if path.startswith("@") else error.cause
         code, enhanced = codes["domain" if error.cause.startswith("the domain") else "local"]
@@ -138,22 +145,26 @@ _Read = Callable[[Any, str, Offers], None]
 def _read_parameters(
     rest: str, offers: Offers, known: dict[str, _Read], given: MailGiven | RecipientGiven
 ) -> None:
-    seen = set()
+    seen: list[str] = []
     for word in rest.split():
-        match = _PARAMETER.match(word)
-        if match is None:
-            raise Refused(_bad("A parameter is not of the form KEYWORD or KEYWORD=VALUE"))
-        keyword, value = match[1].upper(), match[2] or ""
-        if keyword in seen:
-            raise Refused(_bad(f"{keyword} is given twice"))
-        seen.add(keyword)
+        keyword, equals, value = word.partition("=")
+        keyword = keyword.upper()
         read = known.get(keyword)
-        if read is None:
-            raise Refused(_not_known(keyword))
+        if read is None or keyword in seen or (equals and not value):
+            raise Refused(_bad_parameter(word, is_known=read is not None))
+        seen.append(keyword)
         try:
             read(given, value, offers)
         except ValueError as error:
             raise Refused(_bad(f"{keyword} has a value that cannot be read")) from error
+
+
+def _bad_parameter(word: str, *, is_known: bool) -> ServerReply:
+    match = _PARAMETER.match(word)
+    if match is None:
+        return _bad("A parameter is not of the form KEYWORD or KEYWORD=VALUE")
+    keyword = match[1].upper()
+    return _bad(f"{keyword} is given twice") if is_known else _not_known(keyword)
 
 
 def _size(given: MailGiven, value: str, offers: Offers) -> None:

@@ -12,6 +12,7 @@ from enum import Enum, auto
 from typing import Generic, TypeVar
 
 from postroom.model.address import Address
+from postroom.model.message import ReportWish
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.reply import Reply
 from postroom.model.step import Step
@@ -48,7 +49,8 @@ class Transaction(Generic[Key]):
         key: whatever the caller knows it by.
         results: for each recipient the evidence, ``None`` while open and for one that was not begun.
         mode: how it was sent.
-        may_size: SIZE may be given with MAIL when it is announced.
+        may_size: SIZE may be given with MAIL when it is announced, and so may wishes for reports.
+        passes_wishes: the server is given the sender's wishes for reports.
         may_repeat: nothing was handed over and the reason lies in the connection: instead of reporting
             the results it may be sent again on a fresh one.
     """
@@ -56,11 +58,13 @@ class Transaction(Generic[Key]):
     __slots__ = (
         "_accepted",
         "_asked",
+        "_eight_bit",
         "_host",
         "_is_odd",
         "_port",
         "_rcpt_replies",
         "_recipients",
+        "_reports",
         "_reverse_path",
         "_size",
         "_smtputf8",
@@ -72,19 +76,33 @@ class Transaction(Generic[Key]):
         "may_repeat",
         "may_size",
         "mode",
+        "passes_wishes",
         "results",
         "sent",
     )
 
     def __init__(
-        self, key: Key, *, reverse_path: Address, recipients: Sequence[Address], size: int, smtputf8: bool
+        self,
+        key: Key,
+        *,
+        reverse_path: Address,
+        recipients: Sequence[Address],
+        size: int,
+        smtputf8: bool,
+        eight_bit: bool = False,
+        reports: ReportWish | None = None,
     ) -> None:
-        """Take the envelope, the bytes before dot-stuffing, and whether the headers need SMTPUTF8."""
+        """Take the envelope, the bytes before dot-stuffing, and what the content needs of a server.
+
+        ``smtputf8``: an address in its header; ``eight_bit``: octets above 127.
+        ``reports``: what its sender wishes to hear, for a server that takes such wishes.
+        """
         self.key = key
         self.results: list[Evidence | None] = [None] * len(recipients)
         self.mode = _LOCKSTEP
         self.may_repeat = False
         self.may_size = True
+        self.passes_wishes = False
         self.commands: list[tuple[Step, bytes]] = []
         self.sent = 0
         self.answered = 0
@@ -94,6 +112,8 @@ class Transaction(Generic[Key]):
         self._recipients = recipients
         self._size = size
         self._smtputf8 = smtputf8 or not reverse_path.is_ascii
+        self._eight_bit = eight_bit
+        self._reports = reports
         self._asked: list[int] = []
         self._accepted: list[int] = []
         self._rcpt_replies = 0
@@ -115,6 +135,8 @@ class Transaction(Generic[Key]):
         can_utf8 = extensions.smtputf8
         if self._smtputf8 and not can_utf8:
             return self._lacks(range(len(self.results)), "the server offers no SMTPUTF8", "smtputf8-needed")
+        if self._eight_bit and not extensions.eight_bit:
+            return self._lacks(range(len(self.results)), "the server offers no 8BITMIME", "needs-8bitmime")
         foreign = [number for number, address in enumerate(self._recipients) if not address.local.isascii()]
         if foreign and not can_utf8:
             self._lacks(foreign, "the server offers no SMTPUTF8", "smtputf8-needed")
@@ -124,17 +146,21 @@ class Transaction(Generic[Key]):
             del self._asked[extensions.max_recipients :]
         if not self._asked:
             return None
+        reports = self._reports if extensions.dsn and self.may_size else None
+        self.passes_wishes = reports is not None
         if reset:
             self.commands.append((_RSET, commands.RSET))
         mail = commands.mail(
             self._reverse_path,
             size=self._size if extensions.has_size and self.may_size else None,
-            eight_bit=smtputf8 and extensions.eight_bit,
+            eight_bit=(smtputf8 or self._eight_bit) and extensions.eight_bit,
             smtputf8=smtputf8,
+            reports=reports,
         )
         self.commands.append((_MAIL, mail))
         for number in self._asked:
-            self.commands.append((_RCPT, commands.rcpt(self._recipients[number], smtputf8=smtputf8)))
+            path = self._recipients[number]
+            self.commands.append((_RCPT, commands.rcpt(path, smtputf8=smtputf8, reports=reports)))
         self.commands.append((_DATA, commands.DATA))
         return None
 
