@@ -69,6 +69,8 @@ from postroom.smtp.server_sasl import MECHANISMS, SaslExchange
 from postroom.smtp.server_taking import Taking
 from postroom.smtp.server_words import Refused, parse_mail, parse_rcpt
 
+__all__ = ["ServerSession", "Waits"]
+
 MAX_COMMAND = 2048
 """Octets of a command with CR LF: 512 of RFC 5321 section 4.5.3.1.4, and what the parameters of MAIL and RCPT
 may add (AUTH 500, ORCPT 500, ENVID 100 and smaller ones)."""
