@@ -7,6 +7,7 @@ from postroom.clock import Clock
 from postroom.config.checks import exposure_problems
 from postroom.config.settings import Settings
 from postroom.errors import ConfigError, Problem
+from postroom.policy.blocking import BlockList
 from postroom.spool.settings import SpoolSettings
 from postroom.spool.sqlite.opening import SqliteStore, open_sqlite
 
@@ -22,6 +23,7 @@ def bounds_of(settings: Settings) -> SpoolSettings:
     bounds = SpoolSettings(
         lifetimes={mail_class: rule.expires for mail_class, rule in rules.items()},
         secret_key=settings.secret_key,
+        blocked=BlockList(settings.blocked),
     )
     if settings.disk.reserve is not None:
         bounds = replace(bounds, reserve=settings.disk.reserve, reserve_share=1.0)

@@ -12,6 +12,7 @@ from postroom.engine.rendering import RenderedMessages
 from postroom.engine.routes import Routes
 from postroom.engine.ways import Ways
 from postroom.model.message import MailClass
+from postroom.policy.blocking import BlockList
 from postroom.policy.retry import CLASS_RULES, ClassRules
 from postroom.policy.routing import RouteTable
 from postroom.spool.sqlite.opening import SqliteStore
@@ -78,5 +79,6 @@ def way_in(
         limits=settings.message_limits,
         clock=clock,
         dice=dice,
+        blocked=BlockList(settings.blocked),
     )
     return WayIn(intake=intake, explainer=explainer)

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from postroom.config.alerts_section import AlertsSection
+from postroom.config.recipients_section import RecipientsSection
 from postroom.config.settings import Listener, NexusAnswer
 from postroom.config.smtp_section import SmtpSection
 from postroom.config.sources import DEFAULT_DATA, DEFAULT_HTTP
@@ -309,5 +311,7 @@ class Document(Section):
     webhooks: WebhooksSection = WebhooksSection()
     providers: ProvidersSection = ProvidersSection()
     egress: EgressSection = EgressSection()
+    recipients: RecipientsSection = RecipientsSection()
+    alerts: AlertsSection = AlertsSection()
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()

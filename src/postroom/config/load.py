@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from postroom.config.alerts_section import alert_settings
 from postroom.config.checks import exposure_problems, keyless_problems, keyless_warnings
 from postroom.config.document import Document, HttpSection
 from postroom.config.nexus_ini import NexusIni, read_nexus_ini
@@ -124,6 +125,8 @@ class _Loading:
                 timeout_s=document.webhooks.timeout, keep_trying=_span(document.webhooks.keep_trying)
             ),
             allowed_networks=document.egress.allowed_networks,
+            blocked=document.recipients.blocked,
+            alerts=alert_settings(document.alerts),
             suppress_automatically=document.suppress_automatically,
             metrics_public=document.metrics.public,
             uncertain_alarm=_span(document.uncertain_alarm),

@@ -211,6 +211,23 @@ class WebhookSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertEvent:
+    """What is done about one event of another program."""
+
+    mail: bool
+    every_s: float
+    """Seconds between two mails while it lasts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertSettings:
+    """Alerts about other programs; nothing uses them yet."""
+
+    receivers: tuple[Mailbox, ...] = ()
+    events: Mapping[str, AlertEvent] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything one run needs to know."""
 
@@ -254,6 +271,9 @@ class Settings:
     webhooks: WebhookSettings = WebhookSettings()
     allowed_networks: tuple[str, ...] = ()
     """Networks in CIDR form that caller-supplied URLs and hosts may lead to although they are not public."""
+    blocked: tuple[str, ...] = ()
+    """Recipients that are never sent to, in the forms of ``policy.blocking``."""
+    alerts: AlertSettings = field(default_factory=AlertSettings)
     suppress_automatically: bool = True
     """Suppress an address that a server says does not exist."""
     metrics_public: bool = False

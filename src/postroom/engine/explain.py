@@ -18,9 +18,10 @@ from postroom.engine.ways import Way, Ways
 from postroom.errors import Problem
 from postroom.mime.writer import render
 from postroom.model.address import Address, Mailbox
-from postroom.model.hold import Hold, Suppression
+from postroom.model.hold import Hold, Suppression, SuppressionReason
 from postroom.model.message import MailClass, Message, Submission, UncertainPolicy
 from postroom.model.view import TransportPause
+from postroom.policy.blocking import NOBODY, BlockList
 from postroom.policy.failover import Fitness
 from postroom.policy.matching import Traits, first_hold
 from postroom.policy.pacing import Used
@@ -127,6 +128,7 @@ class Explainer:
         limits: MessageLimits,
         clock: Clock,
         dice: Dice,
+        blocked: BlockList = NOBODY,
     ) -> None:
         """Take the parts that intake and dispatcher work with."""
         self._spool = spool
@@ -138,6 +140,7 @@ class Explainer:
         self._limits = limits
         self._clock = clock
         self._dice = dice
+        self._blocked = blocked
 
     async def explain(self, submission: Submission, *, senders: Sequence[str] = ()) -> Explanation:
         """Say what ``Intake.submit`` would do with a submission, whose files need not be stored.
@@ -199,6 +202,7 @@ class Explainer:
         suppressed = await self._operations.suppressed(
             addresses, tenant=message.tenant, mail_class=message.mail_class, now=now
         )
+        suppressed = {**suppressed, **self._blocks(addresses, message)}
         holds = await self._operations.holds(message.tenant)
         traits = Traits(
             tenant=message.tenant,
@@ -218,6 +222,21 @@ class Explainer:
             )
             for address in addresses
         )
+
+    def _blocks(self, addresses: Sequence[Address], message: Message) -> Mapping[Address, Suppression]:
+        """Return the blocks of the settings in the form of suppressions, which they count as."""
+        return {
+            address: Suppression(
+                tenant=message.tenant,
+                address=address.spec,
+                reason=SuppressionReason.MANUAL,
+                note="blocked in the settings",
+                author="settings",
+                created_at=message.created_at,
+            )
+            for address in addresses
+            if self._blocked.blocks(address.spec)
+        }
 
     def _legs(self, chosen: Chosen) -> Sequence[str]:
         """Return the route's legs, and the way that takes the message when none of them exists."""

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from postroom.model.message import MailClass
 from postroom.model.secret import Secret
+from postroom.policy.blocking import NOBODY, BlockList
 from postroom.policy.retry import CLASS_RULES
 
 MIB = 1024 * 1024
@@ -40,6 +41,8 @@ class SpoolSettings:
     secret_key: Secret | None = None
     """Keys that seal stored secrets, in the form of ``spool.secret_key``; ``None``: those of the data
     directory's file, which is made when the first secret is stored."""
+    blocked: BlockList = NOBODY
+    """Recipients that are never sent to."""
     lifetimes: Mapping[MailClass, timedelta] = field(
         default_factory=lambda: {mail_class: rules.expires for mail_class, rules in CLASS_RULES.items()}
     )

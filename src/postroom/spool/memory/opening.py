@@ -42,6 +42,7 @@ def open_memory(*, settings: SpoolSettings | None = None, dice: Dice | None = No
     vault = Vault(None, make=lambda: SealingKeys([dice.token(KEY_BYTES)]), dice=dice)
     blobs, captures = MemoryBlobs(), MemoryCaptures()
     ledger = MemoryLedger(settings=settings or SpoolSettings())
+    ledger.orders.blocked = ledger.settings.blocked
     events = MemoryEvents(ledger)
     hooks = MemoryHooks(events.all)
     ledger.purge_deliveries = hooks.purge

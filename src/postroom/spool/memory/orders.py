@@ -7,6 +7,8 @@ from postroom.model.address import Address
 from postroom.model.hold import Hold, Suppression
 from postroom.model.ids import TenantId
 from postroom.model.message import MailClass, Message
+from postroom.policy.blocking import CAUSE as BLOCKED
+from postroom.policy.blocking import NOBODY
 from postroom.policy.matching import domain_pattern, folded, suppression_cause
 from postroom.spool.groups import Ordered
 from postroom.spool.ordering import ordered, suppressed
@@ -20,6 +22,8 @@ class MemoryOrders:
 
     def __init__(self) -> None:
         """Start empty."""
+        self.blocked = NOBODY
+        """Whom the settings block."""
         self.holds: dict[str, Hold] = {}
         self.suppressions: dict[Key, Suppression] = {}
 
@@ -39,6 +43,9 @@ class MemoryOrders:
         found: dict[str, list[int]] = {}
         for number in members:
             address = message.envelope.recipients[number]
+            if self.blocked.blocks(address.spec):
+                found.setdefault(BLOCKED, []).append(number)
+                continue
             stop = self.suppression(message.tenant, message.mail_class, address, now=now)
             if stop is not None:
                 found.setdefault(suppression_cause(stop.reason), []).append(number)

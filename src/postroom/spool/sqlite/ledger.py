@@ -127,7 +127,7 @@ class Ledger:
         self.lanes = Lanes(db)
         self.turns: dict[str, Turns] = {}
         """Of each transport: how far its lanes are from their turn."""
-        self.orders = StandingOrders(db)
+        self.orders = StandingOrders(db, settings.blocked)
         """Asked at every acceptance and claim, in their transactions."""
         self._tally: dict[str, int] = {}
         self._sent: dict[tuple[str, int], int] = {}

@@ -1,5 +1,7 @@
 """The standing orders as the writer asks them: at acceptance, and suppressions once more at a claim.
 
+Whom the settings block counts as suppressed.
+
 Holds are few and kept in memory; they are read again after any transaction that touched them. What is kept is
 what is committed, because acceptance stands before the duties in every batch; a duty reads the table itself.
 
@@ -19,6 +21,8 @@ from postroom.model.address import Address
 from postroom.model.hold import Hold, HoldEnd, HoldFilter, Suppression, SuppressionReason
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.message import MailClass, Message
+from postroom.policy.blocking import CAUSE as BLOCKED
+from postroom.policy.blocking import NOBODY, BlockList
 from postroom.policy.matching import domain_pattern, folded, suppression_cause
 from postroom.spool.codec import instant, instant_or_none, micros
 from postroom.spool.groups import Ordered
@@ -35,9 +39,10 @@ _MASK = (1 << _BITS) - 1
 class StandingOrders:
     """Holds and suppressions, on the writer's connection."""
 
-    def __init__(self, db: apsw.Connection) -> None:
-        """Read what stands."""
+    def __init__(self, db: apsw.Connection, blocked: BlockList = NOBODY) -> None:
+        """Read what stands; ``blocked`` are those of the settings."""
         self._db = db
+        self._blocked = blocked
         self._holds: tuple[Hold, ...] | None = None
         self._bits = bytearray()
         self.note_addresses(str(row[0]) for row in db.execute(statement("suppression_addresses")))
@@ -52,7 +57,7 @@ class StandingOrders:
     @property
     def has_suppressions(self) -> bool:
         """Whether there may be any."""
-        return bool(self._bits)
+        return bool(self._bits or self._blocked)
 
     def forget_holds(self) -> None:
         """Read the holds again before they are asked next."""
@@ -70,6 +75,8 @@ class StandingOrders:
     def _may_name(self, address: Address) -> bool:
         """Say whether a suppression may name an address; no other work is done for most of them."""
         bits, domain = self._bits, "@" + address.domain
+        if not bits:
+            return False
         place = hash(folded(address.local + domain)) & _MASK
         if bits[place >> 3] & (1 << (place & 7)):
             return True
@@ -79,7 +86,7 @@ class StandingOrders:
     def of(self, message: Message, *, transport: str) -> Sequence[Ordered]:
         """Return what is held and suppressed of a message; suppression goes first."""
         holds = self.holds
-        if not holds and not self._bits:
+        if not holds and not self.has_suppressions:
             return ()
         stopped = self.stopped(message, range(len(message.envelope.recipients)), now=message.created_at)
         if not holds:
@@ -88,11 +95,14 @@ class StandingOrders:
 
     def stopped(self, message: Message, members: Sequence[int], *, now: datetime) -> list[Ordered]:
         """Return which of these recipients are suppressed, by cause."""
-        if not self._bits:
+        if not self.has_suppressions:
             return []
         found: dict[str, list[int]] = {}
         recipients = message.envelope.recipients
         for number in members:
+            if self._blocked and self._blocked.blocks(recipients[number].spec):
+                found.setdefault(BLOCKED, []).append(number)
+                continue
             if not self._may_name(recipients[number]):
                 continue
             spec = recipients[number].spec
