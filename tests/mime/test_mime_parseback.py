@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mime.messages import BlobFiles, box, content
 from postroom.errors import InvariantError
 from postroom.mime.parseback import check
-from postroom.mime.rendered import BlobSegment, RenderedMessage, Variant
+from postroom.mime.rendered import BlobSegment, RenderedMessage, Segment, Variant
 from postroom.mime.writer import render
 from postroom.model.address import Address, Mailbox
 from postroom.model.message import Content, Disposition
@@ -163,7 +163,7 @@ def test_a_faulty_part_stops_the_message(old: bytes, new: bytes) -> None:
     ],
 )
 def test_other_files_stop_the_message(
-    change: Callable[[tuple[bytes | BlobSegment, ...]], tuple[bytes | BlobSegment, ...]],
+    change: Callable[[tuple[Segment, ...]], tuple[Segment, ...]],
 ) -> None:
     """A lost, doubled or misplaced file is found."""
     rendered = render(FULL)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from postroom.errors import InvariantError
-from postroom.mime.rendered import BlobSegment, RenderedMessage
+from postroom.mime.rendered import BlobSegment, RawSegment, RenderedMessage, Segment
 from postroom.model.address import Address
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.message import BlobRef
@@ -78,20 +78,19 @@ def packed_work(number: int, way: int, work: Work) -> bytes:
         (reverse_path.local, reverse_path.domain),
         tuple([(at, address.local, address.domain) for at, address in work.recipients]),
         tuple(
-            [
-                segment if isinstance(segment, bytes) else (segment.ref.sha256, segment.ref.size)
-                for segment in rendered.segments
-            ]
+            [segment if isinstance(segment, bytes) else _segment(segment) for segment in rendered.segments]
         ),
         rendered.size,
         rendered.needs_smtputf8,
+        rendered.needs_8bit,
         work.priority,
     )
 
 
 def work_of(frame: Frame, commit: Callable[[], Awaitable[bool]]) -> Work:
     """Return the attempt that a frame begins."""
-    _, _, _, message_id, tenant, reverse_path, recipients, segments, size, needs_smtputf8, priority = frame
+    _, _, _, message_id, tenant, reverse_path, recipients, *rest = frame
+    segments, size, needs_smtputf8, needs_8bit, priority = rest
     return Work(
         message_id=MessageId(message_id),
         tenant=TenantId(tenant),
@@ -99,20 +98,28 @@ def work_of(frame: Frame, commit: Callable[[], Awaitable[bool]]) -> Work:
         recipients=tuple([(at, Address(local, domain)) for at, local, domain in recipients]),
         rendered=RenderedMessage(
             segments=tuple(
-                [
-                    segment if isinstance(segment, bytes) else BlobSegment(BlobRef(*segment))
-                    for segment in segments
-                ]
+                [segment if isinstance(segment, bytes) else _segment_of(segment) for segment in segments]
             ),
             size=size,
             digest="",
             needs_smtputf8=needs_smtputf8,
+            needs_8bit=needs_8bit,
         ),
         subject="",
         sender="",
         priority=priority,
         commit=commit,
     )
+
+
+def _segment(segment: BlobSegment | RawSegment) -> Frame:
+    return (segment.ref.sha256, segment.ref.size, isinstance(segment, RawSegment))
+
+
+def _segment_of(segment: Frame) -> Segment:
+    sha256, size, is_raw = segment
+    ref = BlobRef(sha256, size)
+    return RawSegment(ref) if is_raw else BlobSegment(ref)
 
 
 def packed_report(number: int, report: Report) -> bytes:

@@ -287,6 +287,7 @@ class Pool:
             recipients=[address for _, address in work.recipients],
             size=work.rendered.size,
             smtputf8=work.rendered.needs_smtputf8,
+            eight_bit=work.rendered.needs_8bit,
         )
         transaction.may_size = now >= self._no_size_until
         try:

@@ -12,7 +12,7 @@ from postroom.egress.pool import Pool
 from postroom.egress.reports import same_for_all
 from postroom.errors import ConfigError, InvariantError, Problem
 from postroom.grammar import CONTROL
-from postroom.mime.rendered import BlobSegment, variant_of
+from postroom.mime.rendered import variant_of
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.step import Step
 from postroom.model.transport import SmtpAccount, TransportSpec
@@ -83,7 +83,7 @@ class SmtpTransport:
         return all(
             self._blobs.is_intact(work.tenant, segment.ref)
             for segment in work.rendered.segments
-            if isinstance(segment, BlobSegment)
+            if not isinstance(segment, bytes)
         )
 
     def _damaged(self, work: Work) -> Report:

@@ -6,15 +6,18 @@ was checked where the value was made; here are the rules that need the whole sub
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
 from postroom.engine.limits import MessageLimits
 from postroom.errors import Problem
+from postroom.mime import headers
+from postroom.mime.raw import trace_field
+from postroom.mime.raw_writer import with_subject_prefix
 from postroom.model.address import NULL_PATH, Address, Mailbox
-from postroom.model.ids import ENTROPY_BYTES, letters, new_message_id
-from postroom.model.message import Content, Door, Envelope, Message, Submission
+from postroom.model.ids import ENTROPY_BYTES, MessageId, letters, new_message_id
+from postroom.model.message import BlobRef, Content, Door, Envelope, Message, RawMail, Submission
 from postroom.model.transport import FromPolicy
 from postroom.policy.retry import ClassRules
 from postroom.ports import IdempotencyClaim, KeyReused
@@ -53,7 +56,10 @@ class Sending:
         """Return MAIL FROM of a message that goes out here.
 
         A notice of ours asks for no report (reliability rule D10); providers with a login want its address.
+        A null path that a client gave stays null everywhere: what answers such a mail may loop.
         """
+        if content.sender is not None and content.sender.address == NULL_PATH:
+            return NULL_PATH
         if self.from_policy is FromPolicy.REWRITE and (identity := self.identity) is not None:
             return identity
         if content.sender is not None:
@@ -99,7 +105,7 @@ def _sender_problems(submission: Submission, sending: Sending, senders: Sequence
     if not senders:
         return
     for name, mailbox in (("from", from_), ("sender", submission.sender)):
-        if mailbox is not None and not _is_allowed(mailbox.address, senders):
+        if mailbox is not None and mailbox.address != NULL_PATH and not _is_allowed(mailbox.address, senders):
             yield Problem(
                 code="sender-not-allowed",
                 field=name,
@@ -199,8 +205,9 @@ def freeze(
     )
     due_at = max(submission.send_at or now, now)
     domain = submission.message_id_domain or id_domain or from_.address.domain
+    own_id = submission.message_id or f"{message_id}@{domain}"
     content = Content(
-        message_id=f"{message_id}@{domain}",
+        message_id=own_id,
         date=now,
         boundary=letters(entropy[ENTROPY_BYTES:]),
         from_=from_,
@@ -216,6 +223,7 @@ def freeze(
         in_reply_to=submission.in_reply_to,
         references=submission.references,
         remote_files=submission.remote_files,
+        raw=None if submission.raw is None else _completed(submission, sending, own_id, (message_id, now)),
     )
     return Message(
         id=message_id,
@@ -232,24 +240,59 @@ def freeze(
         content=content,
         tags=submission.tags,
         metadata=submission.metadata,
+        reports=submission.reports,
     )
+
+
+def _completed(
+    submission: Submission, sending: Sending, own_id: str, trace: tuple[MessageId, datetime]
+) -> RawMail:
+    """Return a raw mail with the fields that acceptance adds in front of its own."""
+    mail = submission.raw
+    if mail is None:
+        raise AssertionError("a submission without a raw mail")
+    head, (message_id, now) = mail.head, trace
+    if sending.subject_prefix:
+        head = with_subject_prefix(head, sending.subject_prefix)
+    if submission.message_id is None:
+        head = headers.message_ids("Message-ID", (own_id,)).encode() + head
+    if not mail.is_dated:
+        head = headers.date(now).encode() + head
+    if mail.trace:
+        head = trace_field(mail.trace, message_id, now) + head
+    return replace(mail, head=head, trace="", is_dated=True)
 
 
 @lru_cache(maxsize=1)
 def _digested_fields() -> tuple[str, ...]:
-    left_out = {"idempotency_key", "tenant", "door"}
+    left_out = {"idempotency_key", "tenant", "door", "message_id", "reports"}
     return tuple(field.name for field in fields(Submission) if field.name not in left_out)
 
 
+_LATER = frozenset({"raw", "remote_files"})
+"""Fields that came later: left out while empty, so that an earlier program's digests stay the same."""
+
+
 def field_digests(submission: Submission) -> Mapping[str, str]:
-    """Return a short digest of each field, by the name callers use, to say later what differs."""
+    """Return a short digest of each field, by the name callers use, to say later what differs.
+
+    Of a raw mail the client's own bytes count; who hears what becomes of a mail does not.
+    """
     digests = {}
     for name in _digested_fields():
         value = getattr(submission, name)
+        if name in _LATER and not value:
+            continue
+        if isinstance(value, RawMail):
+            value = (hashlib.sha256(value.head).hexdigest(), _body_digest(value.body))
         canonical = sorted(value.items()) if isinstance(value, Mapping) else value
         public = {"from_": "from", "mail_class": "class"}.get(name, name)
         digests[public] = hashlib.sha256(repr(canonical).encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return digests
+
+
+def _body_digest(body: bytes | BlobRef) -> str:
+    return hashlib.sha256(body).hexdigest() if isinstance(body, bytes) else body.sha256
 
 
 def idempotency_claim(submission: Submission, message: Message) -> IdempotencyClaim | None:

@@ -14,7 +14,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from postroom.errors import InvariantError
-from postroom.mime.rendered import DEFAULT_VARIANT, BlobSegment, RenderedMessage, Variant
+from postroom.mime.raw_writer import check_raw
+from postroom.mime.rendered import DEFAULT_VARIANT, RenderedMessage, Segment, Variant
 from postroom.model.address import Mailbox
 from postroom.model.message import Content
 
@@ -44,6 +45,9 @@ _Leaf = tuple[_Fields, bytes]
 
 def check(rendered: RenderedMessage, content: Content, variant: Variant = DEFAULT_VARIANT) -> None:
     """Compare a rendered message with its content. Raises InvariantError naming the first difference."""
+    if content.raw is not None:
+        check_raw(rendered, content, content.raw, variant)
+        return
     whole = _joined(rendered.segments)
     lines = whole.splitlines()
     _check_lines(whole, len(lines))
@@ -66,7 +70,7 @@ def check(rendered: RenderedMessage, content: Content, variant: Variant = DEFAUL
     _check_leaves(leaves, content)
 
 
-def _joined(segments: Sequence[bytes | BlobSegment]) -> bytes:
+def _joined(segments: Sequence[Segment]) -> bytes:
     """Join the segments, a file as one line with the name of its blob."""
     if len(segments) == 1 and isinstance(segments[0], bytes):
         whole = segments[0]

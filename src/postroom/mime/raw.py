@@ -75,11 +75,6 @@ def doubled(names: Sequence[bytes]) -> list[bytes]:
     return sorted({name for name in ONCE if names.count(name) > 1})
 
 
-def date_field(at: datetime) -> bytes:
-    """Write a Date field."""
-    return headers.date(at).encode()
-
-
 def trace_field(trace: str, message_id: str, at: datetime) -> bytes:
     """Write a Received field: ``trace`` is all that stands before its id and date."""
     return f"Received: {trace}\r\n\tid {message_id};\r\n\t{headers.date(at)[6:]}".encode()

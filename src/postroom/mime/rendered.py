@@ -65,11 +65,14 @@ class RawSegment:
         return self.ref.size
 
 
+Segment = bytes | BlobSegment | RawSegment
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedMessage:
     """A message as it goes over the wire, before dot-stuffing; ends with CR LF."""
 
-    segments: tuple[bytes | BlobSegment, ...]
+    segments: tuple[Segment, ...]
     size: int
     """Bytes on the wire before dot-stuffing, for SIZE (RFC 1870)."""
     digest: str

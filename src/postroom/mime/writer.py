@@ -28,7 +28,8 @@ from postroom.grammar import MEDIA_TYPE
 from postroom.mime import headers
 from postroom.mime.filenames import safe_filename
 from postroom.mime.html import html_to_text
-from postroom.mime.rendered import DEFAULT_VARIANT, BlobSegment, RenderedMessage, Variant
+from postroom.mime.raw_writer import render_raw
+from postroom.mime.rendered import DEFAULT_VARIANT, BlobSegment, RenderedMessage, Segment, Variant
 from postroom.mime.text import base64_lines, encode_text
 from postroom.model.address import Mailbox
 from postroom.model.message import Attachment, BlobRef, Content, Disposition
@@ -49,6 +50,8 @@ _Part = list[str | bytes | BlobRef]
 
 def render(content: Content, variant: Variant = DEFAULT_VARIANT) -> RenderedMessage:
     """Write a message. Raises InvariantError for what no edge may let through."""
+    if content.raw is not None:
+        return render_raw(content, content.raw, variant)
     content = variant.applied(content)
     try:
         part = _body(content)
@@ -67,8 +70,10 @@ def wire_chunks(rendered: RenderedMessage, open_blob: Callable[[BlobRef], Binary
     for segment in rendered.segments:
         if isinstance(segment, bytes):
             yield segment
-        else:
+        elif isinstance(segment, BlobSegment):
             yield from _blob_chunks(segment.ref, open_blob)
+        else:
+            yield from _raw_chunks(segment.ref, open_blob)
 
 
 def _blob_chunks(ref: BlobRef, open_blob: Callable[[BlobRef], BinaryIO]) -> Iterator[bytes]:
@@ -83,9 +88,19 @@ def _blob_chunks(ref: BlobRef, open_blob: Callable[[BlobRef], BinaryIO]) -> Iter
         raise InvariantError(f"the file of blob {ref.sha256} has not its {ref.size} bytes")
 
 
+def _raw_chunks(ref: BlobRef, open_blob: Callable[[BlobRef], BinaryIO]) -> Iterator[bytes]:
+    left = ref.size
+    with open_blob(ref) as file:
+        while data := file.read(_READ_SIZE):
+            left -= len(data)
+            yield data
+    if left:
+        raise InvariantError(f"the file of blob {ref.sha256} has not its {ref.size} bytes")
+
+
 def _rendered(part: _Part, *, needs_smtputf8: bool) -> RenderedMessage:
     """Join what is in memory, measure, and take the digest."""
-    segments: list[bytes | BlobSegment] = []
+    segments: list[Segment] = []
     memory: list[bytes] = []
     size = 0
     digest = sha256(ENCODER_VERSION)

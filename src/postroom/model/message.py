@@ -99,6 +99,11 @@ class RawMail:
     is_dated: bool = True
     """Of a submission: the head has a Date field. Acceptance adds one when it has none."""
 
+    @property
+    def size(self) -> int:
+        """Bytes of the whole mail."""
+        return len(self.head) + 2 + (len(self.body) if isinstance(self.body, bytes) else self.body.size)
+
 
 class Notify(StrEnum):
     """When the sender of a mail wants a report on a recipient (RFC 3461 section 4.1)."""
@@ -202,6 +207,14 @@ class Content:
     """Not fetched yet; empty before anything is rendered for sending."""
     raw: RawMail | None = None
     """The mail itself; the fields above are then only what people and rules see of it."""
+
+    @property
+    def blobs(self) -> tuple[BlobRef, ...]:
+        """The files it is made of."""
+        refs = tuple([attachment.blob for attachment in self.attachments])
+        if self.raw is not None and isinstance(self.raw.body, BlobRef):
+            return (*refs, self.raw.body)
+        return refs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -148,8 +148,10 @@ def _goes_to(rule: RouteRule, domains: set[str]) -> bool:
 
 
 def content_size(submission: Submission) -> int:
-    """Return the bytes of texts and attachments, decoded: what the limit ``max_content`` counts."""
+    """Return the bytes of texts and attachments, decoded, or of a raw mail as it is."""
     size = sum(attachment.blob.size for attachment in submission.attachments)
+    if submission.raw is not None:
+        size += submission.raw.size
     for text in (submission.text, submission.html):
         if text is not None:
             size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

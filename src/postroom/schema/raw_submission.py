@@ -258,7 +258,6 @@ def raw_submission(
         sender = None
     else:
         sender = Mailbox(reverse_path)
-    message_id = _message_id(values)
     mail = RawMail(
         head=_kept(reader.head, fields),
         body=body,
@@ -288,7 +287,7 @@ def raw_submission(
         expires_at=said.expires_at or wishes.expires_at,
         idempotency_key=said.idempotency_key or wishes.idempotency_key,
         raw=mail,
-        message_id=message_id,
+        message_id=_message_id(values),
         reports=wishes.reports,
     )
     return problems.unless_any(submission)

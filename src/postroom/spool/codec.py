@@ -1,4 +1,4 @@
-"""A stored message as one JSON object in UTF-8, and instants as integers.
+"""A stored message as one JSON object in UTF-8, behind it a raw mail's own bytes, and instants as integers.
 
 Pure. Names are those of ``model.message``; empty and default fields are left out; addresses are
 ``[spec]`` or ``[spec, name]``; instants are microseconds since 1970 in UTC. ``VERSION`` grows when an
@@ -23,7 +23,10 @@ from postroom.model.message import (
     Envelope,
     MailClass,
     Message,
+    Notify,
+    RawMail,
     RemoteFile,
+    ReportWish,
     UncertainPolicy,
 )
 
@@ -57,7 +60,7 @@ def encode_message(message: Message) -> bytes:
     """Return the stored form of a message."""
     content = message.content
     stored: dict[str, Any] = {
-        "v": VERSION if content.remote_files else 1,
+        "v": _version(message),
         "id": message.id,
         "tenant": message.tenant,
         "door": message.door.value,
@@ -79,7 +82,62 @@ def encode_message(message: Message) -> bytes:
     if message.metadata:
         stored["metadata"] = dict(message.metadata)
     _add_optional(stored, content)
-    return to_json(stored)
+    if message.reports is not None:
+        stored["reports"] = _wish(message.reports)
+    if content.raw is None:
+        return to_json(stored)
+    return _with_mail(stored, content.raw)
+
+
+def _version(message: Message) -> int:
+    content = message.content
+    return VERSION if content.remote_files or content.raw is not None or message.reports is not None else 1
+
+
+def _with_mail(stored: dict[str, Any], mail: RawMail) -> bytes:
+    """Put a raw mail behind the JSON and a NUL, which JSON never has: its bytes need no coding there."""
+    body = mail.body
+    in_file = None if isinstance(body, bytes) else [body.sha256, body.size]
+    stored["raw"] = [len(mail.head), mail.needs_8bit, mail.needs_smtputf8, in_file]
+    return b"".join((to_json(stored), b"\0", mail.head, body if isinstance(body, bytes) else b""))
+
+
+def _mail_of(stored: list[Any] | None, tail: bytes) -> RawMail | None:
+    if stored is None:
+        return None
+    size, needs_8bit, needs_smtputf8, in_file = stored
+    return RawMail(
+        head=tail[:size],
+        body=tail[size:] if in_file is None else BlobRef(*in_file),
+        needs_8bit=needs_8bit,
+        needs_smtputf8=needs_smtputf8,
+    )
+
+
+def _wish(wish: ReportWish) -> dict[str, Any]:
+    stored: dict[str, Any] = {"to": wish.to.spec}
+    if wish.full is not None:
+        stored["full"] = wish.full
+    if wish.envelope_id:
+        stored["envelope_id"] = wish.envelope_id
+    if wish.notify:
+        stored["notify"] = [[address.spec, *sorted(wanted)] for address, wanted in wish.notify.items()]
+    if wish.original:
+        stored["original"] = [[address.spec, given] for address, given in wish.original.items()]
+    return stored
+
+
+def _wish_of(stored: dict[str, Any] | None) -> ReportWish | None:
+    if stored is None:
+        return None
+    take = stored.get
+    return ReportWish(
+        to=_address_of(stored["to"]),
+        full=take("full"),
+        envelope_id=take("envelope_id", ""),
+        notify={_address_of(spec): frozenset(map(Notify, wanted)) for spec, *wanted in take("notify", ())},
+        original={_address_of(spec): given for spec, given in take("original", ())},
+    )
 
 
 def _add_optional(stored: dict[str, Any], content: Content) -> None:
@@ -106,7 +164,8 @@ def decode_message(body: bytes) -> Message:
 
     Raises InvariantError for a form this program does not know.
     """
-    stored = from_json(body)
+    text, _, tail = body.partition(b"\0")
+    stored = from_json(text)
     if stored["v"] not in (1, VERSION):
         raise InvariantError(f"stored message of version {stored['v']}; known are 1 to {VERSION}")
     take = stored.get
@@ -142,9 +201,11 @@ def decode_message(body: bytes) -> Message:
             in_reply_to=take("in_reply_to"),
             references=tuple(take("references", ())),
             remote_files=tuple(RemoteFile(filename=name, url=url) for name, url in take("remote_files", ())),
+            raw=_mail_of(take("raw"), tail),
         ),
         tags=tuple(take("tags", ())),
         metadata=take("metadata", {}),
+        reports=_wish_of(take("reports")),
     )
 
 

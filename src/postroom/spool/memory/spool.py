@@ -67,9 +67,9 @@ class MemorySpool:
             earlier = self._earlier(idempotency, message.tenant, message.created_at)
             if earlier is not None:
                 return earlier
-        for attachment in message.content.attachments:
-            if not self._blobs.has(message.tenant, attachment.blob):
-                raise InvariantError(f"attachment {attachment.blob.sha256} was not committed")
+        for ref in message.content.blobs:
+            if not self._blobs.has(message.tenant, ref):
+                raise InvariantError(f"attachment {ref.sha256} was not committed")
         ledger = self._ledger
         if message.id in ledger.seqs:
             raise InvariantError(f"accept failed: message {message.id} is stored already")

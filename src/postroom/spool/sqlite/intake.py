@@ -66,7 +66,7 @@ def accept(ledger: Ledger, intakes: Sequence[Intake], *, has_blob: HasBlob) -> S
         if intake.idempotency is not None:
             row = ledger.run(_EARLIER_USE, (intake.message.tenant, intake.idempotency.key)).fetchone()
             verdict = _earlier(row, intake.idempotency, micros(intake.message.created_at))
-        if verdict is None and intake.message.content.attachments:
+        if verdict is None:
             verdict = _missing_blob(intake.message, has_blob)
         if verdict is None:
             rows.add(ledger, intake)
@@ -101,8 +101,8 @@ class _Rows:
         self.contents.append((seq, intake.sha256, intake.body))
         for number, address in enumerate(recipients):
             self.recipients.append((seq, number, address.spec))
-        for attachment in message.content.attachments:
-            self.references.append((attachment.blob.sha256, tenant, seq))
+        for ref in message.content.blobs:
+            self.references.append((ref.sha256, tenant, seq))
         if intake.idempotency is not None:
             # At once, not with the rest: a second use of the key may stand in the same batch.
             _remember(ledger, message, intake.idempotency)
@@ -237,7 +237,7 @@ def _remember(ledger: Ledger, message: Message, claim: IdempotencyClaim) -> None
 
 
 def _missing_blob(message: Message, has_blob: HasBlob) -> InvariantError | None:
-    for attachment in message.content.attachments:
-        if not has_blob(message.tenant, attachment.blob):
-            return InvariantError(f"attachment {attachment.blob.sha256} was not committed to the blob store")
+    for ref in message.content.blobs:
+        if not has_blob(message.tenant, ref):
+            return InvariantError(f"attachment {ref.sha256} was not committed to the blob store")
     return None
