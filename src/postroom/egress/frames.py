@@ -5,7 +5,7 @@ holds, so the fastest form that Python has will do; it is never stored and never
 
     to the sender    WAY way spec   ATTEMPT n way work...   GO n may_send   DROP n   ALLOW way connections
                      STOP way grace_s   TOKEN q token fault
-    to the engine    COMMIT n   REPORT n lines   STOPPED way   ASK_TOKEN q transport rejected
+    to the engine    COMMIT n   REPORT n lines passed   STOPPED way   ASK_TOKEN q transport rejected
 
 ``n`` numbers the attempts of one sender process, ``way`` the transports that its engine ever had: a number is
 never used again. ``STOP`` is the last word about one. ``q`` numbers the questions of one sender process.
@@ -20,7 +20,7 @@ from postroom.errors import InvariantError
 from postroom.mime.rendered import BlobSegment, RawSegment, RenderedMessage, Segment
 from postroom.model.address import Address
 from postroom.model.ids import MessageId, TenantId
-from postroom.model.message import BlobRef
+from postroom.model.message import BlobRef, Notify, ReportWish
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.reply import Reply
 from postroom.model.secret import Secret
@@ -84,13 +84,14 @@ def packed_work(number: int, way: int, work: Work) -> bytes:
         rendered.needs_smtputf8,
         rendered.needs_8bit,
         work.priority,
+        None if work.reports is None or not work.reports.has_parameters else _wish(work.reports),
     )
 
 
 def work_of(frame: Frame, commit: Callable[[], Awaitable[bool]]) -> Work:
     """Return the attempt that a frame begins."""
     _, _, _, message_id, tenant, reverse_path, recipients, *rest = frame
-    segments, size, needs_smtputf8, needs_8bit, priority = rest
+    segments, size, needs_smtputf8, needs_8bit, priority, wish = rest
     return Work(
         message_id=MessageId(message_id),
         tenant=TenantId(tenant),
@@ -107,6 +108,7 @@ def work_of(frame: Frame, commit: Callable[[], Awaitable[bool]]) -> Work:
         ),
         subject="",
         sender="",
+        reports=None if wish is None else _wish_of(wish),
         priority=priority,
         commit=commit,
     )
@@ -122,14 +124,35 @@ def _segment_of(segment: Frame) -> Segment:
     return RawSegment(ref) if is_raw else BlobSegment(ref)
 
 
+def _wish(wish: ReportWish) -> Frame:
+    return (
+        (wish.to.local, wish.to.domain),
+        wish.full,
+        wish.envelope_id,
+        tuple([(to.local, to.domain, tuple(sorted(wanted))) for to, wanted in wish.notify.items()]),
+        tuple([(to.local, to.domain, original) for to, original in wish.original.items()]),
+    )
+
+
+def _wish_of(wish: Frame) -> ReportWish:
+    to, full, envelope_id, notify, original = wish
+    return ReportWish(
+        to=Address(*to),
+        full=full,
+        envelope_id=envelope_id,
+        notify={Address(local, domain): frozenset(map(Notify, wanted)) for local, domain, wanted in notify},
+        original={Address(local, domain): text for local, domain, text in original},
+    )
+
+
 def packed_report(number: int, report: Report) -> bytes:
     """Return the frame that ends an attempt."""
-    return packed(REPORT, number, tuple([_line(line) for line in report.lines]))
+    return packed(REPORT, number, tuple([_line(line) for line in report.lines]), report.passed_wishes)
 
 
 def report_of(frame: Frame) -> Report:
     """Return the report in a frame."""
-    return Report(lines=tuple([_line_of(line) for line in frame[2]]))
+    return Report(lines=tuple([_line_of(line) for line in frame[2]]), passed_wishes=frame[3])
 
 
 def packed_token(number: int, found: Secret | NetFault) -> bytes:

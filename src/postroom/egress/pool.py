@@ -26,8 +26,9 @@ from postroom.egress.waiting import Waiting
 from postroom.errors import InvariantError, PostroomError
 from postroom.mime.rendered import RenderedMessage
 from postroom.mime.writer import wire_chunks
+from postroom.model.message import ReportWish
 from postroom.model.outcome import Evidence, Fault, FaultKind
-from postroom.model.reply import EnhancedCode
+from postroom.model.reply import EnhancedCode, Reply
 from postroom.model.step import Step
 from postroom.model.transport import TransportSpec
 from postroom.ports import BlobSource, Report, ReportLine, Work
@@ -288,6 +289,7 @@ class Pool:
             size=work.rendered.size,
             smtputf8=work.rendered.needs_smtputf8,
             eight_bit=work.rendered.needs_8bit,
+            reports=_passable(work),
         )
         transaction.may_size = now >= self._no_size_until
         try:
@@ -382,22 +384,22 @@ class Pool:
             self._no_size_until = self._clock.monotonic() + BAD_FOR_S
             self._pending.add_again(job)
         else:
-            self._report(job, transaction.results)
+            self._report(job, transaction.results, passed_wishes=transaction.passes_wishes)
             memory = self._memory.after_success(transaction.mode)
             if memory is not self._memory and any(map(_is_final_reply, transaction.results)):
                 self._memory = memory
 
     def _refused_size(self, transaction: Transaction[Job]) -> bool:
-        """Say whether MAIL was refused for a parameter, of which SIZE is the one that can be left out."""
+        """Say whether MAIL was refused for a parameter, or every RCPT: SIZE and wishes can be left out."""
         if not transaction.may_size or self._is_stopping:
             return False
-        evidence = transaction.results[0]
-        reply = evidence.reply if evidence is not None and evidence.step is Step.MAIL else None
-        return reply is not None and (
-            reply.code == _PARAMETER_UNKNOWN or (reply.code in _SYNTAX and reply.enhanced == _BAD_ARGUMENT)
+        steps = {Step.MAIL, Step.RCPT} if transaction.passes_wishes else {Step.MAIL}
+        told = [evidence for evidence in transaction.results if evidence is not None]
+        return all(evidence.step in steps and _names_parameter(evidence.reply) for evidence in told) and bool(
+            told
         )
 
-    def _report(self, job: Job, results: Sequence[Evidence | None]) -> None:
+    def _report(self, job: Job, results: Sequence[Evidence | None], *, passed_wishes: bool = False) -> None:
         if job.future.done():
             return
         now = self._clock.now()
@@ -407,7 +409,20 @@ class Pool:
             for (number, _), evidence in zip(job.work.recipients, results, strict=False)
             if evidence is not None
         ]
-        job.future.set_result(Report(lines=tuple(lines)))
+        job.future.set_result(Report(lines=tuple(lines), passed_wishes=passed_wishes))
+
+
+def _names_parameter(reply: Reply | None) -> bool:
+    """Say whether a refusal is of a parameter."""
+    return reply is not None and (
+        reply.code == _PARAMETER_UNKNOWN or (reply.code in _SYNTAX and reply.enhanced == _BAD_ARGUMENT)
+    )
+
+
+def _passable(work: Work) -> ReportWish | None:
+    """Return the sender's wishes that may go on: reports of them come to the reverse path that is given."""
+    wish = work.reports
+    return wish if wish is not None and wish.has_parameters and wish.to == work.reverse_path else None
 
 
 def _watch(link: Link) -> None:

@@ -16,6 +16,7 @@ from postroom.model.ids import MessageId
 from postroom.model.message import Content, MailClass, Message
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.step import Step
+from postroom.policy.reporting import taken_over
 from postroom.policy.retry import ClassRules
 from postroom.ports import Events, Report, ReportLine, Spool, Work
 from postroom.telemetry import logger
@@ -70,7 +71,7 @@ class Attempts:
             content = way.transport.variant.applied(message.content)
             if content.from_ is not message.content.from_:
                 await self._tell_rewritten(way, claimed, content)
-            return await way.transport.attempt(
+            report = await way.transport.attempt(
                 Work(
                     message_id=message.id,
                     tenant=message.tenant,
@@ -85,6 +86,7 @@ class Attempts:
                     commit=commit,
                 )
             )
+            return await self._passed_on(way, message, report) if report.passed_wishes else report
         except FATAL:
             raise
         except Exception as error:  # supervision: a bug in one attempt is this message's local fault, no more
@@ -92,6 +94,25 @@ class Attempts:
             step = Step.BODY_END if past_commit else Step.BODY
             text = f"internal error: {type(error).__name__}"
             return self._failed(claimed, step, Fault(kind=FaultKind.LOCAL, text=text))
+
+    async def _passed_on(self, way: Way, message: Message, report: Report) -> Report:
+        """Tell that the next server reports success; untold, the sender hears it from us as well."""
+        numbers = taken_over(message, [line.recipient for line in report.lines if _is_taken(line)])
+        if self._events is None or not numbers:
+            return report
+        event = NewEvent(
+            at=self._clock.now(),
+            kind=EventKind.MESSAGE_REPORT_PASSED_ON,
+            tenant=message.tenant,
+            message_id=message.id,
+            recipients=numbers,
+            transport=way.name,
+        )
+        try:
+            await self._events.append([event])
+        except (OverloadError, DiskFullError) as error:
+            log.warning("a wish that was passed on is not told", message_id=message.id, error=str(error))
+        return report
 
     def refused(self, way: Way, claimed: Claimed) -> Report:
         """Return the facts of what this way out must not send; once its bytes left, nobody knows."""
@@ -158,3 +179,9 @@ class Attempts:
                 for number in claimed.recipients
             )
         )
+
+
+def _is_taken(line: ReportLine) -> bool:
+    """Say whether the server took the mail for this recipient."""
+    evidence = line.evidence
+    return evidence.step is Step.BODY_END and evidence.reply is not None and evidence.reply.is_positive

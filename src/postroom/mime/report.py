@@ -5,9 +5,10 @@
       message/delivery-status       for a program: one group of fields for the mail, one for each recipient
       text/rfc822-headers           the header of the mail, or message/rfc822, all of it, when it is small
 
-Everything but a returned mail is ASCII: texts and headers are encoded where they must be. With an address
-that is not ASCII the parts have the types of RFC 6533, in an encoding that any server passes on. What a
-server or a sender said never ends a field: what cannot be printed becomes a blank.
+Its body is ASCII, so that any server passes it on: texts and headers are encoded where they must be, and of
+a mail that is not ASCII the header comes back, for a mail may not be encoded. With an address that is not
+ASCII the parts have the types of RFC 6533. What a server or a sender said never ends a field: what cannot be
+printed becomes a blank.
 
 Bounds (security limits): so many recipients in full, so many characters of what a server said, so many bytes
 of a returned mail. Two reports of one mail have the same bytes when they are made at the same second.
@@ -82,12 +83,8 @@ def raw_report(
         is_full: The sender asked for the mail itself: it comes back when it is small and failed.
     """
     boundary = f"=_{report.mail_id}.report"
-    is_whole = (
-        is_full
-        and report.action is ReportAction.FAILED
-        and returned.is_whole
-        and returned.size <= MAX_RETURNED
-    )
+    is_small = returned.is_whole and returned.size <= MAX_RETURNED and not returned.needs_8bit
+    is_whole = is_full and is_small and report.action is ReportAction.FAILED
     parts = [
         _part("text/plain; charset=utf-8", text),
         _status(report),
@@ -100,8 +97,8 @@ def raw_report(
     return RawMail(
         head=head.encode(),
         body=body + b"--%b--\r\n" % boundary.encode(),
-        needs_8bit=is_whole and returned.needs_8bit,
-        needs_smtputf8=not head.isascii() or (is_whole and returned.needs_smtputf8),
+        needs_8bit=not head.isascii(),
+        needs_smtputf8=not head.isascii(),
         is_dated=True,
     )
 
@@ -192,10 +189,8 @@ def _date(at: datetime) -> str:
 
 def _mail(returned: RenderedMessage) -> bytes:
     """Write the mail itself, which may not be encoded (RFC 2046 section 5.2.1)."""
-    kind = "message/global" if returned.needs_smtputf8 else "message/rfc822"
-    coding = "8bit" if returned.needs_8bit or returned.needs_smtputf8 else "7bit"
-    head = f"Content-Type: {kind}\r\nContent-Transfer-Encoding: {coding}\r\n\r\n".encode()
-    return head + b"".join([segment for segment in returned.segments if isinstance(segment, bytes)])
+    whole = b"".join([segment for segment in returned.segments if isinstance(segment, bytes)])
+    return b"Content-Type: message/rfc822\r\n\r\n" + whole
 
 
 def _header(returned: RenderedMessage) -> bytes:

@@ -133,6 +133,11 @@ class ReportWish:
     """ORCPT by recipient: ``type;address`` as it was given, decoded."""
 
     @property
+    def has_parameters(self) -> bool:
+        """Whether the sender said more than where reports go: something that can be passed on."""
+        return bool(self.full is not None or self.envelope_id or self.notify or self.original)
+
+    @property
     def is_watched(self) -> bool:
         """Whether the sender wants to hear of more than failures, for some recipient."""
         return any(wanted & _MORE for wanted in self.notify.values())

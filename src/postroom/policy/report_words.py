@@ -101,11 +101,8 @@ def _group(recipients: Sequence[ReportedRecipient], tongue: str) -> str:
 def _evidence(recipient: ReportedRecipient, tongue: str) -> list[str]:
     lines = []
     if recipient.text:
-        text = _plain(recipient.text)[:MAX_SAID]
-        if recipient.code is None:
-            lines.append(_say("found", tongue, text=text))
-        else:
-            lines.append(_say("said", tongue, host=recipient.host, text=f"{recipient.code} {text}"))
+        text = _plain(f"{recipient.code or ''} {recipient.text}".lstrip())[:MAX_SAID]
+        lines.append(_say("said" if recipient.host else "found", tongue, host=recipient.host, text=text))
     if recipient.last_attempt_at is not None:
         lines.append(_say("tried", tongue, date=_date(recipient.last_attempt_at)))
     return lines

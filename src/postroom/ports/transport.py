@@ -52,6 +52,8 @@ class Report:
     """Facts of one attempt. A recipient without a line was not begun and may be tried again freely."""
 
     lines: tuple[ReportLine, ...]
+    passed_wishes: bool = False
+    """The server was given the sender's wishes for reports, and took the commands with them."""
 
 
 class Transport(Protocol):
