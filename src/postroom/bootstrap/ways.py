@@ -1,9 +1,11 @@
 """The ways out of a run: every configured and stored transport, in this process or in the sender process."""
 
+import asyncio
 import os
 from collections.abc import Sequence
 
 from postroom.bootstrap.seeing import conceal_accounts
+from postroom.bootstrap.hooks_out import webhook_way
 from postroom.bootstrap.sender import COMMAND, SenderSettings, packed_settings
 from postroom.clock import Clock
 from postroom.config.settings import Settings
@@ -115,12 +117,16 @@ class WayBuilder:
             from_policy=spec.from_policy,
             provider=None if account is None else account.provider,
             rates=() if account is None else spec.rates,
+        if spec.hook is not None:
+            return await asyncio.to_thread(self.way, spec)
         )
 
     def tokens_of(self, spec: TransportSpec) -> TokenSource | None:
         """Return where a transport that is in use gets its tokens, ``None`` for any other account."""
         known = spec.account is not None and self._tokens.serves(spec.name, spec.account)
         return self._tokens if known else None
+        if spec.hook is not None:
+            return webhook_way(spec, self._settings, store, clock=clock)
 
     def all(self, ground: Ground, records: Sequence[StoredTransport]) -> Ways:
         """Make the ways of a start: the configured ones, then the stored ones, else the capture inbox."""

@@ -42,7 +42,7 @@ from postroom.errors import ConfigError, Problem, StoreError
 from postroom.grammar import HOST_NAME
 from postroom.model.message import MailClass
 from postroom.model.secret import Secret
-from postroom.model.transport import TransportSpec
+from postroom.model.transport import TransportKind, TransportSpec
 from postroom.policy.routing import RouteRule
 from postroom.ports import Retention
 from postroom.schema.findings import Place, found_problems
@@ -95,7 +95,7 @@ class _Loading:
         )
         if key is not None:
             self._check_key(key, key_field)
-        is_capturing = document.capture or not any(spec.account for spec in specs)
+        is_capturing = document.capture or all(spec.kind is TransportKind.CAPTURE for spec in specs)
         uses_routes = not is_capturing or not (specs or document.capture)  # a stored transport may come
         settings = Settings(
             data=Path(os.path.normpath(data_directory(self._sources, self._cwd))),

@@ -22,6 +22,7 @@ from postroom.model.address import AddressError, Mailbox, parse_mailbox
 from postroom.model.route import Route, RouteKind
 from postroom.model.secret import Secret
 from postroom.model.transport import TlsMode, TransportOrigin, TransportSpec
+from postroom.schema.hook_mapping import MAX_MAPPING, read_mapping
 from postroom.schema.transport_fields import OAuthSection, TransportFields
 from postroom.schema.transport_names import name_by_host
 from postroom.schema.transport_spec import Setting, spec_of
@@ -130,6 +131,8 @@ class WaysOut:
         """Put the content of every named file in place of its path."""
         for key in ("url", "password"):
             section = self._with_file(section, key, setting, f"{key}_file")
+        if section.mapping_file is not None:
+            section = self._with_mapping(section, section.mapping_file, setting)
         if section.oauth is not None:
             oauth = self._with_file(section.oauth, "secret", setting, "oauth.secret_file")
             section = section.model_copy(update={"oauth": oauth})
@@ -141,6 +144,22 @@ class WaysOut:
             return section
         secret = self.secret(setting.named(path), getattr(section, key), file, is_password=key == "password")
         return section.model_copy(update={key: secret, f"{key}_file": None})
+
+    def _with_mapping(self, section: TransportFields, name: str, setting: Setting) -> TransportFields:
+        if section.mapping is not None:
+            cause = "set together with the file that holds it"
+            self._report("given-twice", setting.named("mapping"), cause, "Set one of them.")
+        path, field = self._cwd / Path(name).expanduser(), setting.named("mapping_file")
+        try:
+            with path.open("rb") as opened:
+                data = opened.read(MAX_MAPPING + 1)
+        except OSError as error:
+            cause = f"its file cannot be read: {(error.strerror or 'unknown reason').lower()}"
+            self._report("file", field, cause, f"Check that {path} exists and may be read.")
+            return section
+        mapping, problems = read_mapping(data, name=path.name, field=field)
+        self.problems.extend(problems)
+        return section.model_copy(update={"mapping": mapping, "mapping_file": None})
 
     def _group(
         self, section: TransportFields, kind: RouteKind, urls: Sequence[str], setting: Setting

@@ -4,7 +4,7 @@ A bug in one attempt is that message's local fault, never a recipient's and neve
 way out sends as its account instead of the wished From, the story of the message says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from postroom.clock import Clock
 from postroom.engine.rendering import RenderedMessages
@@ -48,8 +48,8 @@ class Attempts:
         self._rules = rules
         self._rendered = rendered
         self._clock = clock
-        self._told: dict[tuple[MessageId, str], None] = {}
-        """Message and transport of what was told as rewritten, the oldest first."""
+        self._told: dict[tuple[MessageId, str, EventKind], None] = {}
+        """Message, transport and kind of what was told, the oldest first."""
 
     async def make(self, way: Way, claimed: Claimed) -> Report:
         """Make one attempt and return its facts. Raises only what ends the process."""
@@ -58,19 +58,20 @@ class Attempts:
 
         async def commit() -> bool:
             nonlocal past_commit
-            past_commit = await self._spool.mark_committing(
-                lease, digest=rendered.digest, now=self._clock.now()
-            )
+            past_commit = await self._spool.mark_committing(lease, digest=digest, now=self._clock.now())
             return past_commit
 
         recipients = tuple([(number, message.envelope.recipients[number]) for number in claimed.recipients])
         try:
             rendered = self._rendered.take(message, way.transport.variant)
-            if claimed.digest is not None and claimed.digest != rendered.digest:
-                return self._bytes_changed(claimed)
             content = way.transport.variant.applied(message.content)
+            digest = rendered.digest if way.digest is None else way.digest(content, rendered)
+            if claimed.digest is not None and claimed.digest != digest:
+                return self._bytes_changed(claimed)
             if content.from_ is not message.content.from_:
-                await self._tell_rewritten(way, claimed, content)
+                await self._tell_once(claimed, self._rewritten(way, message, content))
+            if way.loses is not None and (lost := way.loses(content)):
+                await self._tell_once(claimed, self._reduced(way, message, lost))
             report = await way.transport.attempt(
                 Work(
                     message_id=message.id,
@@ -124,29 +125,32 @@ class Attempts:
         fault = Fault(kind=FaultKind.CAPABILITY, text=text, cause="from-not-account")
         return self._failed(claimed, Step.MAIL, fault)
 
-    async def _tell_rewritten(self, way: Way, claimed: Claimed, content: Content) -> None:
-        """Tell once for each transport that From is another than was wished; the mail goes out even untold.
+    async def _tell_once(self, claimed: Claimed, event: NewEvent) -> None:
+        """Tell once for each transport what it does to a mail; the mail goes out even untold.
 
         Whether an earlier run told it is asked only when the message was attempted before.
         """
         events, message = self._events, claimed.message
-        told = (message.id, way.name)
+        told = (message.id, event.transport, event.kind)
         if events is None or told in self._told:
             return
         try:
-            if not (claimed.tries and await self._was_told(events, way, message)):
-                await events.append([self._rewritten(way, message, content)])
+            if not (claimed.tries and await self._was_told(events, event)):
+                await events.append([event])
         except (OverloadError, DiskFullError) as error:
-            log.warning("a rewritten sender is not told yet", message_id=message.id, error=str(error))
+            log.warning("a change of the mail is not told yet", message_id=message.id, error=str(error))
             return
         self._told[told] = None
         if len(self._told) > MAX_TOLD:
             del self._told[next(iter(self._told))]
 
-    async def _was_told(self, events: Events, way: Way, message: Message) -> bool:
-        kinds = (EventKind.MESSAGE_REWRITTEN,)
+    async def _was_told(self, events: Events, event: NewEvent) -> bool:
         wanted = EventFilter(
-            tenant=message.tenant, kinds=kinds, message_id=message.id, transport=way.name, limit=1
+            tenant=event.tenant,
+            kinds=(event.kind,),
+            message_id=event.message_id,
+            transport=event.transport,
+            limit=1,
         )
         return bool(await events.page(wanted))
 
@@ -163,6 +167,16 @@ class Attempts:
                 "reply_to": ", ".join(map(str, content.reply_to)),
                 "why": "from_policy is rewrite",
             },
+        )
+
+    def _reduced(self, way: Way, message: Message, lost: Sequence[str]) -> NewEvent:
+        return NewEvent(
+            at=self._clock.now(),
+            kind=EventKind.MESSAGE_REDUCED,
+            tenant=message.tenant,
+            message_id=message.id,
+            transport=way.name,
+            data={"lost": ", ".join(lost)},
         )
 
     def _bytes_changed(self, claimed: Claimed) -> Report:

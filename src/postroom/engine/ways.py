@@ -4,7 +4,7 @@ What the settings name comes first, in its order, then what calls made, in their
 and go at any time (``engine.roster``): whoever keeps what was derived from them looks at ``version``.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -12,7 +12,10 @@ from postroom.engine.freezing import Sending
 from postroom.model.address import Address, Mailbox
 from postroom.model.route import Route
 from postroom.model.transport import FromPolicy, Rate
+from postroom.mime.rendered import RenderedMessage
 from postroom.model.view import PauseKind, TransportPause
+from postroom.model.message import Content
+from postroom.model.outcome import Evidence
 from postroom.policy import pausing
 from postroom.policy.concurrency import Concurrency
 from postroom.policy.failover import Fitness, first_leg
@@ -40,6 +43,10 @@ class Way:
     pauses: dict[PauseKind, TransportPause] = field(default_factory=dict)
     """By failures that concern the transport, and by a person; each stays until something gets past it."""
     full_until: datetime | None = None
+    digest: Callable[[Content, RenderedMessage], str] | None = None
+    """What stands for the bytes that it sends, where they are not the mail's own."""
+    loses: Callable[[Content], Sequence[str]] | None = None
+    """What it cannot carry, in words, where it does not send the mail itself."""
     """When its pace lets the next message go, while it lets none."""
     sending: Sending = field(init=False)
     """What it says about senders."""

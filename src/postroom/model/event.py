@@ -27,6 +27,8 @@ class EventKind(StrEnum):
     """The next server took over to report its success."""
     MESSAGE_REPORTED = "message.reported"
     """A report went to its sender: in ``data`` to whom, of what, and the id of the report."""
+    MESSAGE_REDUCED = "message.reduced"
+    """A webhook's form has no place for some of it; once for each transport."""
     RECIPIENT_ACCEPTED = "recipient.accepted"
     """The next server took responsibility."""
     RECIPIENT_CAPTURED = "recipient.captured"

@@ -23,6 +23,8 @@ class Step(StrEnum):
     """The content is being sent; the final dot has not been handed to the socket."""
     BODY_END = "body_end"
     """The final dot was handed to the socket; the reply decides."""
+    ANSWER = "answer"
+    """A webhook had the whole request and answered otherwise than with an acceptance."""
     RSET = "rset"
     QUIT = "quit"
 

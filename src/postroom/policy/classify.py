@@ -39,6 +39,9 @@ _FLOORED = frozenset({Action.RETRY_SLOW, Action.THROTTLE, *PAUSES})
 _CHEAP_STEPS = frozenset({Step.RESOLVE, Step.CONNECT, Step.PROXY})
 """A pause here may be as short as the breaker says: a knock at a closed door harms no account."""
 
+_TAKING = frozenset({Step.DATA, Step.BODY, Step.BODY_END, Step.ANSWER})
+"""Steps at which a throttle is of the server, not of one mailbox."""
+
 _HINT = re.compile(
     r"(?:again|retry|wait|back)\b[^0-9]{0,30}?\b([0-9]{1,5}) ?(s|secs?|seconds?|m|mins?|minutes?|h|hours?)\b",
     re.IGNORECASE,
@@ -133,12 +136,17 @@ def _of_fault(evidence: Evidence, fault: Fault, provider: str | None) -> Verdict
     if step is Step.BODY_END:
         return Verdict(outcome=OutcomeKind.UNCERTAIN, action=Action.UNCERTAIN, cause=cause)
     action = found.action if found else Action.RETRY
+    if step is Step.ANSWER and action is Action.UNCERTAIN:  # a webhook's answer may leave it open too
+        return Verdict(outcome=OutcomeKind.UNCERTAIN, action=action, cause=cause)
     if fault.kind is FaultKind.CAPABILITY and step not in TRANSPORT_STEPS and action not in PAUSES:
         failure = action if action in FAILURES else Action.FAIL_MESSAGE
         return Verdict(outcome=OutcomeKind.REFUSED, action=failure, cause=cause)
     if fault.kind is FaultKind.LOCAL or action in {*FAILURES, Action.UNCERTAIN, Action.IGNORE}:
         action = Action.RETRY
     action = _scoped(action, step)
+    hint_s = remote_hint_s(fault.text) if step is Step.ANSWER else None
+    if hint_s is not None:
+        return _deferred(action, cause, hint_s, is_hint=True)
     return _deferred(action, cause, _floor_s(found, action, step))
 
 
@@ -149,7 +157,7 @@ def concerns_account(step: Step, action: Action) -> bool:
 
 def pauses(step: Step, action: Action) -> bool:
     """Say whether a deferral makes the transport wait; a throttle at RCPT may be one mailbox's."""
-    slows = action is Action.THROTTLE and step in {Step.DATA, Step.BODY, Step.BODY_END}
+    slows = action is Action.THROTTLE and step in _TAKING
     return slows or concerns_account(step, action)
 
 

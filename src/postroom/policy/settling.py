@@ -36,7 +36,7 @@ from postroom.policy.classify import classify, concerns_account, pauses
 from postroom.policy.pausing import SHORT_WAITS_S, SPREAD, is_outage, kind_of, longer, pause_s
 from postroom.policy.retry import WAIT_AFTER_DOT_S, ClassRules, delay_after, next_delay
 
-_HOLDS = frozenset({"crash-loop", "content-damaged"})
+_HOLDS = frozenset({"crash-loop", "content-damaged", "public-url-missing"}) | fetching.HELD
 """Local causes that trying again does not cure: the message waits for a person."""
 _FINAL = {
     OutcomeKind.ACCEPTED: RecipientState.ACCEPTED,

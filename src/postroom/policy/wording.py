@@ -17,6 +17,7 @@ KIND_TEXTS: Mapping[EventKind, str] = {
     K.MESSAGE_REPORT_WISHED: "Its sender asks for a report of success or delay.",
     K.MESSAGE_REPORT_PASSED_ON: "The next server{via} takes over to report success to the sender.",
     K.MESSAGE_REPORTED: "Its sender was sent a report{what}{path}.",
+    K.MESSAGE_REDUCED: "Posted{via} without what its form has no place for{lost}.",
     K.RECIPIENT_ACCEPTED: "Accepted by the next server{via}{by}.",
     K.RECIPIENT_CAPTURED: "Kept in the capture inbox; nothing left this machine.",
     K.RECIPIENT_DEFERRED: "Not taken now{via}{cause}; it is tried again.",
@@ -81,5 +82,6 @@ def _parts(event: NewEvent | None) -> Mapping[str, str]:
         "answers": f"; answers go to {data['reply_to']}" if data.get("reply_to") else "",
         "what": f" ({data['what']})" if data.get("what") else "",
         "path": f", at {data['reverse_path']}" if data.get("reverse_path") else "",
+        "lost": f": {data['lost']}" if data.get("lost") else "",
         "address": data.get("address", "An address"),
     }

@@ -16,7 +16,7 @@ from postroom.model.transport import SmtpAccount, StoredTransport, TransportOrig
 from postroom.schema.credentials import HIDDEN
 from postroom.schema.transport_body import read_body
 from postroom.schema.transport_fields import OAuthSection, TimeoutsSection, TransportFields
-from postroom.schema.transport_secrets import shown_transport, split_secrets
+from postroom.schema.transport_secrets import HEADERS, shown_transport, split_secrets
 from postroom.schema.transport_spec import Setting
 from postroom.schema.transport_url import build_transport_url, without_proxy
 
@@ -24,7 +24,7 @@ _SERVER = ("host", "port", "encryption")
 _LOGIN = ("username", "password", "oauth")
 _ACCESS_KEY = ("access_key_id", "secret_access_key")
 _TABLES: Mapping[str, type[BaseModel]] = {"oauth": OAuthSection, "timeouts": TimeoutsSection}
-_SECRETS = {"password", "secret_access_key", "secret", "client_secret"}
+_SECRETS = {"password", "secret_access_key", "secret", "client_secret", "signing_secret"}
 _VARIABLE = "POSTROOM_TRANSPORT"
 _KEY = re.compile(r"[a-z][a-z_]{0,39}\Z")
 
@@ -111,7 +111,11 @@ def patch_of(spec: TransportSpec, change: Mapping[str, Any] | None) -> str:
     for key, value in change.items():
         if key == "name" or not _KEY.match(key):
             continue
-        if key in _TABLES and isinstance(value, Mapping):
+        if key == HEADERS and isinstance(value, Mapping):
+            tables += ["[transports.headers]", *[f'{json.dumps(str(name))} = "{HIDDEN}"' for name in value]]
+        elif key == "mapping" and isinstance(value, Mapping):
+            lines.append("# mapping: write it into a file, and name that as mapping_file")
+        elif key in _TABLES and isinstance(value, Mapping):
             inside = [_line(name, one) for name, one in value.items() if _KEY.match(name)]
             tables += [f"[transports.{key}]", *inside]
         else:
@@ -140,7 +144,11 @@ def _read(document: Mapping[str, Any]) -> SmtpAccount | None:
 
 def _masked(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _masked(name, one) for name, one in value.items()}
+        return (
+            dict.fromkeys(value, HIDDEN)
+            if key == HEADERS
+            else {n: _masked(n, one) for n, one in value.items()}
+        )
     if not isinstance(value, str):
         return value
     if key in _SECRETS:

@@ -4,11 +4,12 @@ Names, types and bounds, and the sentence for the docs. What the fields come to 
 ``transport_spec``; other programs' names for them are read by ``transport_forms``.
 """
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from postroom.model.transport import FromPolicy, GrantKind, TlsMode
+from postroom.model.transport import FromPolicy, GrantKind, HookForm, TlsMode, TransportKind
 from postroom.schema.quantities import parse_duration
 from postroom.schema.written import (
     Duration,
@@ -95,6 +96,8 @@ class TransportFields(Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,39}$")] = "default"
     """Its name in answers, logs and metrics: lower-case letters, digits, `-` and `_`."""
+    kind: TransportKind | None = None
+    """`smtp`, `webhook` or `capture`; else as `url` says."""
     url: Hidden | None = None
     """Where and as whom to send, in one line; the forms are in transports.md. Secret."""
     url_file: Text | None = None
@@ -161,3 +164,15 @@ class TransportFields(Section):
     """Log in with a token (OAuth 2.0) instead of a password."""
     timeouts: TimeoutsSection | None = None
     """Timeouts of this transport."""
+    form: HookForm | None = None
+    """Of a webhook: what is posted, `hap` or `mapped`; else by whether there is a mapping."""
+    mapping: str | Mapping[str, Any] | None = None
+    """Of a webhook: a shipped mapping (`hap`, `nexus`) or one of your own; see webhook-transports.md."""
+    mapping_file: Text | None = None
+    """File that holds `mapping`; in the settings file only."""
+    headers: Mapping[str, Hidden] | None = None
+    """Of a webhook: header fields to send. Secret."""
+    signing_secret: Hidden | None = None
+    """Of a webhook: `whsec_` secret by which each call is signed (Standard Webhooks). Secret."""
+    timeout: Duration | None = None
+    """Of a webhook: the connection, each stretch of the body, and the answer may take this long (30 s)."""

@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection
 
 from postroom.model.transport import TransportSpec
+from postroom.schema.hook_spec import hook_url
 
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9_\-]+")
 _MAX_BASE = 36
@@ -14,6 +15,8 @@ _MAX_BASE = 36
 def name_by_host(spec: TransportSpec | None, taken: Collection[str]) -> str:
     """Return the host in the form of a name; a second one gets a number."""
     host = spec.account.host if spec is not None and spec.account is not None else ""
+    if spec is not None and spec.hook is not None:
+        host = hook_url(spec.hook).host
     return _free(host or (spec.kind.value if spec is not None else "way"), taken)
 
 

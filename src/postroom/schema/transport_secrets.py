@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 from postroom.model.address import Mailbox
 from postroom.model.secret import Secret
-from postroom.model.transport import SmtpAccount, TransportKind, TransportSpec
+from postroom.model.transport import HookTarget, SmtpAccount, TransportKind, TransportSpec
 from postroom.schema.credentials import HIDDEN
 from postroom.schema.mailbox_lists import mailbox_text
 from postroom.schema.transport_url import build_proxy_url, without_proxy
@@ -20,8 +20,10 @@ from postroom.schema.transport_url import build_proxy_url, without_proxy
 LOGIN = "password"
 URL_LOGIN = "url.password"
 PROXY = "proxy.password"
-_PLAIN = (LOGIN, "oauth.secret", "oauth.client_secret")
+_PLAIN = (LOGIN, "oauth.secret", "oauth.client_secret", "signing_secret")
 """Fields that are secrets as a whole, by path."""
+HEADERS = "headers"
+"""Of a webhook; every value in it may be a secret."""
 
 
 def split_secrets(
@@ -38,7 +40,7 @@ def split_secrets(
         del fields["secret_access_key"], fields["access_key_id"]
         fields |= {"username": account.username, LOGIN: HIDDEN}
         secrets[LOGIN] = account.password or Secret("")
-    for path in _PLAIN:
+    for path in _paths(fields):
         table, key = _place(fields, path)
         if table is not None and isinstance(table.get(key), str) and table[key] != HIDDEN:
             secrets[path] = Secret(table[key])
@@ -60,7 +62,7 @@ def join_secrets(fields: Mapping[str, Any], secrets: Mapping[str, Secret]) -> di
     known = {**secrets}
     if (login := secrets.get(LOGIN) or secrets.get(URL_LOGIN)) is not None:
         known |= {LOGIN: secrets.get(LOGIN, login), URL_LOGIN: secrets.get(URL_LOGIN, login)}
-    for path in _PLAIN:
+    for path in _paths(document):
         table, key = _place(document, path)
         if table is not None and table.get(key) == HIDDEN and path in known:
             table[key] = known[path].reveal()
@@ -74,7 +76,9 @@ def shown_transport(spec: TransportSpec) -> dict[str, Any]:
     """Return a transport in the form of ``POST /v1/transports``, with ``*****`` for its secrets."""
     account = spec.account
     shown: dict[str, Any] = {"name": spec.name}
-    if spec.kind is TransportKind.CAPTURE or account is None:
+    if spec.hook is not None:
+        shown |= _shown_hook(spec.hook)
+    elif spec.kind is TransportKind.CAPTURE or account is None:
         shown["url"] = "capture:"
     else:
         shown |= _shown_account(account)
@@ -101,6 +105,20 @@ _UNITS = {1: "s", 60: "min", 3600: "h", 86400: "d"}
 
 def _text(mailbox: Mailbox) -> str:
     return mailbox_text(mailbox.address.spec, mailbox.name)
+
+
+def _shown_hook(hook: HookTarget) -> dict[str, Any]:
+    return {
+        "kind": TransportKind.WEBHOOK.value,
+        "url": hook.url,
+        "form": hook.form.value,
+        "mapping": dict(hook.mapping) or None,
+        HEADERS: dict.fromkeys(hook.headers, HIDDEN) or None,
+        "signing_secret": HIDDEN if hook.signing_secret is not None else None,
+        "timeout": hook.timeout_s,
+        "ca_file": hook.ca_file,
+        "verify": hook.verify,
+    }
 
 
 def _shown_account(account: SmtpAccount) -> dict[str, Any]:
@@ -138,9 +156,18 @@ def _copied(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: dict(value) if isinstance(value, Mapping) else value for key, value in document.items()}
 
 
+def _paths(document: Mapping[str, Any]) -> tuple[str, ...]:
+    headers = document.get(HEADERS)
+    names = headers if isinstance(headers, Mapping) else ()
+    return (*_PLAIN, *[f"{HEADERS}.{name}" for name in names])
+
+
 def _place(document: dict[str, Any], path: str) -> tuple[dict[str, Any] | None, str]:
     table: Any = document
-    *parents, key = path.split(".")
+    if path.startswith(f"{HEADERS}."):
+        parents, key = [HEADERS], path.removeprefix(f"{HEADERS}.")
+    else:
+        *parents, key = path.split(".")
     for parent in parents:
         table = table.get(parent)
     return (table if isinstance(table, dict) else None), key

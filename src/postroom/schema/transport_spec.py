@@ -28,6 +28,7 @@ from postroom.providers import catalogue
 from postroom.providers.provider import FromRule, Provider
 from postroom.schema import ses
 from postroom.schema.credentials import HIDDEN, clean_secret, read_grant
+from postroom.schema.hook_spec import MAX_RECIPIENTS, Findings, is_hook, read_hook, refuse_hook_fields
 from postroom.schema.known_providers import (
     endpoint_of,
     hints_of,
@@ -95,13 +96,41 @@ class _Reading:
 
     def read(self) -> ReadTransport:
         self._refuse_files()
+        if is_hook(self._fields):
+            return self._read_hook()
+        refuse_hook_fields(self._fields, self._findings())
         kind, account = self._base()
+        if kind is not None and self._fields.kind not in {None, kind}:
+            self._report("transport-kind", "kind", f"what is described is {kind}", "Leave kind out.")
         if account is not None:
             account = self._connected(self._logged_in(account))
         provider = None if account is None else _known(account)
         if account is not None:
             self._warn_of(account, provider)
         spec = None if self._problems or kind is None else self._spec(kind, account, provider)
+        return ReadTransport(spec=spec, problems=tuple(self._problems), warnings=tuple(self._warnings))
+
+    def _findings(self) -> Findings:
+        setting = self._setting
+        return Findings(
+            named=setting.named,
+            problems=self._problems,
+            warnings=self._warnings,
+            directory=setting.directory,
+            is_locked=setting.is_locked,
+        )
+
+    def _read_hook(self) -> ReadTransport:
+        hook = read_hook(self._fields, self._findings())
+        spec = None
+        if hook is not None and not self._problems:
+            given = self._fields.model_fields_set
+            recipients = self._fields.max_recipients if "max_recipients" in given else MAX_RECIPIENTS
+            spec = replace(
+                self._spec(TransportKind.WEBHOOK, None, None), hook=hook, max_recipients=recipients
+            )
+            if spec.default_from is None:
+                self._warn_all("has no sender: messages that name none are refused; set from")
         return ReadTransport(spec=spec, problems=tuple(self._problems), warnings=tuple(self._warnings))
 
     def _spec(
@@ -143,6 +172,8 @@ class _Reading:
 
     def _base(self) -> tuple[TransportKind | None, SmtpAccount | None]:
         fields = self._fields
+        if fields.kind is TransportKind.CAPTURE and fields.url is None:
+            return TransportKind.CAPTURE, None
         if fields.url is not None:
             for key in ("host", "port", "encryption"):
                 if getattr(fields, key) is not None:

@@ -41,7 +41,7 @@ STARTTLS_WORDS = {
 }
 """Values of ``?starttls=``, compared without case."""
 
-SCHEMES = ("smtp", "smtps", "provider+ID", "capture")
+SCHEMES = ("smtp", "smtps", "provider+ID", "hap+https", "hap+http", "capture")
 PROXY_SCHEMES = {"socks5": ProxyKind.SOCKS5, "socks5h": ProxyKind.SOCKS5, "http": ProxyKind.HTTP}
 """``socks5h`` is how other programs say that the proxy resolves names; ours always does."""
 GROUP = re.compile(r"\s*(failover|roundrobin)\s*\((.*)\)\s*\Z", re.DOTALL | re.IGNORECASE)
@@ -168,7 +168,9 @@ def _unknown_scheme(scheme: str, field: str) -> Problem:
     """Not repeated: what stands there may be a secret in the wrong place."""
     near = nearest(scheme, SCHEMES)
     fix = f"Did you mean {near}? {_FORM}" if near else _FORM
-    cause = "unknown scheme; allowed are smtp, smtps, provider+ID and capture"
+    cause = "unknown scheme; allowed are smtp, smtps, provider+ID, hap+https and capture"
+    if scheme in {"http", "https"}:
+        fix = 'Write hap+https://HOST/PATH for a webhook, or add kind = "webhook".'
     return _problem("uri-scheme-unknown", field, cause, fix)
 
 
