@@ -129,7 +129,12 @@ def _wish(wish: ReportWish) -> Frame:
         (wish.to.local, wish.to.domain),
         wish.full,
         wish.envelope_id,
-        tuple([(to.local, to.domain, tuple(sorted(wanted))) for to, wanted in wish.notify.items()]),
+        tuple(
+            [
+                (to.local, to.domain, tuple([one.value for one in Notify if one in wanted]))
+                for to, wanted in wish.notify.items()
+            ]
+        ),
         tuple([(to.local, to.domain, original) for to, original in wish.original.items()]),
     )
 
