@@ -19,6 +19,8 @@ PACKAGES = {
     "dovecot": ("dovecot", "dovecot-core"),
     "chromium": ("chromium", "chromium"),
     "strace": ("strace", "strace"),
+    "swaks": ("swaks", "swaks"),
+    "msmtp": ("msmtp", "msmtp"),
 }
 """Marker to the program it needs, and the Debian package."""
 

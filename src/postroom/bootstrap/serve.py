@@ -159,7 +159,7 @@ async def _open_doors(
             descriptor_reserve=reserve // 2,
             hurry=hurry,
         )
-        async with http as server, open_submission(smtp) as told:
+        async with open_submission(smtp) as told, http as server:
             scrape.add(server.household.show)
             yield server, told, warnings
 

@@ -25,7 +25,7 @@ from postroom.telemetry.catalogue import REFUSED
 MAX_TOLD = 10
 """Problems in one reply; more help nobody."""
 
-SHUTTING_DOWN = ServerReply(421, "4.3.2", "The server is stopping; come back in a moment")
+SHUTTING_DOWN = ServerReply(421, "4.3.2", "The server is stopping; come back in a moment", closes=True)
 TOO_MANY_SESSIONS = ServerReply(421, "4.3.2", "Too many sessions are open; come back in a moment")
 BUSY = ServerReply(451, "4.3.2", "The server is behind with its work; try again in a few seconds")
 SLOW_COMMAND = ServerReply(421, "4.4.2", "No complete command came in time; closing")

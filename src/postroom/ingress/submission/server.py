@@ -107,6 +107,8 @@ class SubmissionDoor:
 
     def objection(self, mail: MailGiven) -> ServerReply | None:
         """Return why no mail may begin now, ``None`` when it may."""
+        if self.service.is_stopping:
+            return answers.SHUTTING_DOWN
         if self.setup.is_overloaded():
             return answers.BUSY
         wishes = mail.wishes

@@ -20,6 +20,7 @@ from postroom.ingress.submission.incoming import IncomingMail
 from postroom.model.message import Door
 from postroom.ports import StagedBlob
 from postroom.schema.raw_submission import Arrival
+from postroom.smtp import server_replies as replies
 from postroom.smtp.server import ServerSession, Waits
 from postroom.smtp.server_events import (
     Aborted,
@@ -82,6 +83,8 @@ class Session(asyncio.Protocol):
         self._mail: IncomingMail | None = None
         self.task: asyncio.Task[None] | None = None
         """A commit, or a TLS handshake."""
+        self._after_handshake: list[bytes] | None = None
+        """Content that came under TLS before the event loop told us of the handshake."""
         self._delay: asyncio.TimerHandle | None = None
         self._is_read_paused = self._is_write_paused = False
         self._is_ending = False
@@ -142,6 +145,9 @@ class Session(asyncio.Protocol):
             if self._linger_left < 0:
                 SMTP_SESSIONS_CUT.count(("flood",))
                 self.transport.abort()
+            return
+        if self._after_handshake is not None:
+            self._after_handshake.append(data)
             return
         self._dialogue.receive(data)
         self._content_size += len(data)
@@ -226,6 +232,7 @@ class Session(asyncio.Protocol):
                 self._log_in(event)
             case StartTls():
                 self._pause_reading()  # the client's next bytes are for the TLS layer
+                self._after_handshake = []
                 self.task = self._loop.create_task(self._start_tls(), name="starttls")
             case Aborted() | Quit():
                 self._drop_mail()
@@ -301,6 +308,9 @@ class Session(asyncio.Protocol):
             self._dialogue.authenticated()
             return
         LOGINS_REFUSED.count(())
+        if caller is not replies.WRONG_KEY:  # a key that lacks something was not guessed
+            self._dialogue.refuse(caller)
+            return
         wait_s = self._door.wrong_keys.delay_s(self._peer, self._loop.time())
         _log.warning("login refused", peer=self._peer, wait_s=round(wait_s, 1))
         self._delay = self._loop.call_later(wait_s, self._refuse_login, caller)
@@ -333,6 +343,9 @@ class Session(asyncio.Protocol):
         self._note_tls()
         self._caller = self._door.admission.without_key(self._peer)
         self._dialogue.tls_started()
+        early, self._after_handshake = self._after_handshake or (), None
+        for data in early:
+            self._dialogue.receive(data)
         if self._is_ending:
             self._end(answers.SHUTTING_DOWN)
         else:
