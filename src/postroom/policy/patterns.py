@@ -3,7 +3,8 @@ r"""Regular expressions over addresses whose cost is known: no backtracking, wha
 A pattern becomes the position automaton of Glushkov ("The abstract theory of automata", 1961): one position a
 character that is written, so a text of n characters takes n steps of at most ``MAX_POSITIONS`` bits. What
 such an automaton cannot do (references to groups, looking around, lazy and possessive repetitions) is
-refused, as is what only looks like it would mean something. Letters compare without case; the whole text must match.
+refused, as is what only looks like it would mean something. Letters compare without case; the whole text must
+match.
 
 Known: ``.``, ``[abc]``, ``[^a-z]``, ``\d \w \s`` and escaped marks, ``( | )``, ``(?: )``, ``* + ?`` and
 ``{2} {2,} {2,5}``; ``^`` at the beginning and ``$`` at the end say what holds anyway.
