@@ -15,6 +15,7 @@ from postroom.cli import (
     events,
     explaining,
     holds,
+    importing,
     keys,
     providers,
     secrets,
@@ -77,6 +78,7 @@ for verb in (acting.retry, acting.cancel, acting.resolve, acting.release, events
 app.add_typer(keys.app, name="keys")
 app.add_typer(captured.app, name="captured")
 app.add_typer(holds.app, name="hold")
+app.add_typer(importing.app, name="import")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(providers.app, name="providers")
 app.add_typer(smtp_door.app, name="smtp")

@@ -101,7 +101,7 @@ def plain_form(document: Mapping[str, Any], *, prefix: str = "") -> PlainForm:
     ``prefix`` is where it stands (``transports.0``), for problems.
     """
     flat = _flattened(document)
-    folded = {key: _fold(key) for key in flat if key not in _OURS}
+    folded = {key: fold(key) for key in flat if key not in _OURS}
     foreign = {key for key in folded.values() if any(key in form.keys for form in FORMS)}
     if not foreign:
         return PlainForm(document=dict(document))
@@ -136,7 +136,7 @@ class _Reading:
             spoken = [form.name for form in FORMS if foreign & form.keys.keys()]
             self.report("transport-forms-mixed", "", f"keys of {' and of '.join(spoken)} in one", _UNMIXED)
             return self.plain
-        form = max(forms, key=lambda one: len(one.keys.keys() & {_fold(key) for key in self._flat}))
+        form = max(forms, key=lambda one: len(one.keys.keys() & {fold(key) for key in self._flat}))
         self._sort(form)
         if not self.plain.problems:
             form.read(self)
@@ -145,14 +145,14 @@ class _Reading:
 
     def _sort(self, form: Form) -> None:
         for key, value in self._flat.items():
-            ours = form.keys.get(_fold(key))
+            ours = form.keys.get(fold(key))
             if ours is None and key in _SAID_BY_ALL:
                 cause = f"our own {key} beside keys of {form.name}"
                 self.report("transport-forms-mixed", key, cause, _UNMIXED)
             elif ours is None and key in _OURS:
                 self.plain.document[key] = value
             elif ours is None:
-                fix = did_you_mean(_fold(key), form.keys)
+                fix = did_you_mean(fold(key), form.keys)
                 self.report("unknown-setting", key, f"no such setting of {form.name}", fix)
             elif ours in self.written:
                 cause = f"given a second time, beside {self.written[ours]}"
@@ -263,7 +263,8 @@ _UNMIXED = "Keep to the names of one program, or to our own."
 _TRIMMED = frozenset({"url", "host", "port", "username", "encryption", "from", "proxy", "proxy_port"})
 
 
-def _fold(key: str) -> str:
+def fold(key: str) -> str:
+    """Return a key in the form that is compared."""
     return key.strip().lower().replace(".", "_").replace(" ", "_")
 
 
@@ -271,7 +272,7 @@ def _flattened(document: Mapping[str, Any]) -> dict[str, Any]:
     """Undo what TOML makes of ``smtp.server.host = ...``."""
     flat: dict[str, Any] = {}
     for key, value in document.items():
-        if _fold(key) in {"smtp", "email"} and isinstance(value, Mapping):
+        if fold(key) in {"smtp", "email"} and isinstance(value, Mapping):
             flat |= _joined(key, value)
         else:
             flat[key] = value
