@@ -49,16 +49,17 @@ class Shell:
     def __post_init__(self) -> None:
         self.session = ServerSession(self.offers, opened_at=OPENED_AT, is_encrypted=self.is_encrypted)
         self.greeting = self.session.output()
+        self.said = b""
         self.staged: Taken | None = None
 
     def send(self, data: bytes | Iterable[bytes]) -> str:
         """Give bytes, one flight or several, and return what is answered to all of them."""
-        out = b""
+        self.said = b""
         for piece in [data] if isinstance(data, bytes) else data:
             self.session.receive(piece)
             self.turn()
-            out += self.session.output()
-        return out.decode("ascii")
+            self.said += self.session.output()
+        return self.said.decode("ascii")
 
     def turn(self) -> None:
         """Take events until there are no more, and answer them."""
@@ -92,7 +93,7 @@ class Shell:
             case Login():
                 session.refuse(WRONG_KEY)
             case StartTls() if self.takes_tls:
-                session.output()
+                self.said += session.output()
                 session.tls_started()
 
     def _store(self, event: ContentEnd) -> None:
@@ -101,3 +102,20 @@ class Shell:
         self.mails.append(self.staged)
         self.staged = None
         self.session.accept(f"Accepted as m{len(self.mails)}")
+
+
+def pieces(data: bytes, step: int) -> list[bytes]:
+    """Cut ``data`` into pieces of ``step`` bytes."""
+    return [data[at : at + step] for at in range(0, len(data), step)]
+
+
+def greeted(shell: Shell) -> Shell:
+    """Say EHLO."""
+    shell.send(b"EHLO client.example.org\r\n")
+    return shell
+
+
+def codes(said: str) -> list[str]:
+    """Return the code and the enhanced code of each reply."""
+    lines = [line for line in said.split("\r\n") if line[3:4] == " "]
+    return [" ".join(line.split(" ")[:2]) if "." in line.split(" ")[1] else line[:3] for line in lines]

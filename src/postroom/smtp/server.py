@@ -451,6 +451,9 @@ class ServerSession:
         size = int(match[1])
         if size > max_size:
             return self._end(replies.too_large(max_size))
+        self._idle_commands += not size
+        if self._idle_commands > self._offers.max_idle_commands:
+            return self._end(replies.TOO_MUCH_IDLING)
         refusal = self._lacking()
         if refusal is None and not self._taking.has_chunks:
             self._events.append(ContentBegun())
