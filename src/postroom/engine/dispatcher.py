@@ -19,6 +19,7 @@ from functools import lru_cache
 from postroom.clock import Clock, Dice
 from postroom.engine import measuring
 from postroom.engine.attempts import FATAL, Attempts
+from postroom.engine.fetching import Fetching
 from postroom.engine.health import Health
 from postroom.engine.lines import Line, Room
 from postroom.engine.rendering import RenderedMessages
@@ -64,10 +65,12 @@ class Dispatcher:
         fatal: Callable[[BaseException], None],
         events: Events | None = None,
         operations: Operations | None = None,
+        fetching: Fetching | None = None,
     ) -> None:
         """Take the parts; ``fatal`` is called when the store fails and the process must end.
 
-        With ``operations`` the addresses that a server knows not to exist are suppressed.
+        With ``operations`` the addresses that a server knows not to exist are suppressed. ``fetching`` is
+        given the mail that names files by URL; without it such mail is not sent.
         """
         self.health = Health(spool=spool, ways=ways, clock=clock, signals=signals, events=events)
         self.health.changed = self._look_at_routes
@@ -85,6 +88,9 @@ class Dispatcher:
             ways=ways, spool=spool, health=self.health, clock=clock, serve=self._serve, fatal=fatal
         )
         self._tasks: set[asyncio.Task[None]] = set()
+        self._fetching = fetching
+        if fetching is not None:
+            fetching.wake = self.wake
 
     async def start(self) -> None:
         """Take up what the store knows of the transports and begin to work."""
@@ -95,6 +101,8 @@ class Dispatcher:
 
     async def stop(self, *, grace_s: float) -> None:
         """Claim nothing more; let attempts past their dot end within ``grace_s``, give back the others."""
+        if self._fetching is not None:
+            self._fetching.stop()
         await self.roster.stop(grace_s=grace_s)
         await asyncio.gather(*self._tasks)
         await self.health.stop()
@@ -168,7 +176,12 @@ class Dispatcher:
             line.began(len(batch))
             measuring.claimed(batch, now)
         for claimed in batch:
-            task = asyncio.create_task(self._attempt(line, claimed))
+            if self._fetching is not None and claimed.message.content.remote_files:
+                line.ended(is_begun=False)  # a file server costs neither connections nor pace
+                work = self._fetch(self._fetching, line, claimed)
+            else:
+                work = self._attempt(line, claimed)
+            task = asyncio.create_task(work)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if len(batch) >= room.limit - room.reserved:
@@ -179,7 +192,8 @@ class Dispatcher:
             # A hint that came meanwhile may be newer than what was read: the earlier one holds.
             if found is not None and (line.due_at is None or found < line.due_at):
                 line.due_at = found
-        return False
+        # What became due while this claim was made would wait for the poll: nobody is told of it again.
+        return line.due_at is not None and now < line.due_at <= self._clock.now()
 
     async def _fail_over(self, way: Way, now: datetime) -> bool:
         """Give what waits for a way that is down to the next working leg of its route."""
@@ -226,9 +240,24 @@ class Dispatcher:
             log.exception("attempt not settled", message_id=claimed.message.id, transport=line.way.name)
         finally:
             line.ended(is_begun=is_begun)
-            if claimed.is_suspect:  # the store hands out one at a time: the next may wait on any line
-                for other in self.roster:
-                    other.wake.set()
+            self._look_for_suspects(claimed)
+
+    async def _fetch(self, fetching: Fetching, line: Line, claimed: Claimed) -> None:
+        """Let the files of a mail be fetched; it comes back by the queue."""
+        measuring.begun(claimed)
+        try:
+            await fetching.complete(line.way.name, claimed)
+        except FATAL as error:
+            self._fatal(error)
+        except Exception:  # supervision: the lease stays and ends by itself; other messages go on
+            log.exception("files not fetched", message_id=claimed.message.id, transport=line.way.name)
+        finally:
+            self._look_for_suspects(claimed)
+
+    def _look_for_suspects(self, claimed: Claimed) -> None:
+        if claimed.is_suspect:  # the store hands out one at a time: the next may wait on any line
+            for other in self.roster:
+                other.wake.set()
 
     async def _pass_on(self, line: Line, claimed: Claimed) -> bool:
         """Settle what this way must not send, without its server: another leg takes it, or it is refused."""

@@ -28,8 +28,8 @@ def replayed(submission: Submission, message_id: MessageId) -> None:
 def claimed(batch: Iterable[Claimed], now: datetime) -> None:
     """Note how long messages waited for their first attempt since they were due."""
     for one in batch:
-        if not one.tries and not one.maybe_duplicate:
-            message = one.message
+        message = one.message
+        if not one.tries and not one.maybe_duplicate and not message.content.remote_files:
             due_at = max(message.send_at, message.created_at)
             catalogue.QUEUE_WAIT_SECONDS.observe((now - due_at).total_seconds(), (str(message.mail_class),))
 

@@ -4,7 +4,7 @@ Rendering is a pure function, so losing an entry costs time and nothing else.
 """
 
 from postroom.engine.limits import MessageLimits
-from postroom.errors import Problem
+from postroom.errors import InvariantError, Problem
 from postroom.mime import parseback
 from postroom.mime.rendered import RenderedMessage, Variant
 from postroom.mime.writer import render
@@ -54,8 +54,11 @@ class RenderedMessages:
     def take(self, message: Message, variant: Variant) -> RenderedMessage:
         """Return the message rendered for ``variant``, from memory, or anew and read back.
 
-        Raises InvariantError when what was written is not what was asked for.
+        Raises InvariantError when what was written is not what was asked for, and for a mail that still lacks
+        files: it is never sent without them.
         """
+        if message.content.remote_files:
+            raise InvariantError("files of the mail were not fetched")
         entry = self._kept.pop(message.id, None)
         if entry is not None:
             self._bytes -= entry[1].size

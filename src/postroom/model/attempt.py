@@ -8,7 +8,9 @@ from postroom.model.ids import AttemptId, LeaseToken, MessageId
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import Message
 from postroom.model.outcome import RecipientResult
-from postroom.model.step import TRANSPORT_STEPS
+from postroom.model.step import TRANSPORT_STEPS, Step
+
+_BEFORE_MAIL = TRANSPORT_STEPS | {Step.FETCH}
 
 
 class Stage(StrEnum):
@@ -85,4 +87,4 @@ class Settlement:
     @property
     def is_begun(self) -> bool:
         """Whether the server was asked to take the message: then it counts towards the server's limits."""
-        return any(result.evidence.step not in TRANSPORT_STEPS for result in self.results)
+        return any(result.evidence.step not in _BEFORE_MAIL for result in self.results)

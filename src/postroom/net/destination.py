@@ -62,10 +62,10 @@ class Destination:
         return literal(self.host)
 
 
-def parse_url(url: str) -> Destination:
-    """Read a URL. Raises DestinationError."""
-    if len(url) > MAX_URL:
-        raise DestinationError(f"the URL has {len(url)} characters, at most {MAX_URL}")
+def parse_url(url: str, *, most: int = MAX_URL) -> Destination:
+    """Read a URL of at most so many characters. Raises DestinationError."""
+    if len(url) > most:
+        raise DestinationError(f"the URL has {len(url)} characters, at most {most}")
     match = _URL.match(url)
     if match is None:
         raise DestinationError("not a URL such as https://example.com/path")
@@ -93,6 +93,17 @@ def parse_url(url: str) -> Destination:
 def is_web_port(port: int) -> bool:
     """Say whether a port may be called over HTTP."""
     return port in (80, 443) or (_FIRST_USER_PORT <= port <= 65535 and port not in _OTHER_PROTOCOLS)
+
+
+def parse_place(text: str) -> tuple[str, int | None]:
+    """Read ``HOST`` or ``HOST:PORT``; without a port every one is meant. Raises DestinationError."""
+    parts = _AUTHORITY.match(text)
+    if parts is None:
+        raise DestinationError("not HOST or HOST:PORT, for example files.example.com:8880")
+    port = int(parts["port"]) if parts["port"] else None
+    if port is not None and not is_web_port(port):
+        raise DestinationError(f"port {port} is not one for web servers: 80, 443, or from 1024 on")
+    return parse_host(parts["host"]), port
 
 
 def parse_host(text: str) -> str:

@@ -5,6 +5,9 @@ name; the caller connects to the addresses returned here and never gives the nam
 a name that changes its answer between check and connect gains nothing. The name stays what it is for TLS
 and for the Host header. A refusal names the setting that opens a network.
 
+Single hosts may be opened by name (``opened``): whatever they resolve to is called, except what no program
+has to call (metadata services, multicast) and no setting opens that way.
+
 What it does not do: it does not keep the operator's own accounts from intranet servers. A transport of the
 settings is the operator's word; the guard is for URLs and hosts of callers.
 """
@@ -24,15 +27,43 @@ from postroom.net.networks import IpAddress, why_forbidden
 SETTING = "egress.allowed_networks"
 CAUSE = "egress-refused"
 
+EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+
 Resolve = Callable[..., Awaitable[Sequence[SocketAddress]]]
+
+
+class RefusedByGuard(NetFault):
+    """An address that may not be called.
+
+    Attributes:
+        why: a phrase, ``HOST: ADDRESS is WORD``.
+        is_final: no setting that opens a host changes it.
+    """
+
+    def __init__(self, host: str, address: IpAddress, why: str) -> None:
+        """Take the host, the address it has and why that one may not be called."""
+        text = f"{host}: not called, {why}; {SETTING} can open a network"
+        super().__init__(Step.RESOLVE, Fault(kind=FaultKind.LOCAL, text=text, cause=CAUSE), host)
+        self.why = why if host == str(address) else f"{host}: {why}"
+        self.is_final = bool(why_forbidden(address, EVERYWHERE))
 
 
 class Guard:
     """The verdicts for one set of allowed networks."""
 
-    def __init__(self, allowed: Iterable[str] = (), *, resolve: Resolve | None = None) -> None:
-        """Take the operator's networks in CIDR form. Raises ValueError when one is none."""
+    def __init__(
+        self,
+        allowed: Iterable[str] = (),
+        *,
+        opened: Iterable[tuple[str, int | None]] = (),
+        resolve: Resolve | None = None,
+    ) -> None:
+        """Take the operator's networks in CIDR form. Raises ValueError when one is none.
+
+        ``opened`` are hosts, as ``net.destination`` writes them, with their port or for every port.
+        """
         self._allowed = tuple(ip_network(text) for text in allowed)
+        self._opened = frozenset(opened)
         self._resolve: Resolve = resolve or Lookups()
 
     def problem_with(self, url: str) -> str:
@@ -42,6 +73,11 @@ class Guard:
         except DestinationError as error:
             return str(error)
         return self._refusal(destination.address) if destination.address is not None else ""
+
+    def problem_with_host(self, host: str) -> str:
+        """Return why a host of ``net.destination`` may never be connected to, ``""`` when it may."""
+        address = literal(host)
+        return "" if address is None else self._refusal(address)
 
     async def addresses(self, host: str, port: int, *, timeout_s: float) -> Sequence[SocketAddress]:
         """Return where to connect, in the order to try. ``host`` came from ``net.destination``.
@@ -55,10 +91,12 @@ class Guard:
             found: Sequence[SocketAddress] = [SocketAddress(family, host, port)]
         else:
             found = await self._resolve(host, port, timeout_s=timeout_s)
+        is_opened = not self._opened.isdisjoint({(host, port), (host, None)})
+        allowed = EVERYWHERE if is_opened else self._allowed
         for one in found:
-            if why := self._refusal(ip_address(one.ip)):
-                fault = Fault(kind=FaultKind.LOCAL, text=f"{host}: {why}", cause=CAUSE)
-                raise NetFault(Step.RESOLVE, fault, host)
+            address = ip_address(one.ip)
+            if why := why_forbidden(address, allowed):
+                raise RefusedByGuard(host, address, why)
         return found
 
     def _refusal(self, address: IpAddress) -> str:

@@ -33,6 +33,7 @@ from postroom.model.reply import EnhancedCode
 from postroom.model.step import TRANSPORT_STEPS, Step
 from postroom.model.view import PauseKind, TransportPause
 from postroom.policy.classify import classify, concerns_account, pauses
+from postroom.policy import fetching
 from postroom.policy.pausing import SHORT_WAITS_S, SPREAD, is_outage, kind_of, longer, pause_s
 from postroom.policy.retry import WAIT_AFTER_DOT_S, ClassRules, delay_after, next_delay
 
@@ -235,11 +236,11 @@ def _met(
 
 
 def _trouble_of(still_open: Iterable[tuple[Line, Verdict]]) -> Trouble | None:
-    """Return the first failure of the server itself."""
+    """Return the first failure of the server itself; a file server is none of its business."""
     for line, verdict in still_open:
         evidence = line.evidence
         reply, fault, step = evidence.reply, evidence.fault, evidence.step
-        if (
+        if step is not Step.FETCH and (
             step in TRANSPORT_STEPS
             or (fault is not None and fault.kind in _BROKEN)
             or (reply is not None and (reply.code == 421 or (reply.is_transient and step is not Step.RCPT)))

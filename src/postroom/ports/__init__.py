@@ -6,6 +6,7 @@ protocol has one conformance suite in ``tests/`` that every adapter passes.
 
 from postroom.ports.doctor import ESCAPE_PORTS, Doctor
 from postroom.ports.events import Events, HookAnswer, HookPoster, Hooks, Marks
+from postroom.ports.fetching import Download, Fetcher
 from postroom.ports.operations import Operations
 from postroom.ports.spool import IdempotencyClaim, KeyReused, Recovery, Replayed, Retention, Spool, Stored
 from postroom.ports.stores import Blobs, BlobSource, Captures, Keys, StagedBlob, TransportRecords
@@ -17,7 +18,9 @@ __all__ = [
     "Blobs",
     "Captures",
     "Doctor",
+    "Download",
     "Events",
+    "Fetcher",
     "HookAnswer",
     "HookPoster",
     "Hooks",

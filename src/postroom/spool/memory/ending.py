@@ -54,7 +54,7 @@ def settle(ledger: MemoryLedger, settlement: Settlement) -> bool:
             told.setdefault((state, cause), []).append(member)
     for (state, cause), members in told.items():
         note(ledger, record, group, state, now=at, cause=cause, members=tuple(members))
-    if not settlement.counts and not settlement.is_begun:
+    if not settlement.is_begun:
         ledger.note_sent(group.transport, attempt.opened_at, -1)
     del record.groups[settlement.lease.group]
     if settlement.to and fate.waiting:

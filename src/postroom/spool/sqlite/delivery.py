@@ -98,7 +98,7 @@ class _Done:
             self.moved.append((state, cause, seq, recipient))
             ledger.recount(RecipientState.SENDING, state, 1)
         _note(ledger, row, fate, at=at)
-        if not settlement.counts and not settlement.is_begun:
+        if not settlement.is_begun:
             ledger.note_sent(row.transport, attempt_stage(ledger, seq, number)[1], -1)
         if unmoved := len(members) - len(fate.changes):
             ledger.recount(RecipientState.SENDING, row.state, unmoved)
