@@ -9,7 +9,7 @@ from typing import Any
 
 from egress.works import file_blobs, work
 from postroom.clock import SystemClock
-from postroom.egress.mail_files import StoredMailFiles
+from postroom.engine.mail_files import StoredMailFiles
 from postroom.egress.webhook import WebhookTransport
 from postroom.model.address import parse_mailbox
 from postroom.model.message import Attachment, BlobRef, Content, Disposition

@@ -249,7 +249,7 @@ Cut = tuple[int, tuple[OutcomeKind, str]]
 async def cuts(cutter: Cutter, data: Path, mail: Content, places: Iterable[int]) -> AsyncIterator[Cut]:
     async with listening(cutter.serve) as port, webhook(f"http://127.0.0.1:{port}/", data) as transport:
         for cutter.at in places:
-            leaves = []
+            leaves: list[bool] = []
 
             async def commit(leaves: list[bool] = leaves) -> bool:
                 leaves.append(True)

@@ -6,18 +6,22 @@ links that it signed.
 """
 
 import ssl
+from functools import partial
 from pathlib import Path
 
 from postroom.clock import Clock, SystemDice
 from postroom.config.settings import Settings
+from postroom.engine.mail_files import SharedFiles, StoredMailFiles
 from postroom.engine.ways import Way
 from postroom.errors import ConfigError, Problem
+from postroom.ingress.http.files import FileDoors
 from postroom.model.transport import TransportSpec
 from postroom.policy.links import LinkKeys, Links
 from postroom.schema.hook_spec import hook_url, sent_headers
 from postroom.spool.secret_key import read_key_file, write_key_file
 from postroom.spool.sqlite.opening import SqliteStore
 from postroom.telemetry import logger
+from postroom.web.gate import Operation
 
 FILE_NAME = "links.key"
 KEY_BYTES = 32
@@ -41,10 +45,14 @@ def link_keys(data: Path) -> LinkKeys:
     return LinkKeys(keys)
 
 
+def file_operations(settings: Settings, shared: SharedFiles, clock: Clock) -> list[Operation]:
+    """Return the door that serves the links."""
+    return FileDoors(shared, keys=partial(known_link_keys, settings.data), clock=clock).operations()
+
+
 def webhook_way(spec: TransportSpec, settings: Settings, store: SqliteStore, *, clock: Clock) -> Way:
     """Make the way of a webhook; blocking, for it reads files. Raises ConfigError, StoreError."""
     # The HTTP and the authorities it trusts cost a tenth of a start; most servers have no webhook transport.
-    from postroom.egress.mail_files import StoredMailFiles  # noqa: PLC0415 - see above
     from postroom.egress.webhook import WebhookTransport  # noqa: PLC0415 - see above
 
     if spec.hook is None:

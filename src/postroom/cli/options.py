@@ -37,6 +37,9 @@ Capture = Annotated[bool, _one("--capture", "Keep every mail in the capture inbo
 NexusConfig = Annotated[
     Path | None, _one("--nexus-config", "INI file of a Nexus mail API to take over.", "FILE")
 ]
+HapConfig = Annotated[
+    Path | None, _one("--hap-config", "appextensions.json of a Mingdao HAP to take over.", "FILE")
+]
 TlsCert = Annotated[Path | None, _one("--tls-cert", "Certificate (PEM): every --http speaks TLS.", "FILE")]
 Smtp = Annotated[
     list[str] | None,

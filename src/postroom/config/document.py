@@ -253,6 +253,8 @@ class ProvidersSection(Section):
     """What is known about mail providers."""
 
     files: Texts = ()
+    hap_config: str | None = None
+    """`appextensions.json` of a Mingdao HAP to take over: its webhook becomes the default transport."""
     """Files that add providers or change them; the format is in providers.md."""
 
 

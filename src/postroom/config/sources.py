@@ -44,6 +44,9 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "POSTROOM_SECRET_KEY_FILE": ("secret_key_file",),
     "POSTROOM_SENDER_PROCESS": ("sender_process",),
     "POSTROOM_NEXUS_CONFIG": ("nexus", "config"),
+    "POSTROOM_HAP_CONFIG": ("hap_config",),
+    "POSTROOM_HAP_SECRET": ("hap", "secret"),
+    "POSTROOM_HAP_SECRET_FILE": ("hap", "secret_file"),
     "POSTROOM_LOG_JSON": ("log", "json"),
 }
 """Variables and the setting each one is."""
@@ -80,6 +83,7 @@ class Flags:
     http: tuple[str, ...] = ()
     capture: bool = False
     nexus_config: Path | None = None
+    hap_config: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
     smtp: tuple[str, ...] = ()
@@ -232,6 +236,7 @@ def _put_flags(flags: Flags, sources: Sources) -> None:
         (("http", "tls_cert"), flags.tls_cert),
         (("http", "tls_key"), flags.tls_key),
         (("nexus", "config"), flags.nexus_config),
+        (("hap_config",), flags.hap_config),
     ):
         if value is not None:
             sources.put(path, str(value), origin=f"--{path[-1].replace('_', '-')}")

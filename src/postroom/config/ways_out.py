@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from postroom.config.document import Document
+from postroom.config.hap_config import read_hap_config
 from postroom.config.nexus_ini import NexusIni
 from postroom.config.routes import absent_legs, swallow_problem
 from postroom.config.settings import AbsentLeg
 from postroom.config.sources import TRANSPORT_VARIABLES, Sources
-from postroom.errors import Problem
+from postroom.errors import ConfigError, Problem
 from postroom.model.address import AddressError, Mailbox, parse_mailbox
 from postroom.model.route import Route, RouteKind
 from postroom.model.secret import Secret
@@ -32,6 +33,8 @@ _MAX_SECRET_FILE = 64 * 1024
 """Bytes of a file that holds one secret (security limit): a wrong path may name anything."""
 
 
+HAP_NAME = "hap"
+"""Of the transport that ``appextensions.json`` describes."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_\-]{0,39},?\Z")
 """In a group: a transport made by a call."""
 _Kind = TypeVar("_Kind", TransportFields, OAuthSection)
@@ -55,6 +58,12 @@ class WaysOut:
 
     def specs(self) -> tuple[TransportSpec, ...]:
         """Return the transports; those that could not be read are in ``problems``."""
+        hap = self._from_hap() if self._document.hap_config is not None else ()
+        return (*hap, *self._others(has_hap=self._document.hap_config is not None))
+
+    def _others(self, *, has_hap: bool) -> tuple[TransportSpec, ...]:
+        if has_hap and not self._document.transports:
+            return ()
         if self._document.transports:
             if self._ini.smtp_url is not None:
                 self.warnings.append(
@@ -224,6 +233,26 @@ class WaysOut:
         password = self._ini.smtp_password if user is not None else None
         account = {"url": url, "username": user, "password": password, "from_": self.ini_sender()}
         return self._spec(_fields("nexus", account), setting)
+
+    def _from_hap(self) -> tuple[TransportSpec, ...]:
+        """Return the webhook of HAP's own file."""
+        try:
+            found = read_hap_config(self._cwd / Path(self._document.hap_config or "").expanduser())
+        except ConfigError as error:
+            self.problems.extend(error.problems)
+            return ()
+        self.warnings.extend(found.warnings)
+        if any(section.name == HAP_NAME for section in self._document.transports):
+            cause = f"a transport is named {HAP_NAME!r}, as that of hap_config is"
+            self._report("transport-name", "transports", cause, "Give it another name.")
+        names = {
+            "url": "WebhookUrl",
+            "headers": "WebhookHeaders",
+            "verify": "CertificateValidation",
+        }
+        setting = Setting(names=names, origin=TransportOrigin.FILE, default_from=self._document.from_)
+        webhook = {"kind": TransportKind.WEBHOOK, "url": found.url, "headers": found.headers or None}
+        return self._one(self._spec(_fields(HAP_NAME, {**webhook, "verify": found.verify}), setting))
 
     def ini_sender(self) -> Mailbox | None:
         """Return ``from_mail`` of the Nexus file; a wrong one is reported."""

@@ -38,6 +38,8 @@ _SHARED = frozenset(
 _TARGET = re.compile(r"(?:[/?](?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})*)?\Z")
 """RFC 3986 sections 3.3 and 3.4: path and query."""
 _MAX_URL = 2048
+_URL = "url"
+"""Codes of what is wrong in an authority begin with it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,7 +115,7 @@ def parse_hook_url(text: str, findings: Findings, *, schemes: Mapping[str, bool]
     if not found or is_tls is None or len(text) > _MAX_URL:
         findings.report("webhook-url", "url", "not the URL of a webhook", _FORM)
         return None
-    authority = Authority(rest, field=findings.named("url"), code="url")
+    authority = Authority(rest, field=findings.named("url"), code=_URL)
     if "@" in rest.partition("/")[0]:
         cause = "a login stands in the URL of a webhook"
         findings.report("webhook-url", "url", cause, "Put it into headers: Authorization.")

@@ -10,6 +10,7 @@ ANSWERS: Mapping[str, str] = {
     "backup-exists": "409. A backup never overwrites; name a file that does not exist.",
     "checks-running": "429. A few checks run at a time; repeat after the seconds in Retry-After.",
     "disk-full": "507. Intake stops before the disk is full; reading and sending go on. Free space.",
+    "file-gone": "410. The time of a file's link is over, or its mail was deleted.",
     "form-parts": "422. A form has one part `message` with the JSON, and file parts with different names.",
     "head-too-large": "431. Request line and headers together may have 64 KiB and 100 lines.",
     "head-too-slow": "408. The request's head was not complete within 10 seconds.",
@@ -27,12 +28,14 @@ ANSWERS: Mapping[str, str] = {
     "message-too-large": "413. The mail is too large once it is encoded. Send links to large files.",
     "method-not-allowed": "405. The header Allow names the methods of this path.",
     "network-not-allowed": "403. The key is limited to networks the caller is not in.",
+    "no-such-file": "404. Not a link to a file that this server gave out; it must be whole.",
     "no-such-path": "404. There is nothing at this path.",
     "not-found": "404. There is no such thing, or it is not the key's to see.",
     "nothing-to-cancel": "409. No recipient waits any more; `recipients` shows the state of each.",
     "nothing-to-change": "409. No recipient is in a state that fits; `recipients` shows the state of each.",
     "nothing-to-resume": "409. The transport is neither suspended nor paused.",
     "overloaded": "503. A bound is reached; repeat after the seconds in Retry-After.",
+    "range-not-there": "416. The file is shorter than the range that is asked for.",
     "scope-missing": "403. The key lacks the scope the detail names.",
     "secret-key-missing": "503. A stored secret is needed, and its key is not there; the operator has it.",
     "secret-key-wrong": "503. A stored secret was altered or damaged; enter it anew.",
@@ -112,3 +115,4 @@ FIELDS: Mapping[str, str] = {
     "wrong-type": "A value of another JSON type than the field's.",
 }
 """Codes of single fields; the answer's status is 422."""
+    "webhook-mapping": "A mapping of a webhook that cannot be followed; the field names the place.",
