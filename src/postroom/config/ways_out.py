@@ -22,7 +22,7 @@ from postroom.errors import ConfigError, Problem
 from postroom.model.address import AddressError, Mailbox, parse_mailbox
 from postroom.model.route import Route, RouteKind
 from postroom.model.secret import Secret
-from postroom.model.transport import TlsMode, TransportOrigin, TransportSpec
+from postroom.model.transport import TlsMode, TransportKind, TransportOrigin, TransportSpec
 from postroom.schema.hook_mapping import MAX_MAPPING, read_mapping
 from postroom.schema.transport_fields import OAuthSection, TransportFields
 from postroom.schema.transport_names import name_by_host
