@@ -201,7 +201,7 @@ def content(work: Work) -> str:
 def actions(work: Work) -> dict[str, str]:
     """Return what is said of each recipient."""
     message = BytesParser(policy=email_policy.default).parsebytes(content(work).encode())
-    part = list(message.iter_parts())[1]  # type: ignore[attr-defined]  # an EmailMessage by its policy
+    part: Any = list(message.iter_parts())[1]
     return {group["Final-Recipient"]: group["Action"] for group in part.get_payload()[1:]}
 
 

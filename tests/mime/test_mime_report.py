@@ -181,7 +181,7 @@ def test_an_address_that_is_not_ascii_makes_an_international_report() -> None:
         whole(raw).replace(b"message/global-delivery-status", b"text/plain; charset=utf-8")
     )
     assert isinstance(raw.body, bytes)
-    part = list(message.iter_parts())[1]  # type: ignore[attr-defined]  # an EmailMessage by its policy
+    part = list(message.iter_parts())[1]
 
     assert raw.body.isascii()
     assert "Final-Recipient: utf-8; 用户@example.org" in part.get_content()

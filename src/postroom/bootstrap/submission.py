@@ -1,17 +1,16 @@
 """The SMTP door of a run: its certificate, its bounds, and where it listens."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from postroom.bootstrap.naming import own_name
 from postroom.clock import Clock, Dice
 from postroom.config.settings import Settings
 from postroom.engine.service import Service
 from postroom.errors import ConfigError
-from postroom.grammar import HOST_NAME
 from postroom.ingress.submission.server import SmtpBinding, SubmissionSetup, serve_submission
 from postroom.ingress.submission.session import SessionLimits
 from postroom.telemetry import logger
@@ -69,7 +68,7 @@ async def open_submission(room: SmtpRoom) -> AsyncIterator[SmtpStarted | None]:
         return
     pair, renew, told = await _certificate(room)
     setup = SubmissionSetup(
-        host=_own_name(smtp.names),
+        host=own_name(smtp.names),
         tls=pair,
         keyless=smtp.keyless,
         networks=parse_networks(smtp.networks),
@@ -120,9 +119,3 @@ def _limits(room: SmtpRoom) -> SessionLimits:
         max_connections=max(int(smtp.max_connections * share), 1),
         max_per_address=smtp.max_connections_per_address,
     )
-
-
-def _own_name(names: Sequence[str]) -> str:
-    """Return the name this server greets with: the first that it is called by, else the machine's."""
-    found = [*names, socket.gethostname().lower()]
-    return next((name for name in found if HOST_NAME.match(name) and not name[-1].isdigit()), "localhost")

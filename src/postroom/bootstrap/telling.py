@@ -1,4 +1,4 @@
-"""Who is told of what happened: webhook endpoints and the operator, put together from settings and store."""
+"""Who is told of what happened: webhook endpoints, the operator, senders; from settings and store."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from postroom.clock import Clock, Dice
+from postroom.bootstrap.naming import own_name
 from postroom.config.settings import Settings
 from postroom.engine.hooks import Teller
 from postroom.engine.intake import Intake
 from postroom.engine.notices import Notices
+from postroom.engine.reporting import ReportManner, Reports, forget
 from postroom.engine.ways import Ways
-from postroom.ports import HookPoster
+from postroom.ports import HookPoster, Marks
 from postroom.spool.sqlite.opening import SqliteStore
 
 STOP_GRACE_S = 2.0
@@ -25,6 +27,9 @@ class Telling:
     teller: Teller
     notices: Notices | None
     """``None`` when nobody is to be told by mail."""
+    reports: Reports | None
+    """``None`` when no sender is to be told."""
+    marks: Marks
 
 
 def telling_of(
@@ -63,7 +68,23 @@ def telling_of(
         timeout_s=settings.webhooks.timeout_s,
         keep_trying=settings.webhooks.keep_trying,
     )
-    return Telling(teller=teller, notices=notices)
+    reports = None
+    if settings.reports.send:
+        reports = Reports(
+            ReportManner(
+                mta=settings.reports.name or own_name(settings.smtp.names),
+                delayed_after=settings.reports.delayed_after,
+                language=settings.reports.language,
+            ),
+            events=store.events,
+            marks=store.marks,
+            spool=store.spool,
+            ways=ways,
+            intake=intake,
+            clock=clock,
+            fatal=fatal,
+        )
+    return Telling(teller=teller, notices=notices, reports=reports, marks=store.marks)
 
 
 @asynccontextmanager
@@ -72,9 +93,15 @@ async def told(telling: Telling) -> AsyncIterator[None]:
     await telling.teller.start()
     if telling.notices is not None:
         await telling.notices.start()
+    if telling.reports is None:
+        await forget(telling.marks)
+    else:
+        await telling.reports.start()
     try:
         yield
     finally:
+        if telling.reports is not None:
+            await telling.reports.stop()
         if telling.notices is not None:
             await telling.notices.stop()
         await telling.teller.stop(grace_s=STOP_GRACE_S)

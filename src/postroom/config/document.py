@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from postroom.config.alerts_section import AlertsSection
 from postroom.config.recipients_section import RecipientsSection
+from postroom.config.reports_section import ReportsSection
 from postroom.config.settings import Listener, NexusAnswer
 from postroom.config.smtp_section import SmtpSection
 from postroom.config.sources import DEFAULT_DATA, DEFAULT_HTTP
@@ -310,6 +311,7 @@ class Document(Section):
     disk: DiskSection = DiskSection()
     nexus: NexusSection = NexusSection()
     classes: ClassesSection = ClassesSection()
+    reports: ReportsSection = ReportsSection()
     webhooks: WebhooksSection = WebhooksSection()
     providers: ProvidersSection = ProvidersSection()
     egress: EgressSection = EgressSection()

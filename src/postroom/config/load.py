@@ -29,6 +29,7 @@ from postroom.config.settings import (
     FailureSettings,
     Listener,
     NexusSettings,
+    ReportSettings,
     Settings,
     TlsFiles,
     WebhookSettings,
@@ -121,6 +122,9 @@ class _Loading:
             absent_legs=(*self._absent_legs, *ways.absent_legs),
             default_route=ways.default_route if uses_routes else None,
             failures=FailureSettings(to=document.failures_to, every=_span(document.failures_every)),
+            reports=ReportSettings(
+                **{**dict(document.reports), "delayed_after": _span(document.reports.delayed_after)}
+            ),
             webhooks=WebhookSettings(
                 timeout_s=document.webhooks.timeout, keep_trying=_span(document.webhooks.keep_trying)
             ),

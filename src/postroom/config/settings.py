@@ -201,6 +201,18 @@ class FailureSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSettings:
+    """What senders hear of mail that came by SMTP or sendmail."""
+
+    send: bool = True
+    delayed_after: timedelta = timedelta(hours=4)
+    language: str = "en"
+    """Where the mail names none."""
+    name: str | None = None
+    """Our host name; ``None``: that of the SMTP door, else the machine's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookSettings:
     """How webhook endpoints are told of events."""
 
@@ -268,6 +280,7 @@ class Settings:
     default_route: Route | None = None
     """Of messages that no rule matches; ``None``: the first transport."""
     failures: FailureSettings = FailureSettings()
+    reports: ReportSettings = ReportSettings()
     webhooks: WebhookSettings = WebhookSettings()
     allowed_networks: tuple[str, ...] = ()
     """Networks in CIDR form that caller-supplied URLs and hosts may lead to although they are not public."""
