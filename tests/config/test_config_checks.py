@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from postroom.config.load import load
-from postroom.config.settings import Listener, Settings
+from postroom.config.settings import HttpDoor, Listener, Settings
 from postroom.config.sources import Flags
 from postroom.errors import ConfigError
 from postroom.model.address import parse_mailbox
@@ -155,7 +155,7 @@ def test_a_nexus_file_alone_is_enough(tmp_path: Path) -> None:
         password=Secret("s3cret-word"),
     )
     assert found.transports[0].default_from == found.nexus.from_ == parse_mailbox("nexus@example.com")
-    assert found.listeners[1] == Listener(host="127.0.0.1", port=8448, nexus_only=True)
+    assert found.listeners[1] == Listener(host="127.0.0.1", port=8448, doors=(HttpDoor.NEXUS,))
     assert found.door_limits.max_connections == 512
     assert (found.nexus.domain, found.nexus.keyless) == ("id.example.com", True)
 

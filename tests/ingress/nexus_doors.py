@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Message
 
 from postroom.engine.limits import MessageLimits
 from postroom.engine.service import Receipt, Service, Words
-from postroom.ingress.http.nexus import NexusDoors, NexusSetup
+from postroom.ingress.http.nexus import NexusDoors, NexusSetup, TenantRule
+from postroom.model.guest import Guest
 from postroom.model.ids import DEFAULT_TENANT, MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import BlobRef, Door, MailClass, Submission
@@ -25,7 +26,7 @@ from postroom.model.view import ApiKey, AttemptView, MessageView, RecipientView
 from postroom.web.auth import Doorkeeper
 from postroom.web.budget import ByteBudget
 from postroom.web.gate import Gate
-from postroom.web.keyless import KeylessRule
+from postroom.web.keyless import KeylessRule, parse_networks
 
 MESSAGE_ID = MessageId("20261121041009.22aaaaaaaaaaaaaaaaaaaa")
 NOW = datetime(2026, 11, 21, 4, 10, 9, tzinfo=UTC)
@@ -33,6 +34,8 @@ NOW = datetime(2026, 11, 21, 4, 10, 9, tzinfo=UTC)
 
 KEY = "pr_test-key-of-enough-characters"
 KEYLESS = KeylessRule(is_open=True)
+TENANTS = NexusSetup(tenants=TenantRule(networks=parse_networks(["127.0.0.0/8"])))
+"""Callers on this machine may bring accounts."""
 
 
 def app_of(
@@ -48,7 +51,7 @@ def app_of(
         senders=("@example.com",),
         created_at=NOW,
     )
-    doors = NexusDoors(service=service, budget=service.budget, setup=setup or NexusSetup())
+    doors = NexusDoors(service=service, budget=service.budget, setup=setup or TENANTS)
     doorkeeper = Doorkeeper(lambda secret: key if secret == KEY else None)
     return Gate(doors.operations(keyless), doorkeeper)
 
@@ -126,6 +129,7 @@ class ScriptedService(Service):
         self.budget = ByteBudget()
         self.said_mode = "live"
         self.submissions: list[Submission] = []
+        self.guests_given: list[Guest | None] = []
         self.senders: list[tuple[str, ...]] = []
         self.blobs: list[MemoryBlob] = []
         self.waits: list[float] = []
@@ -144,12 +148,18 @@ class ScriptedService(Service):
         return self.blobs[-1]
 
     async def submit(
-        self, submission: Submission, *, senders: Sequence[str] = (), route: Route | None = None
+        self,
+        submission: Submission,
+        *,
+        senders: Sequence[str] = (),
+        route: Route | None = None,
+        guest: Guest | None = None,
     ) -> Receipt:
         assert route is None
         if self.submit_fails is not None:
             raise self.submit_fails
         self.submissions.append(submission)
+        self.guests_given.append(guest)
         self.senders.append(tuple(senders))
         is_capture = self.said_mode == "capture"
         return Receipt(

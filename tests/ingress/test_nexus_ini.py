@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from postroom.config.load import load
-from postroom.config.settings import NexusAnswer, Settings
+from postroom.config.settings import HttpDoor, NexusAnswer, Settings
 from postroom.config.sources import Flags
 from postroom.errors import ConfigError
 from postroom.model.address import parse_mailbox
@@ -66,7 +66,7 @@ def test_the_documents_file(tmp_path: Path) -> None:
         "http://127.0.0.1:8587",
         "http://127.0.0.1:8448",
     ]
-    assert settings.listeners[1].nexus_only
+    assert settings.listeners[1].doors == (HttpDoor.NEXUS,)
     assert not settings.is_capturing
 
 

@@ -134,9 +134,10 @@ def test_reply_id_aliases(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["smtp_url", "smtp", "user", "password", "pasword"])
 def test_accounts_in_the_call(name: str) -> None:
-    """A call that brings its own account is code 422, whatever else is wrong with it."""
-    assert Code.SMTP_URL == code_of(**{name: "smtp://smtp.example.com:465", "to": ""})
+    """Any member of an account makes a call on a plain route one that brings its own; an empty one does not."""
+    assert called(**{name: "x"}).account is not None
     assert called(**{name: ""}) == called(**{name: None}) == called()
+    assert called(ssl=True).account is None
 
 
 @pytest.mark.parametrize(

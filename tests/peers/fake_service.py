@@ -12,6 +12,7 @@ from postroom.engine.limits import MessageLimits
 from postroom.engine.service import Receipt, Service, Words
 from postroom.engine.standing import Status, TransportStatus
 from postroom.errors import ConflictError, InputError, NotFoundError, Problem
+from postroom.model.guest import Guest
 from postroom.model.ids import DEFAULT_TENANT, MessageId, TenantId, new_message_id
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import BlobRef, Submission
@@ -90,7 +91,12 @@ class FakeService(Service):
         return self.staged[-1]
 
     async def submit(
-        self, submission: Submission, *, senders: Sequence[str] = (), route: Route | None = None
+        self,
+        submission: Submission,
+        *,
+        senders: Sequence[str] = (),
+        route: Route | None = None,
+        guest: Guest | None = None,
     ) -> Receipt:
         assert route is None
         if self.failure is not None:

@@ -14,7 +14,7 @@ from postroom.model.ids import DEFAULT_TENANT, MessageId
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import MailClass
 from postroom.model.selection import Changed, Resolution, Selection
-from postroom.ports import Events, Hooks, Operations, TransportRecords
+from postroom.ports import Events, GuestRecords, Hooks, Operations, TransportRecords
 from postroom.ports.events import Marks
 from postroom.spool.settings import SpoolSettings
 from spool.spool_room import NOW, Room, Store, accepted, deferred, open_store, uncertain
@@ -29,6 +29,8 @@ class FullStore(Store, Protocol):
     def marks(self) -> Marks: ...
     @property
     def transports(self) -> TransportRecords: ...
+    @property
+    def guests(self) -> GuestRecords: ...
     @property
     def events(self) -> Events: ...
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
-from postroom.config.settings import NexusAnswer, Settings
+from postroom.config.settings import HttpDoor, Listener, NexusAnswer, Settings, TlsFiles
 from postroom.engine.explain import Explainer
 from postroom.engine.service import Service
 from postroom.ingress.http.app import build_app
 from postroom.ingress.http.desk_table import DeskRoom
-from postroom.ingress.http.nexus import NexusDoors, NexusSetup
+from postroom.ingress.http.nexus import NexusDoors, NexusSetup, TenantRule
 from postroom.ingress.http.settings import HttpSettings
+from postroom.net.guard import Guard
+from postroom.schema.nexus_account import PORTS
 from postroom.telemetry.exposition import Scrape
 from postroom.web.auth import Doorkeeper
 from postroom.web.budget import ByteBudget
@@ -17,6 +19,8 @@ from postroom.web.keyless import KeylessRule, parse_networks
 from postroom.web.listening import TlsPair
 from postroom.web.server import Binding
 from postroom.web.uploads import FormLimits
+
+_HEALTH = frozenset({"/healthz", "/readyz"})
 
 
 def doors(
@@ -54,23 +58,37 @@ def doors(
         scrape=scrape,
         is_overloaded=is_overloaded,
     )
-    only_nexus = {operation.path for operation in nexus_doors} | {"/healthz", "/readyz"}
-    nexus_app = Gate(
-        [operation for operation in whole.operations if operation.path in only_nexus],
-        Doorkeeper(service.key_for, trusted_proxies=proxies),
-        is_overloaded=is_overloaded,
-    )
-    pair = TlsPair(cert=settings.tls.cert, key=settings.tls.key) if settings.tls else None
+    of_door = {
+        HttpDoor.NEXUS: {operation.path for operation in nexus_doors},
+    }
+    others = frozenset().union(*of_door.values())
+
+    def app(listener: Listener) -> Gate:
+        """Return what is served at an address; always the health checks."""
+        if not listener.doors:
+            return whole
+        paths = _HEALTH.union(*(of_door.get(door, set()) for door in listener.doors))
+        is_v1 = listener.serves(HttpDoor.V1)
+        return Gate(
+            [one for one in whole.operations if one.path in paths or (is_v1 and one.path not in others)],
+            Doorkeeper(service.key_for, trusted_proxies=proxies),
+            is_overloaded=is_overloaded,
+        )
+
     return [
         Binding(
             host=listener.host,
             port=listener.port,
-            app=nexus_app if listener.nexus_only else whole,
-            tls=pair if listener.tls else None,
-            door="nexus" if listener.nexus_only else "",
+            app=app(listener),
+            tls=_pair(listener.files or settings.tls) if listener.tls else None,
+            door=" ".join(listener.doors),
         )
         for listener in settings.listeners
     ]
+
+
+def _pair(files: TlsFiles | None) -> TlsPair | None:
+    return None if files is None else TlsPair(cert=files.cert, key=files.key)
 
 
 def _nexus(settings: Settings, service: Service) -> tuple[NexusSetup, KeylessRule]:
@@ -79,6 +97,12 @@ def _nexus(settings: Settings, service: Service) -> tuple[NexusSetup, KeylessRul
     setup = NexusSetup(
         waits=nexus.answer is NexusAnswer.SENT,
         wait_s=nexus.wait_s,
+        tenants=TenantRule(
+            networks=parse_networks(nexus.tenant_networks),
+            ports=PORTS | set(nexus.tenant_ports),
+            allow_plaintext_login=nexus.tenant_plaintext_login,
+            guard=Guard(settings.allowed_networks),
+        ),
         from_=nexus.from_,
         message_id_domain=nexus.domain,
         max_json=limits.max_body,

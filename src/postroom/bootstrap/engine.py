@@ -12,21 +12,26 @@ from datetime import timedelta
 
 from postroom.bootstrap.desk import desk_room_of, hold_ends_of
 from postroom.bootstrap.doctor import build_doctor
+from postroom.bootstrap.hap import fetcher_of, fetching_of
+from postroom.bootstrap.seeing import forget_accounts
 from postroom.bootstrap.stopping import stop_dispatcher
 from postroom.bootstrap.telling import Telling, telling_of, told
 from postroom.bootstrap.way_in import WayIn, class_rules, way_in
-from postroom.bootstrap.ways import WayBuilder, ground_of, sender_process
+from postroom.bootstrap.ways import WayBuilder, ground_of, guest_spec, sender_process
 from postroom.clock import Clock, Dice
 from postroom.config.settings import Settings
+from postroom.egress.fetch import GuardedFetcher
 from postroom.egress.hooks import GuardedPoster
 from postroom.egress.remote import RemoteTransport, SenderProcess
 from postroom.egress.tokens import Tokens
 from postroom.engine.accounts import Accounts
 from postroom.engine.dispatcher import Dispatcher
 from postroom.engine.explain import Explainer
+from postroom.engine.guests import Guests
 from postroom.engine.intake import Intake
 from postroom.engine.janitor import Janitor, UncertainAlarm
 from postroom.engine.keyring import KeyRing
+from postroom.engine.mail_files import SharedFiles
 from postroom.engine.rendering import RenderedMessages
 from postroom.engine.service import Service
 from postroom.engine.signals import Signals
@@ -52,11 +57,16 @@ class Room:
     ways: Ways
     keyring: KeyRing
     dispatcher: Dispatcher
+    guests: Guests
     janitor: Janitor
     poster: GuardedPoster
     """The way to every URL that a caller supplied."""
+    fetcher: GuardedFetcher
+    """The way to files that a mail names by URL."""
     desk: DeskRoom
     telling: Telling
+    shared: SharedFiles
+    """The files that links name."""
     failure: asyncio.Future[BaseException]
     """Done when the store failed and the process must end."""
     sender: SenderProcess | None = None
@@ -99,14 +109,17 @@ async def running_engine(
         await sender.start_once()
     await room.dispatcher.start()
     await room.janitor.start()
+    await room.guests.start(is_capturing=room.ways.mode == "capture")
     try:
         async with told(room.telling):
             yield room
     finally:
         room.service.is_stopping = True
         await room.janitor.stop()
+        await room.guests.stop()
         await stop_dispatcher(room.dispatcher, hurry)
         await room.poster.stop()
+        await room.fetcher.stop()
         if sender is not None:
             await sender.close()
         await tokens.stop()
@@ -151,13 +164,15 @@ def _room(
         dice=dice,
         fatal=fatal,
     )
-    dispatcher, keyring = _dispatcher(ground), _keyring(ground)
+    fetcher = fetcher_of(settings)
+    dispatcher, keyring = _dispatcher(ground, fetcher), _keyring(ground)
     entrance = _way_in(ground, dispatcher)
     service = _service(ground, entrance.intake, keyring)
     poster = GuardedPoster(Guard(settings.allowed_networks), clock=clock)
     room = Room(
         service=service,
         poster=poster,
+        fetcher=fetcher,
         desk=desk_room_of(
             service,
             store,
@@ -176,9 +191,12 @@ def _room(
         ways=ways,
         keyring=keyring,
         dispatcher=dispatcher,
+        guests=(guests := _guests(ground, dispatcher, builder)),
         janitor=_janitor(ground, dispatcher),
+        shared=SharedFiles(store.spool, store.blobs),
         failure=failure,
     )
+    service.guests = guests
     signals.stored, room.desk.endpoints.changed = room.telling.teller.hint, room.telling.teller.changed
     return room
 
@@ -196,7 +214,7 @@ def _way_in(ground: _Ground, dispatcher: Dispatcher) -> WayIn:
     )
 
 
-def _dispatcher(ground: _Ground) -> Dispatcher:
+def _dispatcher(ground: _Ground, fetcher: GuardedFetcher) -> Dispatcher:
     store = ground.store
     return Dispatcher(
         spool=store.spool,
@@ -209,6 +227,15 @@ def _dispatcher(ground: _Ground) -> Dispatcher:
         fatal=ground.fatal,
         events=store.events,
         operations=store.operations if ground.settings.suppress_automatically else None,
+        fetching=fetching_of(
+            ground.settings,
+            store,
+            fetcher,
+            rules=ground.rules,
+            signals=ground.signals,
+            clock=ground.clock,
+            dice=ground.dice,
+        ),
     )
 
 
@@ -224,6 +251,21 @@ def _accounts(ground: _Ground, dispatcher: Dispatcher, builder: WayBuilder) -> A
         build=builder.working,
         clock=ground.clock,
     )
+
+
+def _guests(ground: _Ground, dispatcher: Dispatcher, builder: WayBuilder) -> Guests:
+    guests = Guests(
+        records=ground.store.guests,
+        roster=dispatcher.roster,
+        build=builder.guest,
+        forget=lambda record: forget_accounts([guest_spec(record)]),
+        clock=ground.clock,
+        dice=ground.dice,
+        fatal=ground.fatal,
+        max_guests=ground.settings.nexus.max_tenant_accounts,
+    )
+    dispatcher.recall, dispatcher.attempted = guests.recall, guests.note
+    return guests
 
 
 def _keyring(ground: _Ground) -> KeyRing:

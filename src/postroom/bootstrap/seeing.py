@@ -1,13 +1,13 @@
 """The log and the bounds of a run: what may never be written, and how many connections there is room for."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from postroom.config.settings import Settings
 from postroom.model.transport import TransportSpec
 from postroom.telemetry import configure_logging
-from postroom.telemetry.redaction import conceal
+from postroom.telemetry.redaction import conceal, disclose
 from postroom.web.household import ServerLimits
 
 RESERVE = 64
@@ -26,13 +26,27 @@ def begin_log(settings: Settings, *, level: int = logging.INFO) -> None:
 
 def conceal_accounts(specs: Iterable[TransportSpec]) -> None:
     """Keep the secrets of transports out of the log of this process, for as long as it lives."""
+    conceal(*_secrets_of(specs))
+
+
+def forget_accounts(specs: Iterable[TransportSpec]) -> None:
+    """Undo one ``conceal_accounts``: they are gone, their secrets need no mask."""
+    disclose(*_secrets_of(specs))
+
+
+def _secrets_of(specs: Iterable[TransportSpec]) -> Iterator[str]:
+    for spec in specs:
+        if spec.hook is not None:
+            signing = spec.hook.signing_secret
+            values = [*spec.hook.headers.values(), *((signing,) if signing is not None else ())]
+            yield from (part for value in values for part in value.reveal().split())
     for account in [spec.account for spec in specs if spec.account is not None]:
         secrets = [account.password]
         if account.proxy is not None:
             secrets.append(account.proxy.password)
         if account.oauth is not None:
             secrets += [account.oauth.client_secret, account.oauth.secret]
-        conceal(*[secret.reveal() for secret in secrets if secret is not None])
+        yield from (secret.reveal() for secret in secrets if secret is not None)
 
 
 def server_limits(settings: Settings, *, max_descriptors: int, open_now: int) -> tuple[ServerLimits, int]:

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import uvloop
 
-from postroom.bootstrap.seeing import conceal_accounts
+from postroom.bootstrap.seeing import conceal_accounts, forget_accounts
 from postroom.clock import SystemClock
 from postroom.egress.channel import first_frame
 from postroom.egress.frames import packed
 from postroom.egress.sender import Sender
 from postroom.egress.smtp import SmtpTransport
 from postroom.model.transport import TransportSpec
+from postroom.net.guard import Guard
 from postroom.ports import TokenSource, Transport
 from postroom.spool.blobs import BlobFiles
 from postroom.telemetry import configure_logging
@@ -38,6 +39,8 @@ class SenderSettings:
 
     data: Path
     log_json: bool
+    allowed_networks: tuple[str, ...] = ()
+    """Where the accounts of callers may lead although it is not public."""
 
 
 def packed_settings(settings: SenderSettings) -> bytes:
@@ -64,14 +67,21 @@ def main(arguments: Sequence[str]) -> None:
 
 
 async def _serve(settings: SenderSettings, end: socket.socket) -> None:
-    clock, blobs = SystemClock(), BlobFiles(settings.data)
+    clock, blobs, guard = SystemClock(), BlobFiles(settings.data), Guard(settings.allowed_networks)
+    guests: dict[str, TransportSpec] = {}
 
     def build(packed_spec: bytes, tokens: TokenSource) -> Transport:
         spec: TransportSpec = pickle.loads(packed_spec)  # noqa: S301 - as above
         conceal_accounts([spec])
-        return SmtpTransport(spec, clock=clock, blobs=blobs, tokens=tokens)
+        if spec.is_guest:
+            guests[spec.name] = spec
+        return SmtpTransport(spec, clock=clock, blobs=blobs, tokens=tokens, guard=guard)
 
-    await Sender(build, clock=clock).serve(end)
+    def forget(transport: Transport) -> None:
+        if (spec := guests.pop(transport.name, None)) is not None:
+            forget_accounts([spec])
+
+    await Sender(build, clock=clock, forget=forget).serve(end)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import uvloop
 
 from postroom.bootstrap.doors import doors
 from postroom.bootstrap.engine import Room, running_engine
+from postroom.bootstrap.hooks_out import file_operations
 from postroom.bootstrap.seeing import begin_log, server_limits
 from postroom.bootstrap.stopping import Stopping
 from postroom.bootstrap.store import open_store, refuse_silent_capture
@@ -87,7 +88,7 @@ async def _serve(settings: Settings, announce: Callable[[Started], None]) -> int
         server, smtp, warnings = await stack.enter_async_context(
             _open_doors(settings, room, stopping.hurry, clock)
         )
-        first_key = await _first_keys(settings, room, server.bound[0].url)
+        first_key = await _first_keys(settings, room, server.bound[settings.front].url)
         announce(
             Started(
                 urls=tuple(bound.url for bound in server.bound),
@@ -139,6 +140,7 @@ async def _open_doors(
             desk=room.desk,
             scrape=scrape,
             is_overloaded=lambda: watch.is_overloaded,
+            more=file_operations(settings, room.shared, clock),
         )
         smtp = SmtpRoom(
             settings=settings,
@@ -167,8 +169,9 @@ async def _open_doors(
 async def _first_keys(settings: Settings, room: Room, url: str) -> str | None:
     """Give the command line its key, and make one to show at the very first start; return its secret."""
     known = await room.keyring.load()
-    listener = settings.listeners[0]
-    certificate = str(settings.tls.cert) if listener.tls and settings.tls else None
+    listener = settings.listeners[settings.front]
+    files = listener.files or settings.tls
+    certificate = str(files.cert) if listener.tls and files else None
     cli = read_cli_key(settings.data)
     if cli is None or room.keyring.find(cli.key.reveal()) is None:
         scopes = SCOPES - {"tenant-smtp"}

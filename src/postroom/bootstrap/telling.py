@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from postroom.clock import Clock, Dice
 from postroom.bootstrap.naming import own_name
+from postroom.clock import Clock, Dice
 from postroom.config.settings import Settings
 from postroom.engine.hooks import Teller
 from postroom.engine.intake import Intake
@@ -109,6 +109,6 @@ async def told(telling: Telling) -> AsyncIterator[None]:
 
 def _name(settings: Settings) -> str:
     """Return what an operator of several installations knows this one by."""
-    listener = settings.listeners[0]
+    listener = settings.listeners[settings.front]
     host = urlsplit(settings.public_url).hostname if settings.public_url else None
     return host or f"Postroom at {listener.host}:{listener.port}"

@@ -6,7 +6,7 @@ both are fine on this machine and refused beyond it, unless the person says so.
 
 from ipaddress import ip_network
 
-from postroom.config.settings import Settings
+from postroom.config.settings import HttpDoor, Settings
 from postroom.errors import Problem
 
 
@@ -33,7 +33,11 @@ def keyless_problems(settings: Settings, *, is_asked: bool, is_set: bool) -> tup
     ``is_asked``: a setting or a Nexus file opens them. ``is_set``: it was the setting ``nexus.keyless``.
     """
     problems = []
-    beyond = [listener for listener in settings.listeners if not listener.is_loopback]
+    beyond = [
+        listener
+        for listener in settings.listeners
+        if not listener.is_loopback and listener.serves(HttpDoor.NEXUS)
+    ]
     if is_set and (settings.public_url is not None or settings.trusted_proxies):
         problems.append(
             Problem(

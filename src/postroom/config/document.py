@@ -5,16 +5,16 @@ checks are in ``load``. Error texts of these models never contain the value that
 """
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from postroom.config.alerts_section import AlertsSection
+from postroom.config.http_section import HttpSection
 from postroom.config.recipients_section import RecipientsSection
 from postroom.config.reports_section import ReportsSection
-from postroom.config.settings import Listener, NexusAnswer
+from postroom.config.settings import NexusAnswer
 from postroom.config.smtp_section import SmtpSection
-from postroom.config.sources import DEFAULT_DATA, DEFAULT_HTTP
+from postroom.config.sources import DEFAULT_DATA
 from postroom.engine.limits import MIB
 from postroom.model.address import parse_address
 from postroom.model.message import MailClass, UncertainPolicy
@@ -32,30 +32,9 @@ from postroom.schema.written import (
     Senders,
     Size,
     domain_name,
-    host_port,
     listed,
     one_line,
 )
-
-
-def parse_listener(text: object) -> Listener:
-    """Read ``HOST:PORT``, ``[IPv6]:PORT`` or ``:PORT`` (every address). Raises ValueError."""
-    host, port = host_port(str(text), example="8587")
-    return Listener(host=host, port=port)
-
-
-def _public_url(text: str) -> str:
-    parts = urlsplit(text)
-    if (
-        parts.scheme not in {"http", "https"}
-        or not parts.hostname
-        or parts.query
-        or parts.fragment
-        or parts.username
-    ):
-        msg = "not an http or https URL of a host with an optional path"
-        raise ValueError(msg)
-    return text.rstrip("/")
 
 
 def _one_or_more(value: object) -> object:
@@ -79,26 +58,11 @@ def _mail_domain(text: str) -> str:
     return parse_address(f"x@{text.removeprefix('@')}").domain
 
 
-Listen = Annotated[tuple[Annotated[Listener, BeforeValidator(parse_listener)], ...], BeforeValidator(listed)]
 Froms = Annotated[tuple[Annotated[str, AfterValidator(_from_or_domain)], ...], BeforeValidator(listed)]
 MailDomains = Annotated[tuple[Annotated[str, AfterValidator(_mail_domain)], ...], BeforeValidator(listed)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 Classes = Annotated[tuple[MailClass, ...], BeforeValidator(listed)]
-
-
-class HttpSection(Section):
-    """The HTTP doors."""
-
-    listen: Listen = (parse_listener(DEFAULT_HTTP),)
-    """Addresses to listen on, `HOST:PORT`; one or a list."""
-    tls_cert: str | None = None
-    """PEM file with the certificate and its intermediates; makes every address of `listen` speak TLS."""
-    tls_key: str | None = None
-    """PEM file with the certificate's key."""
-    public_url: Annotated[str, AfterValidator(_public_url)] | None = None
-    """The URL callers use when a proxy stands before Postroom."""
-    trusted_proxies: Networks = ()
-    """Networks of proxies whose X-Forwarded-* headers are believed."""
 
 
 class RouteSection(Section):
@@ -198,6 +162,14 @@ class NexusSection(Section):
     """Names by which callers without a key call this machine, beside those of `http.listen`."""
     keyless: bool | None = None
     """Callers on this machine and in `networks` need no key; else only in capture mode or with `config`."""
+    tenant_networks: Networks = ()
+    """Networks whose callers may bring an SMTP account; else a key needs the scope `tenant-smtp`."""
+    tenant_ports: Annotated[tuple[Port, ...], BeforeValidator(listed)] = ()
+    """Ports such an account may be at, beside 25, 465, 587 and 2525."""
+    tenant_plaintext_login: bool = False
+    """Send the password of such an account without TLS where the call says `ssl` false."""
+    max_tenant_accounts: Count = 1000
+    """Such accounts at once."""
     domain: Annotated[str, AfterValidator(domain_name)] | None = None
     """Right side of the Message-ID; else the domain of From."""
     from_: Annotated[Sender | None, Field(alias="from")] = None

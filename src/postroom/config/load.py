@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from postroom.config.alerts_section import alert_settings
 from postroom.config.checks import exposure_problems, keyless_problems, keyless_warnings
-from postroom.config.document import Document, HttpSection
+from postroom.config.document import Document
+from postroom.config.http_section import HttpSection, ListenSection
 from postroom.config.nexus_ini import NexusIni, read_nexus_ini
 from postroom.config.routes import read_routes
 from postroom.config.settings import (
@@ -27,6 +28,7 @@ from postroom.config.settings import (
     DiskSettings,
     DoorLimits,
     FailureSettings,
+    HttpDoor,
     Listener,
     NexusSettings,
     ReportSettings,
@@ -210,7 +212,7 @@ class _Loading:
             self._report("secret-key", field, "not a key", fix)
         return key
 
-    def _tls(self, table: str, section: HttpSection | SmtpSection) -> TlsFiles | None:
+    def _tls(self, table: str, section: HttpSection | SmtpSection | ListenSection) -> TlsFiles | None:
         paths = {}
         for name, value in (("tls_cert", section.tls_cert), ("tls_key", section.tls_key)):
             path = None if value is None else self._cwd.absolute() / Path(value).expanduser()
@@ -226,16 +228,27 @@ class _Loading:
         return TlsFiles(cert=cert, key=key) if cert is not None and key is not None else None
 
     def _listeners(self, tls: TlsFiles | None) -> tuple[Listener, ...]:
-        found = [replace(listener, tls=tls is not None) for listener in self._document.http.listen]
+        found = [
+            self._listener(number, table, tls) for number, table in enumerate(self._document.http.listen)
+        ]
         if self._ini.api_port is not None and all(self._ini.api_port != listener.port for listener in found):
             beyond = any(not ip_network(net).is_loopback for net in self._document.nexus.networks)
             host = "0.0.0.0" if beyond else "127.0.0.1"  # noqa: S104 - only when networks are listed
             port, https = self._ini.api_port, self._ini.https
-            found.append(Listener(host=host, port=port, tls=https, nexus_only=True))
-        if self._ini.https and tls is None:
+            found.append(Listener(host=host, port=port, tls=https, doors=(HttpDoor.NEXUS,)))
+        if self._ini.https and tls is None and not any(listener.files for listener in found):
             fix = "Set http.tls_cert and http.tls_key, or https = no."
             self._report("tls-incomplete", "[api] https", "yes, but there is no certificate", fix)
         return tuple(found)
+
+    def _listener(self, number: int, table: ListenSection, tls: TlsFiles | None) -> Listener:
+        """Return one address with its own certificate, else the general one."""
+        own = self._tls(f"http.listen.{number}", table)
+        if table.tls and own is None and tls is None:
+            fix = "Set tls_cert and tls_key."
+            self._report("tls-incomplete", f"http.listen.{number}.tls", "true without a certificate", fix)
+        is_tls = table.tls is not False and (own or tls) is not None
+        return replace(table.address, tls=is_tls, files=own, doors=table.doors)
 
     def _check_key(self, key: Secret, field: str) -> None:
         if len(key.reveal()) < MIN_API_KEY:
@@ -264,6 +277,10 @@ class _Loading:
             hosts=self._hosts(ini_domain),
             keyless=keyless and not is_behind_proxy,
             keyless_by_capture=section.keyless is None and section.config is None,
+            tenant_networks=section.tenant_networks,
+            tenant_ports=section.tenant_ports,
+            tenant_plaintext_login=section.tenant_plaintext_login,
+            max_tenant_accounts=section.max_tenant_accounts,
             domain=section.domain or ini_domain,
             from_=section.from_ or self._ways.ini_sender(),
         )
@@ -277,7 +294,7 @@ class _Loading:
 
     def _hosts(self, ini_domain: str | None) -> tuple[str, ...]:
         """Return the names callers may use: those set, those listened on, and the Nexus file's own."""
-        named = {listener.host.lower() for listener in self._document.http.listen}
+        named = {table.address.host.lower() for table in self._document.http.listen}
         named = named - {"0.0.0.0", "::"} | {ini_domain or ""} - {""}  # noqa: S104 - these are no names
         return tuple(sorted(named.union(self._document.nexus.hosts)))
 

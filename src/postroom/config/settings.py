@@ -33,6 +33,15 @@ class AbsentLeg(NamedTuple):
     warning: str
 
 
+class HttpDoor(StrEnum):
+    """What an address of the HTTP doors may serve."""
+
+    V1 = "v1"
+    """The API of our own, its pages and the metrics."""
+    NEXUS = "nexus"
+    HAP = "hap"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
     """One address the HTTP doors listen on."""
@@ -42,8 +51,14 @@ class Listener:
     port: int
     """0 lets the system choose."""
     tls: bool = False
-    nexus_only: bool = False
-    """Opened for ``api_port`` of a Nexus file: serves the Nexus doors and the health checks only."""
+    files: "TlsFiles | None" = None
+    """A certificate of its own; else that of the settings."""
+    doors: tuple[HttpDoor, ...] = ()
+    """What is served beside the health checks; empty: everything."""
+
+    def serves(self, door: HttpDoor) -> bool:
+        """Say whether a door is open here."""
+        return not self.doors or door in self.doors
 
     @property
     def is_loopback(self) -> bool:
@@ -171,6 +186,12 @@ class NexusSettings:
     """Peers on loopback and in ``networks`` need no key. Never beside ``public_url``."""
     keyless_by_capture: bool = False
     """Nobody said so: it holds only as long as everything is captured."""
+    tenant_networks: tuple[str, ...] = ()
+    """Networks in CIDR form whose callers may bring an account of their own without a key."""
+    tenant_ports: tuple[int, ...] = ()
+    """Ports such an account may be at, beside those for mail."""
+    tenant_plaintext_login: bool = False
+    max_tenant_accounts: int = 1000
     domain: str | None = None
     """Right side of the Message-ID; ``None`` takes From's domain."""
     from_: Mailbox | None = None
@@ -298,6 +319,12 @@ class Settings:
     """Sentences for the log at start; never contain a secret."""
     absent_legs: tuple[AbsentLeg, ...] = ()
     """Legs that ``transports`` has not, also in ``warnings``: whoever opens the store knows better."""
+
+    @property
+    def front(self) -> int:
+        """Number of the listener that people and the command line call: the first that serves our own API."""
+        serving = (number for number, one in enumerate(self.listeners) if one.serves(HttpDoor.V1))
+        return next(serving, 0)
 
     @property
     def is_capturing(self) -> bool:

@@ -46,11 +46,15 @@ def keyless_smtp_problems(settings: Settings) -> Sequence[Problem]:
     problems += [
         Problem(
             code="open-relay",
-            field="smtp.networks",
+            field=field,
             cause=f"{network} is most of the internet, and whoever is in it could send mail without a key",
             fix="List the networks of your own programs, or give the programs keys.",
         )
-        for network in smtp.networks
+        for field, networks in (
+            ("smtp.networks", smtp.networks),
+            ("nexus.tenant_networks", settings.nexus.tenant_networks),
+        )
+        for network in networks
         if _is_world(network)
     ]
     return problems

@@ -1,7 +1,12 @@
 """A way out that must not be used: what it needs cannot be read. Nothing is dialled and no login is tried."""
 
+from postroom.clock import Clock
 from postroom.egress.pool import NOT_BEGUN
+from postroom.egress.reports import same_for_all
 from postroom.mime.rendered import DEFAULT_VARIANT
+from postroom.model.guest import GONE
+from postroom.model.outcome import Evidence, Fault, FaultKind
+from postroom.model.step import Step
 from postroom.ports import Report, Work
 
 
@@ -26,3 +31,18 @@ class LockedTransport:
 
     async def stop(self, *, grace_s: float) -> None:
         """Nothing is under way."""
+
+
+class GoneTransport(LockedTransport):
+    """Refuses every attempt: the account came with a call and was forgotten when its mail had ended."""
+
+    def __init__(self, name: str, *, clock: Clock) -> None:
+        """Take the name of the guest that was."""
+        super().__init__(name)
+        self._clock = clock
+
+    async def attempt(self, work: Work) -> Report:
+        """Say so for every recipient."""
+        text = "the account of this mail came with its call and is forgotten"
+        fault = Fault(kind=FaultKind.LOCAL, text=text, cause=GONE)
+        return same_for_all(work, Evidence(step=Step.AUTH, fault=fault), self._clock.now())

@@ -40,8 +40,18 @@ log = logger("sender")
 class Sender:
     """Serves one engine."""
 
-    def __init__(self, build: Callable[[bytes, TokenSource], Transport], *, clock: Clock) -> None:
-        """Take what makes a transport of a spec as a frame carries it, and of where tokens are asked for."""
+    def __init__(
+        self,
+        build: Callable[[bytes, TokenSource], Transport],
+        *,
+        clock: Clock,
+        forget: Callable[[Transport], None] = lambda _: None,
+    ) -> None:
+        """Take what makes a transport of a spec as a frame carries it, and of where tokens are asked for.
+
+        ``forget`` is told of a transport that has stopped for good.
+        """
+        self._forget = forget
         self._clock = clock
         self._build = build
         self._transports: dict[int, Transport] = {}
@@ -130,5 +140,6 @@ class Sender:
     async def _stop(self, way: int, grace_s: float) -> None:
         if (transport := self._transports.get(way)) is not None:
             await transport.stop(grace_s=grace_s)
-            self._transports.pop(way, None)
+            if self._transports.pop(way, None) is not None:
+                self._forget(transport)
         self._send(packed(STOPPED, way))

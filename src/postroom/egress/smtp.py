@@ -5,6 +5,7 @@ whose files are not intact is not begun.
 """
 
 import asyncio
+from functools import partial
 
 from postroom.clock import Clock
 from postroom.egress.dialer import GREETING_PROBE_S, Dialer
@@ -16,6 +17,8 @@ from postroom.mime.rendered import variant_of
 from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.step import Step
 from postroom.model.transport import SmtpAccount, TransportSpec
+from postroom.net.dialing import dial
+from postroom.net.guard import Guard
 from postroom.ports import BlobSource, Report, TokenSource, Work
 
 _UNSAFE_LOGIN = Problem(
@@ -53,16 +56,29 @@ class SmtpTransport:
         blobs: BlobSource,
         greeting_probe_s: float = GREETING_PROBE_S,
         tokens: TokenSource | None = None,
+        guard: Guard | None = None,
     ) -> None:
-        """Take a spec with an account. Opens nothing. Raises as ``checked_account``."""
+        """Take a spec with an account. Opens nothing. Raises as ``checked_account``.
+
+        What a caller brought goes through the ``guard``: each connection leads to an address that it allowed.
+        """
         account = checked_account(spec)
+        if spec.is_guest and guard is None:
+            raise InvariantError(f"{spec.name} is a caller's and nothing guards where it leads")
         self.name = spec.name
         self.capacity = spec.max_connections * 2
         self.max_recipients = spec.max_recipients
         self.variant = variant_of(spec)
         self._clock = clock
         self._blobs = blobs
-        dialer = Dialer(spec, account, clock=clock, greeting_probe_s=greeting_probe_s, tokens=tokens)
+        dialer = Dialer(
+            spec,
+            account,
+            clock=clock,
+            greeting_probe_s=greeting_probe_s,
+            dial=dial if not spec.is_guest or guard is None else partial(dial, look_up=guard.addresses),
+            tokens=tokens,
+        )
         self._pool = Pool(spec, dialer, clock=clock, blobs=blobs)
 
     async def attempt(self, work: Work) -> Report:

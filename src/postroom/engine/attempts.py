@@ -185,7 +185,10 @@ class Attempts:
         return self._failed(claimed, Step.BODY_END, fault)
 
     def _failed(self, claimed: Claimed, step: Step, fault: Fault) -> Report:
-        evidence = Evidence(step=step, fault=fault)
+        return self.failed(claimed, Evidence(step=step, fault=fault))
+
+    def failed(self, claimed: Claimed, evidence: Evidence) -> Report:
+        """Return the facts of an attempt that one piece of evidence ends for every recipient."""
         now = self._clock.now()
         return Report(
             lines=tuple(

@@ -28,6 +28,7 @@ from postroom.engine.signals import Signals
 from postroom.engine.ways import Way, Ways
 from postroom.errors import ConfigError, DiskFullError, OverloadError
 from postroom.model.attempt import Claimed
+from postroom.model.guest import is_guest_name
 from postroom.model.hold import Suppression, SuppressionReason
 from postroom.model.message import MailClass
 from postroom.model.route import Route
@@ -91,6 +92,10 @@ class Dispatcher:
         self._fetching = fetching
         if fetching is not None:
             fetching.wake = self.wake
+        self.recall: Callable[[str], None] = lambda name: log.error("mail waits for nobody", transport=name)
+        """Called when something was queued for a guest that is not here."""
+        self.attempted: Callable[[str], None] = lambda _: None
+        """Called after an attempt by a guest."""
 
     async def start(self) -> None:
         """Take up what the store knows of the transports and begin to work."""
@@ -113,7 +118,9 @@ class Dispatcher:
         ``is_urgent`` says it is a one-time code: it may use the slots that are kept for codes.
         """
         line = self.roster.named(transport)
-        if line is None:
+        if line is None and is_guest_name(transport):
+            self.recall(transport)
+        elif line is None:
             self.roster.give_away(transport)
         elif due_at is None or due_at <= self._clock.now():
             line.is_urgent = line.is_urgent or is_urgent
@@ -232,6 +239,9 @@ class Dispatcher:
         try:
             if line.way.sending.refuses(claimed.message.content.from_):
                 is_begun = await self._pass_on(line, claimed)
+            elif line.way.refusal is not None and claimed.message.created_at <= line.way.refusal[0]:
+                report = self._attempts.failed(claimed, line.way.refusal[1])
+                is_begun = await self._settle(line, claimed, report)
             else:
                 is_begun = await self._settle(line, claimed, await self._attempts.make(line.way, claimed))
         except FATAL as error:
@@ -240,6 +250,8 @@ class Dispatcher:
             log.exception("attempt not settled", message_id=claimed.message.id, transport=line.way.name)
         finally:
             line.ended(is_begun=is_begun)
+            if line.way.is_guest:
+                self.attempted(line.way.name)
             self._look_for_suspects(claimed)
 
     async def _fetch(self, fetching: Fetching, line: Line, claimed: Claimed) -> None:
@@ -299,7 +311,8 @@ class Dispatcher:
             roll=self._dice.roll(),
             refusals=await self._refusals(claimed, report) if claimed.tries else settling.NO_REFUSALS,
         )
-        is_current = self._ways.named(way.name) is way  # else another account has its name, or nobody
+        is_current = self._ways.any_named(way.name) is way  # else another account has its name, or nobody
+        way.note_refusal(decision.refused_login, now)
         if decision.trouble is not None and is_current:
             await self._meet(line, decision, via)
         await self._spool.settle(decision.settlement)

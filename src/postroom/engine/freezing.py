@@ -16,6 +16,7 @@ from postroom.mime import headers
 from postroom.mime.raw import trace_field
 from postroom.mime.raw_writer import with_subject_prefix
 from postroom.model.address import NULL_PATH, Address, Mailbox
+from postroom.model.guest import Guest
 from postroom.model.ids import ENTROPY_BYTES, MessageId, letters, new_message_id
 from postroom.model.message import BlobRef, Content, Door, Envelope, Message, RawMail, Submission
 from postroom.model.transport import FromPolicy
@@ -265,7 +266,7 @@ def _completed(
 
 @lru_cache(maxsize=1)
 def _digested_fields() -> tuple[str, ...]:
-    left_out = {"idempotency_key", "tenant", "door", "message_id", "reports"}
+    left_out = {"idempotency_key", "idempotency_life", "tenant", "door", "message_id", "reports"}
     return tuple(field.name for field in fields(Submission) if field.name not in left_out)
 
 
@@ -295,15 +296,26 @@ def _body_digest(body: bytes | BlobRef) -> str:
     return hashlib.sha256(body).hexdigest() if isinstance(body, bytes) else body.sha256
 
 
-def idempotency_claim(submission: Submission, message: Message) -> IdempotencyClaim | None:
-    """Return the caller's key with the digests of what it stands for, ``None`` without a key."""
+def idempotency_claim(
+    submission: Submission, message: Message, guest: Guest | None = None
+) -> IdempotencyClaim | None:
+    """Return the caller's key with the digests of what it stands for, ``None`` without a key.
+
+    Of an account the caller brought the server counts; its user is From, and no digest is made of a password.
+    """
     if submission.idempotency_key is None:
         return None
-    return IdempotencyClaim(
-        key=submission.idempotency_key,
-        fields=field_digests(submission),
-        keep_until=max(message.created_at + IDEMPOTENCY_LIFE, message.expires_at),
+    digests = field_digests(submission)
+    if guest is not None:
+        target = f"{guest.account.host}:{guest.account.port}"
+        digests = {**digests, "smtp_url": hashlib.sha256(target.encode()).hexdigest()[:16]}
+    life = submission.idempotency_life
+    keep_until = (
+        max(message.created_at + IDEMPOTENCY_LIFE, message.expires_at)
+        if life is None
+        else message.created_at + life
     )
+    return IdempotencyClaim(key=submission.idempotency_key, fields=digests, keep_until=keep_until)
 
 
 def reuse_problems(reused: KeyReused) -> list[Problem]:

@@ -199,6 +199,8 @@ class Health:
         if pause is known:
             return
         way.pauses[pause.kind] = pause  # before anything is awaited: what was given back would log in too
+        if way.is_guest:
+            return
         pause = await self._dated(way, pause)
         await self._spool.pause(pause)
         log.warning("transport paused", transport=way.name, cause=pause.cause, text=pause.text)
@@ -218,7 +220,10 @@ class Health:
         ]
         for pause in over:
             del way.pauses[pause.kind]
-            await self._spool.resume(way.name, kind=pause.kind)
+            if not way.is_guest:
+                await self._spool.resume(way.name, kind=pause.kind)
+        if way.is_guest:
+            return
         if any(pause.is_open for pause in over) and not way.has_outage:
             since = min(pause.since for pause in over)
             data = {"since": since.isoformat()}
@@ -230,7 +235,7 @@ class Health:
     async def objected(self, way: Way, trouble: Trouble) -> None:
         """Learn a slower pace from a server that asked for one."""
         evidence = trouble.evidence
-        if evidence.step in TRANSPORT_STEPS:
+        if evidence.step in TRANSPORT_STEPS or way.is_guest:
             return
         lesson = way.pace.lesson(trouble.verdict, self._clock.monotonic())
         if lesson is None:

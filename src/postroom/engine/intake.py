@@ -17,6 +17,7 @@ from postroom.engine.ways import Way, Ways
 from postroom.errors import InputError, TooLargeError
 from postroom.mime import parseback
 from postroom.mime.writer import render
+from postroom.model.guest import StoredGuest
 from postroom.model.ids import MessageId
 from postroom.model.message import MailClass, Message, Submission
 from postroom.model.route import Route
@@ -57,16 +58,24 @@ class Intake:
         self._id_domain = id_domain
 
     async def submit(
-        self, submission: Submission, *, senders: Sequence[str], route: Route | None = None
+        self,
+        submission: Submission,
+        *,
+        senders: Sequence[str],
+        route: Route | None = None,
+        guest: StoredGuest | None = None,
     ) -> tuple[MessageId, Way, bool]:
         """Store one submission; return its id, its way out and whether it is a replay.
 
-        ``route`` is taken instead of what the rules would choose; its first leg is one of the ways.
+        ``route`` is taken instead of what the rules would choose; its first leg is one of the ways. ``guest``
+        is the account the caller brought, which is at work and is stored with the message.
 
         Raises InputError, TooLargeError, and whatever ``Spool.accept`` raises.
         """
         begun_at = self._clock.monotonic()
         now, entropy = self._clock.now(), self._dice.token(freezing.FREEZE_BYTES)
+        if guest is not None:
+            route = Route((guest.name,))
         if route is None:
             chosen = self._routes.choose(submission, now=now, entropy=entropy)
         else:
@@ -74,11 +83,11 @@ class Intake:
         way = chosen.way
         message = self._frozen(submission, chosen.sending, senders, now=now, entropy=entropy)
         self._prove(message, way)
-        claim = freezing.idempotency_claim(submission, message)
+        claim = freezing.idempotency_claim(submission, message, None if guest is None else guest.guest)
         stored = None
         try:
             stored = await self._spool.accept(
-                message, transport=way.name, route=chosen.written, idempotency=claim
+                message, transport=way.name, route=chosen.written, idempotency=claim, guest=guest
             )
         finally:
             if not isinstance(stored, Stored):

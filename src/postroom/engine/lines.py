@@ -70,7 +70,12 @@ class Line:
         """Routes have not been looked at since a leg came or went."""
         self._has_strays = False
         self._sought_at = -STRAYS_S
-        self._calm = Via(transport=way.name, is_capture=way.transport.is_capture, provider=way.provider)
+        self._calm = Via(
+            transport=way.name,
+            is_capture=way.transport.is_capture,
+            provider=way.provider,
+            is_guest=way.is_guest,
+        )
 
     @property
     def window(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from postroom.model.attempt import Claimed, Settlement
+from postroom.model.guest import label_of
 from postroom.model.ids import MessageId
 from postroom.model.message import Message, Submission
 from postroom.telemetry import catalogue, context
@@ -42,7 +43,7 @@ def begun(one: Claimed) -> None:
 
 def settled(transport: str, settlement: Settlement) -> None:
     """Count what an attempt brought to each recipient tried."""
-    longest = 0
+    longest, transport = 0, label_of(transport)
     for result in settlement.results:
         catalogue.RESULTS.count((transport, str(result.verdict.outcome)))
         longest = max(longest, result.duration_ms)

@@ -7,6 +7,8 @@ Rules:
 * A way in the place of another of its name begins without what that one waited for and a person may have
   mended; what its server asked for stays while it is the same account.
 * What waits for a way that is gone is given away as it is at a start: uncertain mail waits for a person then.
+* A guest comes and goes without all that: it takes no other's place, has no heir, and leaves when nothing
+  waits.
 * A process that dies in between is healed by the next start, which gives away what waits for nobody.
 
 Not here: who may change a way, and where it is recorded (``engine.accounts``).
@@ -129,6 +131,23 @@ class Roster:
             return 0
         self._wake(to)
         return moved
+
+    def admit(self, guest: Way) -> None:
+        """Let a guest work."""
+        guest.transport.allow(guest.concurrency.level)
+        self._ways.admit(guest)
+        line = self._lines[guest.name] = Line(guest)
+        self._begin(line)
+
+    async def dismiss(self, name: str) -> None:
+        """Let a guest go for which nothing waits, and wait until its connections are closed."""
+        line = self._lines.pop(name)
+        self._ways.dismiss(name)
+        line.leave()
+        server = self._servers[line]
+        await line.way.transport.stop(grace_s=0)
+        await asyncio.gather(server, line.gone())
+        self._servers.pop(line, None)
 
     def give_away(self, name: str) -> None:
         """Say that something was stored for a way that went meanwhile."""

@@ -9,6 +9,8 @@ from datetime import datetime
 
 from postroom.engine.freezing import Sending
 from postroom.engine.ways import Way, Ways
+from postroom.errors import InvariantError
+from postroom.model.guest import is_guest_name
 from postroom.model.message import Submission
 from postroom.model.route import Route
 from postroom.policy.failover import first_leg
@@ -66,7 +68,10 @@ class Routes:
     def given(self, route: Route) -> Chosen:
         """Return a route that was decided elsewhere; its first leg, one of the ways, takes the message."""
         routed = Routed(rule="given", route=route)
-        return _chosen(routed, route, self._ways.named(route.legs[0]) or self._ways.default)
+        way = self._ways.any_named(route.legs[0])
+        if way is None and is_guest_name(route.legs[0]):
+            raise InvariantError("mail of a guest that is not here")  # never by another account
+        return _chosen(routed, route, way or self._ways.default)
 
     def foreseen(self, submission: Submission, *, now: datetime, entropy: bytes) -> Chosen:
         """Return what ``choose`` would, and give no probe."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from postroom.clock import Clock
+from postroom.engine.hosting import Hosting, NoGuests
 from postroom.engine.intake import Intake
 from postroom.engine.keyring import KeyRing
 from postroom.engine.limits import MessageLimits
@@ -15,6 +16,8 @@ from postroom.engine.signals import Signals
 from postroom.engine.standing import Status, show, standing
 from postroom.engine.ways import Ways
 from postroom.errors import ConflictError, NotFoundError, Problem
+from postroom.model.address import Mailbox
+from postroom.model.guest import Guest
 from postroom.model.ids import DEFAULT_TENANT, MessageId, TenantId, is_message_id
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import Submission
@@ -84,6 +87,8 @@ class Service:
         self._durability = durability
         self._gauge = gauge
         self._started_at = clock.now()
+        self.guests: Hosting = NoGuests()
+        """Where accounts that callers bring stay; set by the wiring."""
         self.limits = limits
         self.smtp_urls: tuple[str, ...] = ()
         """Where the SMTP door listens; set by the wiring."""
@@ -95,6 +100,11 @@ class Service:
         """``live``, or ``capture`` when nothing leaves the machine."""
         return self._ways.mode
 
+    @property
+    def default_from(self) -> Mailbox | None:
+        """Sender of messages that name none, where the first transport sends them."""
+        return self._ways.default.default_from
+
     # ------------------------------------------------------------------ messages
 
     def stage(self, tenant: TenantId) -> StagedBlob:
@@ -102,16 +112,27 @@ class Service:
         return self._blobs.stage(tenant)
 
     async def submit(
-        self, submission: Submission, *, senders: Sequence[str] = (), route: Route | None = None
+        self,
+        submission: Submission,
+        *,
+        senders: Sequence[str] = (),
+        route: Route | None = None,
+        guest: Guest | None = None,
     ) -> Receipt:
         """Check, freeze and store one message; return after the commit.
 
         ``senders`` are the addresses and ``@domain`` forms the caller's key allows, empty for any; ``route``
-        is taken instead of what the rules would choose.
+        is taken instead of what the rules would choose; ``guest`` is an account the caller brought, by which
+        this mail and no other is sent.
         Raises InputError (all problems at once), TooLargeError, OverloadError, DiskFullError,
         UnknownOutcomeError.
         """
-        message_id, way, is_replay = await self._intake.submit(submission, senders=senders, route=route)
+        if guest is None:
+            stored = await self._intake.submit(submission, senders=senders, route=route)
+        else:
+            async with self.guests.hosted(guest) as record:
+                stored = await self._intake.submit(submission, senders=senders, guest=record)
+        message_id, way, is_replay = stored
         return Receipt(
             message_id=message_id,
             transport=way.name,
@@ -140,7 +161,7 @@ class Service:
             self._signals.unwatch(message_id, waiter)
 
     def _is_waiting(self, view: MessageView) -> bool:
-        way = self._ways.named(view.transport)
+        way = self._ways.any_named(view.transport)
         is_sending = any(recipient.state is RecipientState.SENDING for recipient in view.recipients)
         if way is not None and way.is_paused(self._clock.now()) and not is_sending:
             return False
@@ -160,7 +181,7 @@ class Service:
             view = await self._spool.view(MessageId(message_id), tenant=tenant)
         if view is None:
             raise NotFoundError(f"there is no message {message_id!r}")
-        way = self._ways.named(view.transport)
+        way = self._ways.any_named(view.transport)
         return view if way is None or way.pause is None else _with_pause(view, way.pause)
 
     async def list(self, wanted: MessageFilter) -> Sequence[MessageSummary]:

@@ -2,6 +2,9 @@
 
 What the settings name comes first, in its order, then what calls made, in theirs. Ways may come, be replaced
 and go at any time (``engine.roster``): whoever keeps what was derived from them looks at ``version``.
+
+Guests, the accounts that callers bring, stand apart: only ``any_named`` knows them, so nothing that lists or
+chooses ways ever meets one.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,13 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from postroom.engine.freezing import Sending
-from postroom.model.address import Address, Mailbox
-from postroom.model.route import Route
-from postroom.model.transport import FromPolicy, Rate
 from postroom.mime.rendered import RenderedMessage
-from postroom.model.view import PauseKind, TransportPause
+from postroom.model.address import Address, Mailbox
 from postroom.model.message import Content
 from postroom.model.outcome import Evidence
+from postroom.model.route import Route
+from postroom.model.transport import FromPolicy, Rate
+from postroom.model.view import PauseKind, TransportPause
 from postroom.policy import pausing
 from postroom.policy.concurrency import Concurrency
 from postroom.policy.failover import Fitness, first_leg
@@ -40,13 +43,17 @@ class Way:
     provider: str | None = None
     """Id of the provider whose server it is, when one is known."""
     rates: tuple[Rate, ...] = ()
-    pauses: dict[PauseKind, TransportPause] = field(default_factory=dict)
-    """By failures that concern the transport, and by a person; each stays until something gets past it."""
-    full_until: datetime | None = None
     digest: Callable[[Content, RenderedMessage], str] | None = None
     """What stands for the bytes that it sends, where they are not the mail's own."""
     loses: Callable[[Content], Sequence[str]] | None = None
     """What it cannot carry, in words, where it does not send the mail itself."""
+    pauses: dict[PauseKind, TransportPause] = field(default_factory=dict)
+    """By failures that concern the transport, and by a person; each stays until something gets past it."""
+    is_guest: bool = False
+    """Brought by a caller: nobody tends it, and what is learnt of it is forgotten with it."""
+    refusal: tuple[datetime, Evidence] | None = None
+    """Of a guest: when its server refused the login for good, and how. Earlier mail need not try again."""
+    full_until: datetime | None = None
     """When its pace lets the next message go, while it lets none."""
     sending: Sending = field(init=False)
     """What it says about senders."""
@@ -102,6 +109,11 @@ class Way:
             return Fitness.DOWN
         return Fitness.PROBING if self.has_outage else Fitness.WORKS
 
+    def note_refusal(self, evidence: Evidence | None, now: datetime) -> None:
+        """Note how the server of a guest refused its account for good, if it did."""
+        if evidence is not None:
+            self.refusal = (now, evidence)
+
     @property
     def has_outage(self) -> bool:
         """Whether a breaker is open, its pause over or not; what a person suspended is no outage."""
@@ -121,6 +133,7 @@ class Ways:
     def __init__(self, ways: Sequence[Way]) -> None:
         """Take at least one way, names unique."""
         self._by_name = {way.name: way for way in ways}
+        self._guests: dict[str, Way] = {}
         self.default = ways[0]
         self.version = 0
         """Another number after every change."""
@@ -137,6 +150,14 @@ class Ways:
         del self._by_name[name]
         self._changed()
 
+    def admit(self, guest: Way) -> None:
+        """Take a guest."""
+        self._guests[guest.name] = guest
+
+    def dismiss(self, name: str) -> None:
+        """Forget a guest."""
+        del self._guests[name]
+
     def _changed(self) -> None:
         self.default = next(iter(self._by_name.values()))
         self.version += 1
@@ -150,6 +171,10 @@ class Ways:
     def named(self, name: str) -> Way | None:
         """Return the way of this name."""
         return self._by_name.get(name)
+
+    def any_named(self, name: str) -> Way | None:
+        """Return the way of this name, or the guest."""
+        return self._by_name.get(name) or self._guests.get(name)
 
     def leg(self, route: Route, now: datetime) -> Way:
         """Return the leg that takes a new message of this route.

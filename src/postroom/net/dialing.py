@@ -5,7 +5,7 @@ for connecting covers the race and the proxy together.
 """
 
 import asyncio
-from collections.abc import Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import replace
 
 from postroom.clock import Clock
@@ -18,15 +18,22 @@ from postroom.net.faults import NetFault, socket_fault
 from postroom.net.proxies import Ask, negotiation, proxy_fault
 from postroom.telemetry import logger
 
+LookUp = Callable[..., Awaitable[Sequence[SocketAddress]]]
+
 _log = logger("net")
 
 
 async def dial(
-    account: SmtpAccount, timeouts: StepTimeouts, *, clock: Clock, avoid: Container[str] = ()
+    account: SmtpAccount,
+    timeouts: StepTimeouts,
+    *,
+    clock: Clock,
+    avoid: Container[str] = (),
+    look_up: LookUp | None = None,
 ) -> Connection:
     """Connect to an account's server: resolve, race, pass the proxy, handshake when TLS comes first.
 
-    Addresses in ``avoid`` are passed over.
+    Addresses in ``avoid`` are passed over. ``look_up`` says where a host may be met, nowhere else.
 
     Raises:
         NetFault: at step RESOLVE, CONNECT, PROXY or TLS; cause ``tls-on-plain`` when an implicit-TLS
@@ -34,7 +41,7 @@ async def dial(
     """
     if not account.verify and account.pin is None and account.tls is not TlsMode.NONE:
         _log.warning("the certificate will not be verified", host=account.host, port=account.port)
-    addresses = await addresses_of(account, timeouts.connect, avoid=avoid)
+    addresses = await addresses_of(account, timeouts.connect, avoid=avoid, look_up=look_up)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeouts.connect
     connection = await connect(account, addresses, timeouts, clock=clock)
@@ -45,7 +52,7 @@ async def dial(
 
 
 async def addresses_of(
-    account: SmtpAccount, timeout_s: float, *, avoid: Container[str] = ()
+    account: SmtpAccount, timeout_s: float, *, avoid: Container[str] = (), look_up: LookUp | None = None
 ) -> Sequence[SocketAddress]:
     """Return where to connect to for an account: its server, or its proxy.
 
@@ -55,7 +62,7 @@ async def addresses_of(
     """
     goal = account.proxy or account
     try:
-        resolved = await resolve(goal.host, goal.port, timeout_s=timeout_s)
+        resolved = await (look_up or resolve)(goal.host, goal.port, timeout_s=timeout_s)
     except NetFault as failure:
         raise _of_proxy(account, failure) from None
     addresses = [address for address in resolved if address.ip not in avoid]

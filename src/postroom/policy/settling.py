@@ -26,14 +26,15 @@ from types import MappingProxyType
 from typing import Protocol, assert_never
 
 from postroom.model.attempt import Claimed, Move, Settlement
+from postroom.model.guest import GONE
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import UncertainPolicy
 from postroom.model.outcome import Action, Evidence, FaultKind, OutcomeKind, RecipientResult, Verdict
 from postroom.model.reply import EnhancedCode
 from postroom.model.step import TRANSPORT_STEPS, Step
 from postroom.model.view import PauseKind, TransportPause
-from postroom.policy.classify import classify, concerns_account, pauses
 from postroom.policy import fetching
+from postroom.policy.classify import classify, concerns_account, pauses
 from postroom.policy.pausing import SHORT_WAITS_S, SPREAD, is_outage, kind_of, longer, pause_s
 from postroom.policy.retry import WAIT_AFTER_DOT_S, ClassRules, delay_after, next_delay
 
@@ -47,6 +48,8 @@ _FINAL = {
 _NO_SUCH_ADDRESS = frozenset({EnhancedCode(5, 1, 1), EnhancedCode(5, 1, 6), EnhancedCode(5, 1, 10)})
 """RFC 3463: no such mailbox, mailbox moved, no mail at this domain (RFC 7505)."""
 _BROKEN = frozenset({FaultKind.CLOSED, FaultKind.TIMEOUT, FaultKind.PROTOCOL})
+GUEST_ENDS = frozenset({"egress-refused", GONE})
+"""Findings of ours that end the mail of a guest."""
 NO_REFUSALS: Mapping[int, int] = MappingProxyType({})
 
 
@@ -94,6 +97,8 @@ class Decision:
     """The server served us: took a message, or refused it by name."""
     suppress: tuple[int, ...] = ()
     """Numbers of recipients whose address does not exist."""
+    refused_login: Evidence | None = None
+    """How a guest's server refused the account for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +111,8 @@ class Via:
     """Pauses in a row, by kind."""
     provider: str | None = None
     """Id of the provider whose server it is, when one is known."""
+    is_guest: bool = False
+    """A caller brought it: what only a person could mend ends its mail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +151,7 @@ def decide(
     moves: list[Move] = []
     still_open: list[tuple[Line, Verdict]] = []
     unknown: list[int] = []
+    refused_login: Evidence | None = None
     for line in lines:
         evidence, recipient = line.evidence, line.recipient
         verdict = classify(
@@ -153,6 +161,9 @@ def decide(
             is_capture=via.is_capture,
             provider=via.provider,
         )
+        if via.is_guest and is_final_for_guest(evidence, verdict):
+            verdict = replace(verdict, outcome=OutcomeKind.REFUSED, action=Action.FAIL_MESSAGE)
+            refused_login = evidence
         results.append(_result(line, verdict))
         state = _FINAL.get(verdict.outcome)
         if state is None:
@@ -176,7 +187,27 @@ def decide(
         trouble=trouble,
         is_success=is_success and trouble is None,
         suppress=tuple(unknown),
+        refused_login=refused_login,
     )
+
+
+def is_final_for_guest(evidence: Evidence, verdict: Verdict) -> bool:
+    """Say whether nobody will mend this for an account that came with a call and goes with its mail.
+
+    A login refused by a 5xx or missed by one, a login the account or the server cannot make, an address that
+    may not be connected to, an account that is forgotten. Whatever a network, a name server or a busy server
+    does passes.
+    """
+    if evidence.reply is not None:
+        return (
+            evidence.reply.is_permanent
+            and verdict.action is Action.PAUSE_TRANSPORT
+            and kind_of(evidence, verdict) is PauseKind.LOGIN
+        )
+    if evidence.step not in TRANSPORT_STEPS:
+        return False
+    fault = evidence.fault
+    return fault is not None and (fault.kind is FaultKind.CAPABILITY or verdict.cause in GUEST_ENDS)
 
 
 def _result(line: Line, verdict: Verdict) -> RecipientResult:

@@ -9,7 +9,15 @@ from postroom.ports.events import Events, HookAnswer, HookPoster, Hooks, Marks
 from postroom.ports.fetching import Download, Fetcher
 from postroom.ports.operations import Operations
 from postroom.ports.spool import IdempotencyClaim, KeyReused, Recovery, Replayed, Retention, Spool, Stored
-from postroom.ports.stores import Blobs, BlobSource, Captures, Keys, StagedBlob, TransportRecords
+from postroom.ports.stores import (
+    Blobs,
+    BlobSource,
+    Captures,
+    GuestRecords,
+    Keys,
+    StagedBlob,
+    TransportRecords,
+)
 from postroom.ports.transport import Report, ReportLine, TokenSource, Transport, Work
 
 __all__ = [
@@ -21,6 +29,7 @@ __all__ = [
     "Download",
     "Events",
     "Fetcher",
+    "GuestRecords",
     "HookAnswer",
     "HookPoster",
     "Hooks",

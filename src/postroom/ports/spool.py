@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from postroom.model.attempt import Claimed, Lease, Settlement
+from postroom.model.guest import StoredGuest
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import Attachment, MailClass, Message
@@ -87,12 +88,16 @@ class Spool(Protocol):
         transport: str,
         route: str = "",
         idempotency: IdempotencyClaim | None = None,
+        guest: StoredGuest | None = None,
     ) -> Stored | Replayed | KeyReused:
         """Store a message and queue its recipients for ``transport``, due at ``send_at``.
 
         ``route`` is the written form of the route that ``transport`` is a leg of, empty for none.
         Recipients that a suppression of the store names are stored as suppressed, those that a standing
         hold names as held; the rest is one group.
+
+        ``guest`` is stored in the same transaction, unless it is already; ``transport`` is its name. Raises
+        SecretKeyError when it cannot be sealed; nothing is stored then.
 
         Every blob the content names must have been committed to ``Blobs``; the writer checks that the
         files are there in the same transaction and raises ``InvariantError`` when one is not.
@@ -202,7 +207,7 @@ class Spool(Protocol):
         ...
 
     async def reroute(self, *, known: Sequence[str], to: str) -> int:
-        """Give groups whose transport is not in ``known`` to ``to``; return how many.
+        """Give groups whose transport is not in ``known`` to ``to``, but for guests'; return how many.
 
         Uncertain ones wait for a person from then on: another account may not know what the first one did.
         """

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
+from postroom.model.guest import StoredGuest
 from postroom.model.ids import TenantId
 from postroom.model.message import BlobRef
 from postroom.model.transport import StoredTransport
@@ -96,4 +97,20 @@ class TransportRecords(Protocol):
 
     async def remove(self, name: str) -> bool:
         """Remove a record; ``False`` when there is none."""
+        ...
+
+
+class GuestRecords(Protocol):
+    """Accounts that callers brought; ``Spool.accept`` stores them with the mail that brings them."""
+
+    async def all(self) -> Sequence[StoredGuest]:
+        """Return every guest, oldest first."""
+        ...
+
+    async def awaited(self) -> Sequence[str]:
+        """Return the names of the guests that mail waits for, stored or not."""
+        ...
+
+    async def end(self, names: Sequence[str]) -> Sequence[str]:
+        """Delete those that nothing waits for, for good; return their names, stored or not."""
         ...

@@ -2,9 +2,10 @@
 
 Pure. The reader turns the members of a call (JSON values or form texts) into plain fields; the writer turns
 an outcome into one of the document's codes. Rules: a known member is read strictly, an unknown one is
-ignored; nothing a caller asked for is dropped silently, so a call that names its own SMTP server or sends
-``files`` where none can be is refused. What an address or a control character may be is decided by
-``schema.submission``, for every door alike.
+ignored; nothing a caller asked for is dropped silently, so a call that names an account brings it, on
+whatever route, and ``files`` where none can be are refused. What the account comes to is
+``schema.nexus_account``; what an address or a control character may be is decided by ``schema.submission``,
+for every door alike.
 
 Sources: the "Biz E-mail" API page of Nexus JEDAI (its spellings ``smtp``, ``pasword``, ``replay_id`` are read
 as aliases).
@@ -21,11 +22,14 @@ from pydantic import BaseModel
 from postroom.engine.limits import MessageLimits
 from postroom.errors import Problem
 from postroom.model.address import Mailbox
+from postroom.model.guest import GONE
 from postroom.model.ids import TenantId
 from postroom.model.lifecycle import OPEN_STATES, RecipientState
 from postroom.model.message import Door, Submission
+from postroom.model.step import TRANSPORT_STEPS, Step
 from postroom.model.view import MessageView, RecipientView
 from postroom.schema.answers import Wording
+from postroom.schema.nexus_account import Brought
 from postroom.schema.submission import FileFacts, Problems, build_submission
 
 
@@ -58,7 +62,7 @@ MAX_FIELD = 512
 _TENANT_MEMBERS = ("smtp_url", "smtp", "user", "password", "pasword")
 ADDRESS_MEMBERS = ("to", "cc", "bcc")
 TEXT_MEMBERS = frozenset(
-    {*ADDRESS_MEMBERS, *_TENANT_MEMBERS, "subject", "body", "use_html", "reply_id", "replay_id"}
+    {*ADDRESS_MEMBERS, *_TENANT_MEMBERS, "ssl", "subject", "body", "use_html", "reply_id", "replay_id"}
 )
 """Members that are texts: a file part under one of these names is a slip."""
 
@@ -94,6 +98,10 @@ _OUR_FIELDS = frozenset({"from", "sender"})
 """Fields of a submission no caller can name here: the settings or the key are wrong, not the call."""
 
 
+_SECRETS = frozenset({"password", "pasword"})
+"""Blanks belong to them."""
+
+
 class Settings(TypedDict):
     """What a submission takes from the server and the request, named as in ``build_submission``."""
 
@@ -115,6 +123,8 @@ class Call:
     body: str
     is_html: bool
     reply_id: str | None
+    account: Brought | None = None
+    """The account the call brings, if it is to be sent by its own."""
 
 
 class NexusReply(BaseModel):
@@ -157,28 +167,37 @@ def unquoted(text: str) -> str:
     return text
 
 
+def _bare(text: str) -> str:
+    """Strip one pair of quotes and nothing else."""
+    is_quoted = len(text) >= 2 and text[0] == text[-1] == '"' and '"' not in text[1:-1]
+    return text[1:-1] if is_quoted else text
+
+
 def form_members(fields: Iterable[tuple[str, str]]) -> dict[str, object]:
     """Return the text fields of a form as members.
 
-    An address field that stands there twice adds up; another one becomes a list, which is not a text.
+    An address field that stands there twice adds up; another one becomes a list, which is not a text. One
+    pair of quotes around a value goes, but for ``body``: a letter may be a quotation.
     """
     members: dict[str, object] = {}
-    for name, value in fields:
+    for name, text in fields:
+        value = text if name == "body" else _bare(text) if name in _SECRETS else unquoted(text)
         if name in ADDRESS_MEMBERS:
             before = members.get(name)
-            members[name] = f"{before},{unquoted(value)}" if before else unquoted(value)
+            members[name] = f"{before},{value}" if before else value
         else:
             members[name] = [members[name], value] if name in members else value
     return members
 
 
-def read_call(members: Mapping[str, object]) -> tuple[Call, list[Problem]]:
+def read_call(members: Mapping[str, object], *, is_tenant: bool = False) -> tuple[Call, list[Problem]]:
     """Read the members of one call and list what is wrong; a wrong member counts as empty in the call.
 
-    Values are JSON values, or texts for a form. ``None`` counts as absent.
+    Values are JSON values, or texts for a form. ``None`` counts as absent. ``is_tenant``: the route is one
+    for calls that bring an account; on any other a member of an account makes it such a call.
     """
     reader = _Reader(members)
-    reader.refuse_tenant_members()
+    is_tenant = is_tenant or any(members.get(name) not in (None, "") for name in _TENANT_MEMBERS)
     to = reader.addresses("to")
     reader.require("to", to, 'Give at least one address, for example "<a@example.com>".')
     subject = reader.text("subject")
@@ -195,6 +214,7 @@ def read_call(members: Mapping[str, object]) -> tuple[Call, list[Problem]]:
         body=reader.text("body", limit=None),
         is_html=reader.boolean("use_html"),
         reply_id=unquoted(reader.text("reply_id", "replay_id")) or None,
+        account=reader.brought() if is_tenant else None,
     )
     return call, reader.problems
 
@@ -213,15 +233,14 @@ class _Reader:
         if not value and all(problem.field != member for problem in self.problems):
             self.refuse(member, "missing", "missing or empty", fix)
 
-    def refuse_tenant_members(self) -> None:
-        for name in _TENANT_MEMBERS:
-            if self._members.get(name) not in (None, ""):
-                self.refuse(
-                    name,
-                    "account-in-call",
-                    "this door sends with the configured account, not with one named in the call",
-                    "Leave out smtp_url, user and password.",
-                )
+    def brought(self) -> Brought:
+        said = self._members.get("ssl") not in (None, "")
+        return Brought(
+            smtp_url=self.text("smtp_url", "smtp", limit=None).strip(_BLANKS),
+            user=self.text("user").strip(_BLANKS),
+            password=self.text("password", "pasword", limit=None),
+            ssl=self.boolean("ssl") if said else None,
+        )
 
     def addresses(self, name: str) -> tuple[str, ...]:
         return split_addresses(unquoted(self.text(name)))
@@ -313,11 +332,16 @@ def in_dialect(problems: Iterable[Problem]) -> list[Problem]:
     return renamed
 
 
+_ACCOUNT_CODES = {"smtp_url": Code.SMTP_URL, "user": Code.USER, "password": Code.PASSWORD}
+"""In the order in which they count."""
+
+
 def code_for(problems: Sequence[Problem]) -> Code:
     """Choose the code of the table: the account's members first, then ``to``, then the rest of the call."""
     roots = {problem.field.partition(".")[0] for problem in problems}
-    if roots & set(_TENANT_MEMBERS):
-        return Code.SMTP_URL
+    for member, code in _ACCOUNT_CODES.items():
+        if member in roots:
+            return code
     if any(problem.code == "idempotency-key-reused" for problem in problems):
         return Code.PARAMETER
     if "to" in roots:
@@ -354,8 +378,8 @@ _FAILED = frozenset(
 )
 
 
-def outcome(view: MessageView, words: Callable[[str], Wording]) -> Answer:
-    """Answer after the first attempt.
+def outcome(view: MessageView, words: Callable[[str], Wording], *, has_account: bool = False) -> Answer:
+    """Answer after the first attempt; ``has_account``: of a call that brought one.
 
     Code 500 only when no recipient was reached and none can be any more: a caller repeats a call that
     failed, and a partly sent message would arrive twice. ``message`` names what is missing then.
@@ -364,7 +388,8 @@ def outcome(view: MessageView, words: Callable[[str], Wording]) -> Answer:
     failed = [one for one in view.recipients if one.state in _FAILED]
     told = _told((*failed, *waiting), words)
     if len(failed) == len(view.recipients):
-        return server_fault(told)
+        code = _account_code(failed[0]) if has_account else Code.SERVER
+        return Answer(code=code, message=f"{TEXTS[code]} - {told}")
     if len(waiting) == len(view.recipients):
         return Answer(code=Code.SENT, message=f"not sent yet: {told}")
     if told:
@@ -372,6 +397,16 @@ def outcome(view: MessageView, words: Callable[[str], Wording]) -> Answer:
     if all(one.state is RecipientState.CAPTURED for one in view.recipients):
         return Answer(code=Code.SENT, message=f"{TEXTS[Code.SENT]} (captured: nothing left this machine)")
     return Answer(code=Code.SENT, message=TEXTS[Code.SENT])
+
+
+def _account_code(one: RecipientView) -> Code:
+    """Return which member of the account was refused: the server, the login, or the sender, else none."""
+    step = one.attempts[-1].step if one.attempts else ""
+    if step == Step.AUTH and one.cause != GONE:
+        return Code.PASSWORD
+    if step == Step.MAIL:
+        return Code.USER
+    return Code.SMTP_URL if step in TRANSPORT_STEPS and one.cause != GONE else Code.SERVER
 
 
 def _told(recipients: Sequence[RecipientView], words: Callable[[str], Wording]) -> str:

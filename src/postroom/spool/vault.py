@@ -80,8 +80,8 @@ class Vault:
             }
         )
 
-    def open(self, column: str, *, table: str, row: str) -> Opened:
-        """Return the secrets of a row, or none and the cause."""
+    def open(self, column: str, *, table: str, row: str, is_remembered: bool = True) -> Opened:
+        """Return the secrets of a row, or none and the cause; the opened ones may be remembered."""
         if column == NOTHING_SEALED:
             return Opened({})
         remembered, key = self._remembered, (table, row, column)
@@ -96,6 +96,8 @@ class Vault:
             )
         except SecretKeyError as error:
             return Opened({}, error.cause)
+        if not is_remembered:
+            return opened
         if len(remembered) >= MAX_REMEMBERED:
             remembered.clear()
         remembered[key] = opened

@@ -11,6 +11,7 @@ anywhere would show which it is.
 import json
 import re
 from base64 import b64encode
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote
 
@@ -28,15 +29,34 @@ _SHAPES: Final = (
     (re.compile(r"\b(pr_|whsec_)[\w+/=-]{16,}"), rf"\1{MASK}"),
 )
 
-_forms: dict[str, None] = {}
-"""Every form of every secret, in the order they were told; looked for longest first."""
+_forms: dict[str, int] = {}
+"""Every form of every secret, and how often it was told; looked for longest first."""
 
 
 def conceal(*secrets: str) -> None:
     """Keep these out of every record from now on."""
+    known = len(_forms)
     for secret in secrets:
-        if len(secret) < MIN_LENGTH:
-            continue
+        for form in _forms_of(secret):
+            _forms[form] = _forms.get(form, 0) + 1
+    if len(_forms) > known:
+        longest_first = sorted(_forms.items(), key=lambda item: len(item[0]), reverse=True)
+        _forms.clear()
+        _forms.update(longest_first)
+
+
+def disclose(*secrets: str) -> None:
+    """Look for these no more, unless somebody else told them too: they are gone."""
+    for secret in secrets:
+        for form in _forms_of(secret):
+            if (count := _forms.get(form, 0)) > 1:
+                _forms[form] = count - 1
+            else:
+                _forms.pop(form, None)
+
+
+def _forms_of(secret: str) -> Iterable[str]:
+    if len(secret) >= MIN_LENGTH:
         raw = secret.encode("utf-8", "surrogatepass")
         # Base64 of a text that ends somewhere: its last group depends on what follows and is left out.
         coded = b64encode(raw).decode("ascii")
@@ -44,11 +64,9 @@ def conceal(*secrets: str) -> None:
         escaped = [
             json.dumps(text, ensure_ascii=is_ascii)[1:-1] for text in written for is_ascii in (True, False)
         ]
-        for form in (*written, *escaped, quote(secret, safe="", errors="replace"), coded, coded.rstrip("=")):
-            _forms.setdefault(form)
-    longest_first = sorted(_forms, key=len, reverse=True)
-    _forms.clear()
-    _forms.update(dict.fromkeys(longest_first))
+        percent = quote(secret, safe="", errors="replace")
+        return {*written, *escaped, percent, coded, coded.rstrip("=")}
+    return ()
 
 
 def redacted(text: str) -> str:

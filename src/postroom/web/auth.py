@@ -1,7 +1,9 @@
 """Who is calling, and may they: decided from the request's head, before a byte of its body is read.
 
 Rules: a key travels in ``Authorization: Bearer KEY`` and nowhere else; a header that is there must be
-right, also at a door that needs none; a refusal never says which part of a wrong key was right.
+right, also at a door that needs none; a refusal never says which part of a wrong key was right. A door for a
+program that cannot be given a key may take a shared secret in a header of its own instead, compared in a time
+that tells nothing about it.
 
 Sources: RFC 6750 (Bearer), RFC 9110 section 11.
 """
@@ -9,11 +11,13 @@ Sources: RFC 6750 (Bearer), RFC 9110 section 11.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hmac import compare_digest
 
 from starlette.types import Scope
 
 from postroom.errors import Problem
 from postroom.model.ids import DEFAULT_TENANT, TenantId
+from postroom.model.secret import Secret
 from postroom.model.view import ApiKey
 from postroom.web.keyless import (
     KeylessRule,
@@ -39,8 +43,40 @@ class Caller:
     """Addresses and ``@domain`` forms the caller may send as; empty means any."""
     key: str = ""
     """Name of the key; ``""`` without one."""
+    scopes: frozenset[str] = frozenset()
+    """Of the key; empty without one."""
     peer: str = ""
     """Where the request came from, past trusted proxies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedSecret:
+    """A header that stands for a key at one door."""
+
+    header: str
+    """Its name in lower case; ``authorization`` may hold a key as well."""
+    secret: Secret
+    setting: str
+    """Where the secret is configured, for the refusal."""
+
+    def is_given(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Say whether the header is there and right.
+
+        Raises HttpError 401 for one that is wrong, unless it may be a key.
+        """
+        name = self.header.encode("ascii")
+        given = [value for key, value in headers if key == name]
+        if len(given) == 1 and compare_digest(given[0], self.secret.reveal().encode()):
+            return True
+        if given and self.header != "authorization":
+            problem = Problem(
+                code="secret-wrong",
+                field=self.header,
+                cause=f"the header {self.header} does not hold the secret",
+                fix=f"Send what {self.setting} holds; `postroom hap config` prints it for HAP.",
+            )
+            raise HttpError(401, problem, {"www-authenticate": 'Bearer realm="postroom"'})
+        return False
 
 
 class Doorkeeper:
@@ -53,13 +89,16 @@ class Doorkeeper:
         self._key_for = key_for
         self._trusted = tuple(trusted_proxies)
 
-    def admit(self, scope: Scope, *, needs: str | None, keyless: KeylessRule) -> Caller:
+    def admit(
+        self, scope: Scope, *, needs: str | None, keyless: KeylessRule, shared: SharedSecret | None = None
+    ) -> Caller:
         """Return the caller of a request.
 
         Args:
             scope: The ASGI scope; only its head is looked at.
             needs: The scope a key must have, ``None`` for doors open to everybody.
             keyless: When a request without a key is admitted.
+            shared: What a request may have instead of a key.
 
         Raises:
             HttpError: 401 with the way to ask, or 403 naming what the key lacks.
@@ -71,7 +110,7 @@ class Doorkeeper:
                 value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"
             )
             peer = effective_peer(peer, forwarded, self._trusted)
-        if needs is None:
+        if needs is None or (shared is not None and shared.is_given(headers)):
             return Caller(peer=peer)
         given = [value for name, value in headers if name == b"authorization"]
         if not given:
@@ -89,7 +128,7 @@ class Doorkeeper:
             raise _forbidden("scope-missing", f"this needs a key with the scope {needs!r}", needs)
         if key.networks and not is_within(peer, parse_networks(key.networks)):
             raise _forbidden("network-not-allowed", f"this key is not for callers from {peer}", needs)
-        return Caller(tenant=key.tenant, senders=key.senders, key=key.name, peer=peer)
+        return Caller(tenant=key.tenant, senders=key.senders, key=key.name, scopes=key.scopes, peer=peer)
 
 
 def _unknown(cause: str, challenge: str) -> HttpError:

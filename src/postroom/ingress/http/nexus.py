@@ -1,9 +1,12 @@
-"""The Nexus doors: ``POST /email/send`` and ``POST /email/multipart/send``.
+"""The Nexus doors: ``POST /email/send``, ``/email/multipart/send``, and two for calls that bring an account.
 
-Both take JSON and forms, told apart by the Content-Type alone, because callers of the original differ in
+All take JSON and forms, told apart by the Content-Type alone, because callers of the original differ in
 what they send where. The HTTP status is 200 whatever the ``code`` says, except for authentication (401, 403),
 size (413) and overload (429, 503, 507), which proxies and clients must see. Code 200 means stored and not
 finally refused; how long an answer waits for the first attempt is a setting.
+
+A call that brings an account is for keys with the scope ``tenant-smtp`` and for listed networks; where
+everything is captured its account is read, checked and not used.
 
 Not here: what members and codes mean (``schema.nexus``), who may call (``web.gate``), how a
 form is read (``web.uploads``).
@@ -27,23 +30,37 @@ from postroom.errors import (
 from postroom.ingress.http.messages import parsed
 from postroom.ingress.http.replies import JsonReply, idempotency_header
 from postroom.model.address import Mailbox
+from postroom.model.guest import Guest
 from postroom.model.ids import TenantId
+from postroom.net.guard import Guard
 from postroom.schema import nexus
+from postroom.schema.nexus_account import PORTS, BroughtAccount, read_account
 from postroom.schema.submission import FileFacts, with_files
 from postroom.telemetry import logger
 from postroom.web.auth import Caller
 from postroom.web.budget import ByteBudget, Hold
 from postroom.web.gate import Operation, caller_of
-from postroom.web.keyless import KeylessRule
-from postroom.web.problem import problem_of
+from postroom.web.keyless import KeylessRule, Network, is_within
+from postroom.web.problem import HttpError, problem_of
 from postroom.web.uploads import Form, FormLimits, read_body, read_form
 
 PATHS = {
     "/email/send": "Send one mail (Nexus dialect)",
     "/email/multipart/send": "Send one mail with files (Nexus dialect)",
+    "/email/tenant/send": "Send one mail by an account of one's own (Nexus dialect)",
+    "/email/multipart/tenant/send": "Send one mail with files by an account of one's own (Nexus dialect)",
 }
+SCOPE = "tenant-smtp"
 
 _log = logger("nexus")
+
+_NOT_ADMITTED = Problem(
+    code="account-not-allowed",
+    field="smtp_url",
+    cause="only a key with the scope tenant-smtp or a caller in nexus.tenant_networks may bring an account",
+    fix="Use such a key (`postroom keys create NAME --scope send --scope tenant-smtp`),"
+    " or leave out smtp_url, user and password.",
+)
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UNKNOWN_TYPE = "application/octet-stream"
@@ -59,13 +76,31 @@ _REFUSALS = {
 """Statuses that are not hidden behind 200."""
 _DESCRIPTION = """The mail API of Nexus JEDAI. Members are `to` and `subject`, and as wanted `cc`, `bcc`,
 `body`, `use_html` and `reply_id`, in JSON or in a form whose file parts are attached. Addresses are
-`<a@example.com>`, in a list with commas."""
+`<a@example.com>`, in a list with commas. With `smtp_url`, `user`, `password` and `ssl` the mail is sent as
+that user by that server: for keys with the scope `tenant-smtp` and listed networks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantRule:
+    """Who may bring an account, and which."""
+
+    networks: tuple[Network, ...] = ()
+    """Whose callers may without a key."""
+    ports: frozenset[int] = PORTS
+    allow_plaintext_login: bool = False
+    guard: Guard = field(default_factory=Guard)
+    """Where its server may be."""
+
+    def admits(self, caller: Caller) -> bool:
+        """Say whether a caller may bring an account."""
+        return SCOPE in caller.scopes or is_within(caller.peer, self.networks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NexusSetup:
     """How the doors answer; from ``[nexus]`` of the settings."""
 
+    tenants: TenantRule = field(default_factory=TenantRule)
     waits: bool = True
     """Answer after the first attempt; else at the commit."""
     wait_s: float = 10.0
@@ -113,8 +148,8 @@ class NexusDoors:
         """Take one call and answer it. What it raises the gate answers through ``failure``."""
         caller = caller_of(request)
         with self._budget.hold() as hold:
-            receipt = await self._submit(request, hold, caller)
-        answer = await self._answer(receipt, caller.tenant)
+            receipt, has_account = await self._submit(request, hold, caller)
+        answer = await self._answer(receipt, caller.tenant, has_account=has_account)
         headers = {"idempotency-replayed": "true"} if receipt.is_replay else {}
         return self._response(200, answer, headers, receipt.message_id)
 
@@ -129,11 +164,15 @@ class NexusDoors:
             return self._response(200, answer, {})
         return self._response(document.status, answer, document.headers)
 
-    async def _submit(self, request: Request, hold: Hold, caller: Caller) -> Receipt:
-        """Read, check and store one call; files that were staged and not stored are removed."""
+    async def _submit(self, request: Request, hold: Hold, caller: Caller) -> tuple[Receipt, bool]:
+        """Read, check and store one call; files that were staged and not stored are removed.
+
+        Also returns whether it brought an account.
+        """
         fields, form = await self._read(request, hold, caller.tenant)
         try:
-            call, problems = nexus.read_call(fields)
+            call, problems = nexus.read_call(fields, is_tenant="/tenant/" in request.url.path)
+            account = self._account(call, problems, caller, is_form=_is_form(request))
             files = [
                 FileFacts(
                     filename=each.filename,
@@ -147,20 +186,48 @@ class NexusDoors:
                 files=files,
                 limits=self._service.limits,
                 tenant=caller.tenant,
-                from_=self._setup.from_,
+                from_=self._setup.from_ if account is None else Mailbox(address=account.sender),
                 idempotency_key=idempotency_header(request),
                 message_id_domain=self._setup.message_id_domain,
             )
             submission = with_files(submission, files, await form.store())
         finally:
             form.discard()
-        return await self._service.submit(submission, senders=caller.senders)
+        guest = None
+        if account is not None and self._service.mode != "capture":
+            guest = Guest(tenant=caller.tenant, account=account.account, ehlo_name=account.ehlo_name)
+        receipt = await self._service.submit(submission, senders=caller.senders, guest=guest)
+        return receipt, guest is not None
+
+    def _account(
+        self, call: nexus.Call, problems: list[Problem], caller: Caller, *, is_form: bool
+    ) -> BroughtAccount | None:
+        """Return the account that a call brings; what is wrong with it is added to ``problems``.
+
+        Raises HttpError for a caller who may bring none.
+        """
+        if call.account is None:
+            return None
+        rule = self._setup.tenants
+        if not rule.admits(caller) and (caller.key or self._service.mode != "capture"):
+            raise HttpError(403, _NOT_ADMITTED)
+        account, found = read_account(
+            call.account,
+            ports=rule.ports,
+            needs_password=is_form,
+            allow_plaintext_login=rule.allow_plaintext_login,
+        )
+        named = {problem.field for problem in problems}
+        problems[:0] = [problem for problem in found if problem.field not in named]
+        if account is not None and (why := rule.guard.problem_with_host(account.account.host)):
+            fix = "Use the name or address of a public mail server."
+            problems.insert(0, Problem(code="egress-refused", field="smtp_url", cause=why, fix=fix))
+        return account
 
     async def _read(
         self, request: Request, hold: Hold, tenant: TenantId
     ) -> tuple[Mapping[str, object], Form]:
-        content_type = request.headers.get("content-type", "")
-        if content_type.partition(";")[0].strip().lower() == "multipart/form-data":
+        if _is_form(request):
             form = await read_form(
                 request,
                 stage=partial(self._service.stage, tenant),
@@ -177,7 +244,7 @@ class NexusDoors:
             [Problem(code="not-an-object", field="body", cause="not a JSON object", fix='Send {"to": ...}.')]
         )
 
-    async def _answer(self, receipt: Receipt, tenant: TenantId) -> nexus.Answer:
+    async def _answer(self, receipt: Receipt, tenant: TenantId, *, has_account: bool) -> nexus.Answer:
         if not self._setup.waits:
             return nexus.stored()
         try:
@@ -187,7 +254,7 @@ class NexusDoors:
         except Exception as error:  # noqa: BLE001 - supervision point: nothing after the commit unsays it
             _log.error("outcome unknown to the caller", message_id=receipt.message_id, exc_info=error)
             return nexus.stored()
-        return nexus.outcome(view, self._service.words)
+        return nexus.outcome(view, self._service.words, has_account=has_account)
 
     def _response(
         self, status: int, answer: nexus.Answer, headers: Mapping[str, str], message_id: str = ""
@@ -196,3 +263,8 @@ class NexusDoors:
         if self._service.mode == "capture":
             body["mode"] = "capture"
         return JsonReply(body, status, headers)
+
+
+def _is_form(request: Request) -> bool:
+    content_type = request.headers.get("content-type", "")
+    return content_type.partition(";")[0].strip().lower() == "multipart/form-data"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from postroom.clock import Dice, SystemDice
 from postroom.spool.memory.events import MemoryEvents
+from postroom.spool.memory.guests import MemoryGuests
 from postroom.spool.memory.hooks import MemoryHooks
 from postroom.spool.memory.inbox import MemoryBlobs, MemoryCaptures, MemoryKeys
 from postroom.spool.memory.ledger import MemoryLedger
@@ -30,6 +31,7 @@ class MemoryStore:
     hooks: MemoryHooks
     marks: MemoryHooks
     transports: MemoryTransports
+    guests: MemoryGuests
     durability: str
 
     async def close(self) -> None:
@@ -46,8 +48,9 @@ def open_memory(*, settings: SpoolSettings | None = None, dice: Dice | None = No
     events = MemoryEvents(ledger)
     hooks = MemoryHooks(events.all)
     ledger.purge_deliveries = hooks.purge
+    guests = MemoryGuests(ledger, vault)
     return MemoryStore(
-        spool=MemorySpool(ledger, blobs, captures.purge),
+        spool=MemorySpool(ledger, blobs, captures.purge, guests.put),
         blobs=blobs,
         captures=captures,
         keys=MemoryKeys(),
@@ -56,5 +59,6 @@ def open_memory(*, settings: SpoolSettings | None = None, dice: Dice | None = No
         hooks=hooks,
         marks=hooks,
         transports=MemoryTransports(vault),
+        guests=guests,
         durability=DURABILITY,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from postroom.errors import InvariantError, StoreError
 from postroom.model.attempt import Claimed, Lease, Settlement, Stage
 from postroom.model.event import EventKind
+from postroom.model.guest import StoredGuest, is_guest_name
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import Attachment, MailClass, Message
@@ -43,12 +44,17 @@ class MemorySpool:
     """Messages and their queue."""
 
     def __init__(
-        self, ledger: MemoryLedger, blobs: MemoryBlobs, purge_captures: Callable[[datetime, int], int]
+        self,
+        ledger: MemoryLedger,
+        blobs: MemoryBlobs,
+        purge_captures: Callable[[datetime, int], int],
+        put_guest: Callable[[StoredGuest], None],
     ) -> None:
         """Take what is remembered; other parts of the store may write to it as well."""
         self._ledger = ledger
         self._blobs = blobs
         self._purge_captures = purge_captures
+        self._put_guest = put_guest
         self._uses: dict[tuple[TenantId, str], tuple[MessageId, dict[str, str], int]] = {}
         self._pauses = MemoryPauses()
 
@@ -61,6 +67,7 @@ class MemorySpool:
         transport: str,
         route: str = "",
         idempotency: IdempotencyClaim | None = None,
+        guest: StoredGuest | None = None,
     ) -> Stored | Replayed | KeyReused:
         """Store a message and queue its recipients."""
         if idempotency is not None:
@@ -73,6 +80,8 @@ class MemorySpool:
         ledger = self._ledger
         if message.id in ledger.seqs:
             raise InvariantError(f"accept failed: message {message.id} is stored already")
+        if guest is not None:
+            self._put_guest(guest)
         ledger.last_seq += 1
         recipients = len(message.envelope.recipients)
         at = micros(message.created_at)
@@ -262,7 +271,7 @@ class MemorySpool:
         """Give the groups of unknown transports to ``to``."""
         moved = 0
         for record, _, group in self._ledger.groups():
-            if group.lease is None and group.transport not in known:
+            if group.lease is None and group.transport not in known and not is_guest_name(group.transport):
                 group.transport = record.transport = to
                 if group.state is RecipientState.UNCERTAIN:
                     group.due_at = None

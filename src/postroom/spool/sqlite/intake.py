@@ -14,6 +14,7 @@ import apsw
 
 from postroom.errors import InvariantError
 from postroom.model.event import EventKind
+from postroom.model.guest import StoredGuest
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import BlobRef, Message
@@ -27,6 +28,7 @@ from postroom.spool.groups import (
     members_text,
     replay_or_reuse,
 )
+from postroom.spool.sqlite.guests import Failure, PutGuest
 from postroom.spool.sqlite.lanes import Lane
 from postroom.spool.sqlite.ledger import Ledger
 from postroom.spool.sqlite.statement import statement
@@ -51,14 +53,17 @@ class Intake:
     transport: str
     route: str
     idempotency: IdempotencyClaim | None
+    guest: StoredGuest | None = None
 
 
-Verdict = Stored | Replayed | KeyReused | InvariantError
+Verdict = Stored | Replayed | KeyReused | InvariantError | Failure
 HasBlob = Callable[[TenantId, BlobRef], bool]
 
 
-def accept(ledger: Ledger, intakes: Sequence[Intake], *, has_blob: HasBlob) -> Sequence[Verdict]:
-    """Store messages; a missing blob fails only the message that names it."""
+def accept(
+    ledger: Ledger, intakes: Sequence[Intake], *, has_blob: HasBlob, put_guest: PutGuest
+) -> Sequence[Verdict]:
+    """Store messages; a missing blob fails only the message that names it, as does a guest that cannot be."""
     verdicts: list[Verdict] = []
     rows = _Rows()
     for intake in intakes:
@@ -68,6 +73,8 @@ def accept(ledger: Ledger, intakes: Sequence[Intake], *, has_blob: HasBlob) -> S
             verdict = _earlier(row, intake.idempotency, micros(intake.message.created_at))
         if verdict is None:
             verdict = _missing_blob(intake.message, has_blob)
+        if verdict is None and intake.guest is not None:
+            verdict = put_guest(ledger, intake.guest)
         if verdict is None:
             rows.add(ledger, intake)
             verdict = Stored(message_id=intake.message.id)

@@ -8,6 +8,7 @@ import fcntl
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -19,9 +20,11 @@ from postroom.spool.codec import micros
 from postroom.spool.disk import DiskWatch, refuse_unsafe_file_system
 from postroom.spool.secret_key import make_keys, read_keys
 from postroom.spool.settings import SpoolSettings
+from postroom.spool.sqlite import guests
 from postroom.spool.sqlite.connection import open_for_reading, open_for_writing
 from postroom.spool.sqlite.events import SqliteEvents
 from postroom.spool.sqlite.gauge import SqliteGauge
+from postroom.spool.sqlite.guests import SqliteGuests
 from postroom.spool.sqlite.hooks import SqliteHooks
 from postroom.spool.sqlite.inbox import SqliteCaptures, SqliteKeys
 from postroom.spool.sqlite.last_commit import LastCommit
@@ -69,6 +72,7 @@ class SqliteStore:
     hooks: SqliteHooks
     marks: SqliteHooks
     transports: SqliteTransports
+    guests: SqliteGuests
     secrets: SqliteSecrets
     gauge: SqliteGauge
     durability: str
@@ -140,7 +144,14 @@ def open_sqlite(
         os.close(lock)
         raise
     return SqliteStore(
-        spool=SqliteSpool(writer=writer, reader=reader, blobs=blobs, disk=disk, path=path),
+        spool=SqliteSpool(
+            writer=writer,
+            reader=reader,
+            blobs=blobs,
+            disk=disk,
+            path=path,
+            put_guest=partial(guests.put, vault=vault),
+        ),
         blobs=blobs,
         captures=SqliteCaptures(writer, reader),
         keys=SqliteKeys(writer, reader),
@@ -149,6 +160,7 @@ def open_sqlite(
         hooks=(hooks := SqliteHooks(writer, reader, vault)),
         marks=hooks,
         transports=SqliteTransports(writer, reader, vault),
+        guests=SqliteGuests(writer, reader, vault),
         secrets=SqliteSecrets(writer, vault),
         gauge=SqliteGauge(reader=reader, disk=disk, path=path, waiting=writer.waiting),
         durability=DURABILITY,

@@ -17,6 +17,7 @@ import apsw
 
 from postroom.errors import SecretKeyError
 from postroom.model.secret import Secret
+from postroom.spool.guests import TABLE as GUESTS
 from postroom.spool.sealing import SealingKeys, id_in
 from postroom.spool.sqlite import hooks
 from postroom.spool.sqlite.connection import PAGE_SIZE
@@ -28,7 +29,7 @@ from postroom.spool.transports import TABLE as TRANSPORTS
 from postroom.spool.vault import Opened, Vault, sealed_fields
 from postroom.telemetry import logger
 
-_RESEAL = {TRANSPORTS: "reseal_transport", hooks.TABLE: "reseal_hook"}
+_RESEAL = {TRANSPORTS: "reseal_transport", hooks.TABLE: "reseal_hook", GUESTS: "reseal_guest"}
 
 MAX_REWRITTEN = 256 * 1024 * 1024
 """Bytes of a database that is written anew to be rid of readable secrets: it goes through memory."""
@@ -55,7 +56,7 @@ def sealed_rows(db: apsw.Connection, vault: Vault) -> list[SealedRow]:
             table=table,
             row=row,
             key_ids=tuple(dict.fromkeys(map(id_in, (sealed_fields(column) or {}).values()))),
-            problem=vault.open(column, table=table, row=row).problem,
+            problem=vault.open(column, table=table, row=row, is_remembered=False).problem,
         )
         for table, row, column in _columns(db)
     ]

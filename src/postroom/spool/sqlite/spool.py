@@ -13,6 +13,7 @@ import apsw
 
 from postroom.errors import InvariantError, StoreError
 from postroom.model.attempt import Claimed, Lease, Settlement
+from postroom.model.guest import StoredGuest
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import Attachment, MailClass, Message
@@ -43,6 +44,7 @@ from postroom.spool.sqlite import (
     routes,
 )
 from postroom.spool.sqlite.connection import open_for_reading
+from postroom.spool.sqlite.guests import PutGuest
 from postroom.spool.sqlite.ledger import Ledger
 from postroom.spool.sqlite.reader import Reader
 from postroom.spool.sqlite.writer import Rank, Verb, Writer
@@ -73,9 +75,17 @@ class SqliteSpool:
     """Messages and their queue; one event loop calls it."""
 
     def __init__(
-        self, *, writer: Writer, reader: Reader, blobs: FileBlobs, disk: DiskWatch, path: Path
+        self,
+        *,
+        writer: Writer,
+        reader: Reader,
+        blobs: FileBlobs,
+        disk: DiskWatch,
+        path: Path,
+        put_guest: PutGuest,
     ) -> None:
         """Take the parts; ``path`` is the database file."""
+        self._put_guest = put_guest
         self._writer = writer
         self._reader = reader
         self._blobs = blobs
@@ -85,7 +95,7 @@ class SqliteSpool:
         self._complete = Verb(name="complete", rank=Rank.INTAKE, apply=self._complete_all)
 
     def _accept_all(self, ledger: Ledger, intakes: Sequence[intake.Intake]) -> Sequence[intake.Verdict]:
-        return intake.accept(ledger, intakes, has_blob=self._blobs.has)
+        return intake.accept(ledger, intakes, has_blob=self._blobs.has, put_guest=self._put_guest)
 
     def _complete_all(
         self, ledger: Ledger, completions: Sequence[completing.Completion]
@@ -101,6 +111,7 @@ class SqliteSpool:
         transport: str,
         route: str = "",
         idempotency: IdempotencyClaim | None = None,
+        guest: StoredGuest | None = None,
     ) -> Stored | Replayed | KeyReused:
         """Store a message and queue its recipients; returns after the commit."""
         body = encode_message(message)
@@ -115,6 +126,7 @@ class SqliteSpool:
                     transport=transport,
                     route=route,
                     idempotency=idempotency,
+                    guest=guest,
                 ),
             )
         finally:

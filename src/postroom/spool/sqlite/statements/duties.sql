@@ -22,9 +22,10 @@ LIMIT ?2;
 SELECT seq, grp, transport, priority, state, due_at, lease, members, tries, crashes, digest, maybe_duplicate, expires_at, tenant, route, standing, hold
 FROM queue WHERE seq = ? AND grp = ?;
 
--- strangers: Groups that wait for a transport nobody knows (JSON array of known ones); uncertain ones will wait for a person.
+-- strangers: Groups that wait for a transport nobody knows (JSON array of known ones) and for no guest; uncertain ones will wait for a person.
 SELECT seq, grp, CASE WHEN state = 'uncertain' THEN NULL ELSE due_at END, route, tenant, priority, standing
-FROM queue WHERE lease IS NULL AND transport NOT IN (SELECT value FROM json_each(?));
+FROM queue WHERE lease IS NULL AND transport NOT IN (SELECT value FROM json_each(?))
+    AND NOT (transport >= 'guest:' AND transport < 'guest;');
 
 -- reroute_message: The transport that lists and views show.
 UPDATE message SET transport = ? WHERE seq = ?;

@@ -15,7 +15,9 @@ DELETE FROM stored_transport WHERE name = ?;
 -- sealed_rows: Every row with a secret: its table, its id and what is sealed.
 SELECT 'stored_transport', name, secrets FROM stored_transport WHERE secrets <> '{}'
 UNION ALL
-SELECT 'hook', id, secrets FROM hook WHERE secrets <> '{}';
+SELECT 'hook', id, secrets FROM hook WHERE secrets <> '{}'
+UNION ALL
+SELECT 'guest', name, secrets FROM guest WHERE secrets <> '{}';
 
 -- reseal_transport: Put what is sealed of a transport in place of what was.
 UPDATE stored_transport SET secrets = ? WHERE name = ?;
