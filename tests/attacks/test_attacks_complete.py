@@ -10,6 +10,7 @@ from attacks import (
     test_attacks_fields,
     test_attacks_hooks,
     test_attacks_peers,
+    test_attacks_submission,
 )
 from attacks.attack_room import rows
 
@@ -33,12 +34,16 @@ ELSEWHERE = {
     "SSR-045": "tests/egress/test_egress_hooks.py::test_redirects_are_not_followed",
     "SSR-051": "tests/egress/test_egress_hooks.py::test_attack_redirect_and_file_name",
     "AUT-021": "tests/engine/test_engine_webhooks.py::test_both_secrets_of_a_rotation_sign",
+    "TLS-009": "tests/smtp/test_smtp_server.py::test_when_a_login_may_come",
+    "AUT-014": "tests/ingress/test_submission_clients.py::test_a_key_keeps_its_senders_and_scope",
+    "AUT-018": "tests/ingress/test_submission_session.py::test_wrong_keys_wait",
+    "DOS-003": "tests/ingress/test_submission_session.py::test_a_slow_client_is_told_and_cut",
+    "DOS-004": "tests/ingress/test_submission_session.py::test_seats",
     "SQL-007": "tests/spool/test_spool_sqlite.py::test_damaged_content_is_held_and_the_queue_goes_on",
 }
-"""Rows whose surface is met below the HTTP doors, and the test that proves them there."""
+"""Rows whose surface is met below or beside the HTTP doors, and the test that proves them there."""
 
 LATER = {
-    r"smtp\.in.*": "there is no SMTP door yet",
     r"relay\.raw|mime\.in": "mail is written here, none is taken in as it is; that comes with the SMTP door",
     r"tpl\..*": "there are no templates yet",
     r"hap\.hook|hook\.in\..*": "nothing is taken in by webhook yet",
@@ -59,6 +64,7 @@ RUN = (
     | test_attacks_peers.RUN
     | test_attacks_hooks.RUN
     | test_attacks_desk.RUN
+    | test_attacks_submission.RUN
 )
 
 
