@@ -10,11 +10,11 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import postfix, postroom, profile, report, waiting, work
+from bench import postfix, postroom, profile, report, smtp_in, waiting, work
 from bench.result import Peer
 from peers.postfix import STOCK, TUNED, is_available
 
-PARTS = ("postfix", "postroom", "latency", "uploads", "idle", "codes")
+PARTS = ("postfix", "postroom", "smtp", "large", "sessions", "latency", "uploads", "idle", "codes")
 RESULTS = Path(".bench")
 
 
@@ -57,10 +57,12 @@ def _measure(parts: list[str], amount: work.Work, *, queued: int) -> None:
         postfixes.append(postfix.measure("Postfix, stock", STOCK, amount))
         postfixes.append(postfix.measure("Postfix, tuned", TUNED, amount))
     ours = postroom.measure(amount) if "postroom" in parts else None
-    peers = [*postfixes, *([ours] if ours else [])]
+    by_smtp = smtp_in.measure(amount) if "smtp" in parts else None
+    peers = [*postfixes, *([ours] if ours else []), *([by_smtp] if by_smtp else [])]
     if peers:
         print(report.peers_table(peers))
         print(report.configurations(peers))
+    large, sessions = _smtp(parts, amount)
     latency = postroom.measure_open_loop(amount) if "latency" in parts else None
     if latency:
         print("\n" + report.latency_line(latency))
@@ -73,13 +75,21 @@ def _measure(parts: list[str], amount: work.Work, *, queued: int) -> None:
     code = waiting.measure_code(amount, queued) if "codes" in parts else None
     if code:
         print(report.waited_line("one-time codes", code))
-    bars = [*report.bars(ours, postfixes, latency, uploads), *report.waiting_bars(idle, code)]
+    bars = [
+        *report.bars(ours, postfixes, latency, uploads),
+        *report.smtp_bars(by_smtp, postfixes, large, sessions),
+        *report.waiting_bars(idle, code),
+    ]
     print(report.bars_table(bars))
     if ours and postfixes:
         print(f"\ndelivered: {report.ratio(ours, postfixes):.1f} x Postfix")
+    if by_smtp and postfixes:
+        print(f"delivered, SMTP in to SMTP out: {report.ratio(by_smtp, postfixes):.1f} x Postfix")
     found: dict[str, object] = {
         "machine": machine,
         "peers": [peer.as_json() for peer in peers],
+        "large": dataclasses.asdict(large) if large else None,
+        "sessions": dataclasses.asdict(sessions) if sessions else None,
         "latency": dataclasses.asdict(latency) if latency else None,
         "uploads": dataclasses.asdict(uploads) if uploads else None,
         "idle": dataclasses.asdict(idle) if idle else None,
@@ -87,6 +97,17 @@ def _measure(parts: list[str], amount: work.Work, *, queued: int) -> None:
         "bars": [dataclasses.asdict(bar) for bar in bars],
     }
     print(f"kept in {_keep(found)}")
+
+
+def _smtp(parts: list[str], amount: work.Work) -> tuple[smtp_in.LargeMail | None, smtp_in.Sessions | None]:
+    """Measure the bounds of the SMTP door."""
+    large = smtp_in.measure_large(amount) if "large" in parts else None
+    if large:
+        print("\n" + report.large_line(large))
+    sessions = smtp_in.measure_sessions(amount) if "sessions" in parts else None
+    if sessions:
+        print(report.sessions_line(sessions))
+    return large, sessions
 
 
 def _keep(found: dict[str, object]) -> Path:

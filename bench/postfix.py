@@ -19,7 +19,7 @@ def measure(name: str, settings: Mapping[str, str], work: Work) -> Peer:
         sink.running() as target,
         postfix.running(relay_to=target.port, settings=settings, parent=work.directory) as relay,
     ):
-        _feed(relay.port, work.warm_up)
+        feed(relay.port, work.warm_up)
         wait_for(target, work.warm_up)
         rounds = tuple(_round(relay, target, work) for _ in range(work.rounds))
     return Peer(name=name, settings=dict(settings), rounds=rounds)
@@ -31,7 +31,7 @@ def _round(relay: postfix.Postfix, target: sink.Sink, work: Work) -> Round:
     cpu = usage.cpu_us(master)
     with usage.peak_of(master, every_s=1.0) as peak:
         began = time.perf_counter()
-        _feed(relay.port, work.messages)
+        feed(relay.port, work.messages)
         accepted_at = time.perf_counter()
         delivered_at = wait_for(target, before + work.messages)
     while relay.queued():
@@ -46,7 +46,7 @@ def _round(relay: postfix.Postfix, target: sink.Sink, work: Work) -> Round:
     )
 
 
-def _feed(port: int, count: int) -> None:
+def feed(port: int, count: int) -> None:
     """Hand ``count`` messages in over kept connections; return when all were answered."""
     program = shutil.which("smtp-source", path=postfix.PROGRAMS)
     if program is None:

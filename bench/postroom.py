@@ -77,6 +77,8 @@ def serving(
     *,
     program: Sequence[str] = (),
     before: Callable[[Path], None] | None = None,
+    settings: str = "",
+    flags: Sequence[str] = (),
 ) -> Iterator[Server]:
     """Start ``postroom serve`` on fresh data below ``work.directory``; stop it gracefully afterwards.
 
@@ -85,6 +87,8 @@ def serving(
         sink_port: The next server.
         program: What to run instead of the installed command, for profiling.
         before: Called with the data directory before the start.
+        settings: More lines of the settings file.
+        flags: More of the command line.
     """
     data = work.directory / f"postroom-{time.monotonic_ns()}"
     data.mkdir()
@@ -92,11 +96,11 @@ def serving(
     config = data / "postroom.toml"
     config.write_text(
         f'[[transports]]\nname = "sink"\nurl = "smtp://127.0.0.1:{sink_port}?starttls=never"\n'
-        f"max_connections = {work.connections_out}\n",
+        f"max_connections = {work.connections_out}\n{settings}",
         encoding="utf-8",
     )
     command = [*(program or [str(Path(sys.executable).parent / "postroom")]), "serve"]
-    command += ["--data", str(data / "store"), "--http", f"127.0.0.1:{port}", "--config", str(config)]
+    command += ["--data", str(data / "store"), "--http", f"127.0.0.1:{port}", "--config", str(config), *flags]
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("POSTROOM_", "SMTP_"))
     }

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from bench.postroom import OpenLoop, Uploads
 from bench.result import Peer, better
+from bench.smtp_in import LargeMail, Sessions
 from bench.waiting import Waited
 
 BAR_RATIO = 4.0
 BAR_P99_MS = 20.0
 BAR_CPU_US = 250.0
 BAR_UPLOAD_MB = 150.0
+BAR_LARGE_MB = 30.0
 BAR_IDLE_MS = 20.0
 BAR_CODE_MS = 1000.0
 
@@ -68,6 +70,22 @@ def uploads_line(found: Uploads) -> str:
     )
 
 
+def large_line(found: LargeMail) -> str:
+    """Return the figures of one large mail by SMTP."""
+    return (
+        f"one mail of {found.content_bytes / 1e6:.0f} MB in and out by SMTP: memory of all processes "
+        f"{found.before_mb:.0f} to {found.peak_mb:.0f} MB, {found.seconds:.1f} s"
+    )
+
+
+def sessions_line(found: Sessions) -> str:
+    """Return the figures of many open sessions."""
+    return (
+        f"{found.opened} of {found.wanted} SMTP sessions open, {found.kb_each:.0f} kB each; "
+        f"a mail by the last one took {found.mail_ms:.1f} ms"
+    )
+
+
 def waited_line(name: str, found: Waited) -> str:
     """Return the figures of messages that wait."""
     behind = f" beside {found.queued:,} bulk messages" if found.queued else ""
@@ -108,6 +126,30 @@ def bars(
         wanted = f"under {BAR_UPLOAD_MB:.0f} MB"
         found.append(
             Bar(name="memory, uploads", wanted=wanted, found=f"{peak:.0f} MB", is_met=peak < BAR_UPLOAD_MB)
+        )
+    return found
+
+
+def smtp_bars(
+    by_smtp: Peer | None, postfixes: Sequence[Peer], large: LargeMail | None, sessions: Sessions | None
+) -> list[Bar]:
+    """Return the bars of the SMTP door that were measured."""
+    found = []
+    if by_smtp and postfixes:
+        times = ratio(by_smtp, postfixes)
+        wanted = f"at least {BAR_RATIO:.0f} x Postfix"
+        found.append(
+            Bar(name="SMTP to SMTP", wanted=wanted, found=f"{times:.1f} x", is_met=times >= BAR_RATIO)
+        )
+    if large:
+        growth, wanted = large.growth_mb, f"under {BAR_LARGE_MB:.0f} MB more"
+        found.append(
+            Bar(name="25 MB by SMTP", wanted=wanted, found=f"{growth:.0f} MB", is_met=growth < BAR_LARGE_MB)
+        )
+    if sessions:
+        is_met = sessions.opened >= sessions.wanted
+        found.append(
+            Bar(name="SMTP sessions", wanted=f"{sessions.wanted}", found=f"{sessions.opened}", is_met=is_met)
         )
     return found
 

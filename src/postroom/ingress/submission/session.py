@@ -168,8 +168,7 @@ class Session(asyncio.Protocol):
             self._since = self._loop.time()
             self._content_size = 0
         if self._is_read_paused and waits is not Waits.ANSWER and not self._is_write_paused:
-            self._is_read_paused = False
-            self.transport.resume_reading()
+            self._resume_reading()
 
     def _flush(self) -> None:
         out = self._dialogue.output()
