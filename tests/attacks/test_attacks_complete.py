@@ -44,7 +44,6 @@ ELSEWHERE = {
 """Rows whose surface is met below or beside the HTTP doors, and the test that proves them there."""
 
 LATER = {
-    r"relay\.raw|mime\.in": "mail is written here, none is taken in as it is; that comes with the SMTP door",
     r"tpl\..*": "there are no templates yet",
     r"hap\.hook|hook\.in\..*": "nothing is taken in by webhook yet",
     r"api\.(credential|tenant_send|smtp_url)": "a message cannot bring an account of its own",

@@ -216,13 +216,36 @@ def two_readings_of_from(door: Door) -> None:
         assert [expected.get(row_id, "550 5.7.1")] == said, row_id
 
 
+@case("SMG-106", "DOS-010", "DOS-012")
+def mails_that_are_none(door: Door) -> None:
+    head = b"From: app@example.com\r\n"
+    bare = head + given("SMG-106")
+    deep = head + given("DOS-010").replace(b"\n", b"\r\n")
+    wide = head + b"Subject: " + given("DOS-012").replace(b" ", b"\r\n ") + b"\r\n" + TEXT
+    for expected, mail in (("554 5.5.2", bare), ("550 5.6.0", deep), ("550 5.6.0", wide)):
+        assert [expected] == door.hears(ENVELOPE + b"DATA\r\n", mail + b".\r\n", each=3)
+
+
+@case("DOS-013")
+def an_open_quote(door: Door) -> None:
+    wire = taken(door, b"From: app@example.com\r\n" + given("DOS-013") + b"\r\n" + TEXT)
+    assert wire.endswith(given("DOS-013") + b"\r\n" + TEXT)
+
+
 @case("HDR-045")
 def a_bcc_field(door: Door) -> None:
+    wire = taken(door, b"From: app@example.com\r\n" + given("HDR-045"))
+    mail = email.message_from_bytes(wire, policy=email.policy.default)
+    assert ["Date", "From", "Message-ID", "Received", "Subject", "To"] == sorted(mail.keys())
+
+
+def taken(door: Door, content: bytes) -> bytes:
+    """Hand in a mail that is accepted; return it as it arrived."""
     with door.line() as line:
         line.send(ENVELOPE + b"DATA\r\n")
         line.read(3)
-        line.send(b"From: app@example.com\r\n" + given("HDR-045") + b".\r\n")
-        assert ["250 2.0.0"] == line.read(1)
+        line.send(content + b".\r\n")
+        assert ["250 2.0.0"] == line.read(1), line.said
         message = line.said.split()[-1].decode()
     deadline = time.monotonic() + ANSWER_S
     copy = (message, "kim@example.net")
@@ -230,8 +253,9 @@ def a_bcc_field(door: Door) -> None:
         assert time.monotonic() < deadline, "nothing arrived"
         time.sleep(0.01)
     door.room.expected[copy] += 1
-    mail = email.message_from_bytes(door.room.sink.bodies[message], policy=email.policy.default)
-    assert ["Date", "From", "Message-ID", "Received", "Subject", "To"] == sorted(mail.keys())
+    wire = door.room.sink.bodies[message]
+    assert not {b"\r"[0], b"\n"[0], 0} & set(wire.replace(b"\r\n", b""))
+    return wire
 
 
 # --------------------------------------------------------------------------- the house
