@@ -226,8 +226,6 @@ class ProvidersSection(Section):
     """What is known about mail providers."""
 
     files: Texts = ()
-    hap_config: str | None = None
-    """`appextensions.json` of a Mingdao HAP to take over: its webhook becomes the default transport."""
     """Files that add providers or change them; the format is in providers.md."""
 
 
@@ -254,6 +252,8 @@ class Document(Section):
     """Sender of messages that name none; else the account of the transport when it is an address."""
     capture: bool = False
     """Keep every mail in the capture inbox, whatever transports say."""
+    hap_config: str | None = None
+    """`appextensions.json` of a Mingdao HAP to take over: its webhook becomes the default transport."""
     api_key: Hidden | None = None
     """A key with all scopes, 20 characters or more, for containers. Secret."""
     api_key_file: str | None = None
