@@ -5,6 +5,7 @@
 Errors are counted, and those that are our fault are logged, as at the HTTP doors.
 """
 
+import errno
 from collections.abc import Sequence
 from math import ceil
 
@@ -45,6 +46,8 @@ _CODES: dict[str, tuple[int, str]] = {
 """By the code of the first problem."""
 _OTHERS = (550, "5.6.0")
 
+_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+
 _log = logger("smtp")
 
 
@@ -66,7 +69,8 @@ def refusal_of(error: Exception) -> ServerReply:
 def _refusal_of(error: Exception) -> tuple[str, ServerReply]:
     match error:
         case InputError():
-            return error.problems[0].code, _listed(error.problems)
+            code = error.problems[0].code if len(error.problems) == 1 else "invalid-fields"
+            return code, _listed(error.problems)
         case TooLargeError():
             return error.problem.code, ServerReply(552, "5.3.4", _told(error.problem))
         case OverloadError():
@@ -77,10 +81,15 @@ def _refusal_of(error: Exception) -> tuple[str, ServerReply]:
         case UnknownOutcomeError():
             _log.error("outcome unknown", error=str(error))
             text = "Nobody knows whether the mail is stored; send it again, it may arrive twice"
-            return "outcome-unknown", ServerReply(451, "4.3.0", text)
+            return "unknown-outcome", ServerReply(451, "4.3.0", text)
+        case OSError() if error.errno in _OUT_OF_DESCRIPTORS:
+            _log.error("no descriptors left for a mail")
+            return "overloaded", ServerReply(
+                451, "4.3.2", "The server is at its limit; try again in a moment"
+            )
         case StoreError():
             _log.error("store failed", error=str(error))
-            return "store-failed", ServerReply(451, "4.3.0", "The store failed; try again later")
+            return "store-unavailable", ServerReply(451, "4.3.0", "The store failed; try again later")
     _log.error("a mail was not taken", exc_info=error)
     return "internal-error", ServerReply(451, "4.3.0", "A fault of this server; its log has the details")
 
