@@ -165,10 +165,12 @@ class Service:
         is_sending = any(recipient.state is RecipientState.SENDING for recipient in view.recipients)
         if way is not None and way.is_paused(self._clock.now()) and not is_sending:
             return False
-        return all(
+        # Who was suppressed at acceptance gets no attempt; the others are waited for all the same.
+        waiting = [one for one in view.recipients if one.state is not RecipientState.SUPPRESSED]
+        return bool(waiting) and all(
             recipient.state in (RecipientState.QUEUED, RecipientState.SENDING)
             and not any(attempt.outcome in _SETTLED for attempt in recipient.attempts)
-            for recipient in view.recipients
+            for recipient in waiting
         )
 
     async def view(self, message_id: str, *, tenant: TenantId) -> MessageView:

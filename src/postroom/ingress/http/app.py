@@ -13,6 +13,7 @@ from typing import Any
 
 from postroom.engine.explain import Explainer
 from postroom.engine.service import Service
+from postroom.ingress.http.app_builder import AppBuilderDoor
 from postroom.ingress.http.desk_table import DeskRoom, desk_operations
 from postroom.ingress.http.explain import ExplainDoors
 from postroom.ingress.http.inbox import InboxDoors
@@ -62,6 +63,7 @@ def build_app(
         *v1_operations(messages, InboxDoors(service), operator, state, settings=settings),
         *(desk_operations(service, desk, budget) if desk is not None else ()),
         *_explain_operations(service, explainer, messages=messages, budget=budget, settings=settings),
+        AppBuilderDoor(service, budget, max_body=settings.max_body).operation(),
         *more,
         *pages.operations(),
     ]

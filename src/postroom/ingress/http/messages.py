@@ -90,7 +90,7 @@ class MessageDoors:
         body = await read_body(request, max_body=self._max_body, hold=hold)
         value = read_json(body) if len(body) < LARGE_JSON else await parsed(body)
         submission, files, sources = self._read(value, caller, key)
-        return await _complete(submission, files, sources, stage) if files else submission
+        return await complete(submission, files, sources, stage) if files else submission
 
     async def submit_batch(self, request: Request) -> Response:
         """Take many messages; each is accepted or refused by itself.
@@ -133,7 +133,7 @@ class MessageDoors:
     async def _item(self, value: object, caller: Caller, key: str | None) -> answers.Json:
         try:
             stage = partial(self._service.stage, caller.tenant)
-            submission = await _complete(*self._read(value, caller, None), stage)
+            submission = await complete(*self._read(value, caller, None), stage)
             if submission.idempotency_key is None:
                 submission = replace(submission, idempotency_key=key)
             receipt = await self._service.submit(submission, senders=caller.senders)
@@ -225,7 +225,7 @@ class MessageDoors:
         return self._shown(request, view)
 
 
-async def _complete(
+async def complete(
     submission: Submission,
     files: list[FileFacts],
     sources: list[AttachmentBody],
