@@ -14,7 +14,7 @@ from postroom.schema.nexus_account import PORTS
 from postroom.telemetry.exposition import Scrape
 from postroom.web.auth import Doorkeeper
 from postroom.web.budget import ByteBudget
-from postroom.web.gate import Gate
+from postroom.web.gate import Gate, Operation
 from postroom.web.keyless import KeylessRule, parse_networks
 from postroom.web.listening import TlsPair
 from postroom.web.server import Binding
@@ -31,6 +31,7 @@ def doors(
     desk: DeskRoom,
     scrape: Scrape,
     is_overloaded: Callable[[], bool],
+    more: Sequence[Operation] = (),
 ) -> Sequence[Binding]:
     """Build the applications and say where each listens."""
     proxies = parse_networks(settings.trusted_proxies)
@@ -54,7 +55,7 @@ def doors(
         budget=budget,
         explainer=explainer,
         desk=desk,
-        more=nexus_doors,
+        more=(*nexus_doors, *more),
         scrape=scrape,
         is_overloaded=is_overloaded,
     )
