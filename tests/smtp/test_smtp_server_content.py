@@ -61,6 +61,14 @@ def test_pieces_change_nothing(wire: bytes, cuts: list[int]) -> None:
         assert wire[end + 3 :] == rest
 
 
+@given(st.integers(0, 60), st.sampled_from([b".x", b"..", b"x."]), st.integers(1, 300))
+def test_many_dots_hide_none(dots: int, line: bytes, step: int) -> None:
+    """However many dots stand before it, a stuffed one is found, and so is the end."""
+    content = b"a.b." * dots + b"\r\n" + line + b"\r\n"
+    wire = stuffed(content) + b".\r\nNOOP\r\n"
+    assert (content, b"NOOP\r\n") == read(wire, range(0, len(wire), step))
+
+
 ENDS = [
     *(b"\n.\n", b"\r.\r", b"\n.\r\n", b"\r.\r\n", b"\r\n.\n", b"\r\n.\r", b"\n.\r", b"\r.\n"),
     *(b"\r\n\x00.\r\n", b"\r\n.\x00\r\n", b"\r\x00\n.\r\n", b"\r\r\n.\r\n", b"\r\n.\r\r\n", b"\n\r\n.\r\n"),

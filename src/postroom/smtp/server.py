@@ -168,7 +168,7 @@ class ServerSession:
             return
         self._incoming.add(data)
 
-    def accept(self, text: str | None = None) -> None:
+    def accept(self, text: str = "Accepted") -> None:
         """Say yes to the question; ``text`` stands in the reply to the end of a content."""
         question, self._question = self._question, None
         if isinstance(question, RecipientGiven):
@@ -180,7 +180,7 @@ class ServerSession:
         elif isinstance(question, ContentEnd):
             self._forget_mail()
             self._errors = self._idle_commands = self._refused_recipients = 0
-            self._out.append(ServerReply(250, "2.0.0", text).wire if text else replies.ACCEPTED)
+            self._out.append(replies.accepted(text))
         elif not isinstance(question, ContentBegun):
             raise InvariantError(f"{type(question).__name__} is not accepted")
         elif self._taking.is_open:
@@ -287,22 +287,17 @@ class ServerSession:
     def _read_line(self) -> bool:
         """Read a line and do what it says; say whether there was one."""
         try:
-            line = self._incoming.line()
+            text = self._incoming.line()
         except LineFault as fault:
-            self._end(fault.reply)
-            return True
-        if line is None:
-            return False
-        # A byte that is no UTF-8 becomes a surrogate, which is not printable.
-        text = line.decode("utf-8", "surrogateescape")
-        if not text.isprintable():
-            has_line_end = "\r" in text or "\0" in text
             self._exchange = None
-            self._wrong(replies.BARE_LINE_END if has_line_end else replies.NOT_TEXT)
-        elif self._exchange is not None:
-            self._take_login(self._exchange.take(text))
-        else:
+            self._wrong(fault.reply)
+            return True
+        if text is None:
+            return False
+        if self._exchange is None:
             self._obey(text)
+        else:
+            self._take_login(self._exchange.take(text))
         return True
 
     def _obey(self, text: str) -> None:

@@ -15,6 +15,8 @@ from postroom.smtp import server_replies as replies
 from postroom.smtp.server_replies import ServerReply
 
 _END = b"\r\n.\r\n"
+_FEW_DOTS = 32
+"""Dots that are looked at one by one before a search for the three bytes pays."""
 _MAX_LINE = 998
 """Octets before CR LF."""
 
@@ -32,7 +34,7 @@ class DotReader:
         """Return the next bytes of the content, and what stands behind its end (``None``: not ended)."""
         data = self._held + data
         rest = None
-        dot = data.find(b"\r\n.")
+        dot = _first_dot(data)
         end = data.find(_END, dot) if dot >= 0 else -1
         if end >= 0:
             size = end + 2
@@ -47,6 +49,19 @@ class DotReader:
             self._is_first = False
             body = body[2:]  # the line end that was put in front of the first line
         return body, rest
+
+
+def _first_dot(data: bytes) -> int:
+    """Return where CR LF dot stands first, -1 when nowhere.
+
+    One byte is found ten times as fast as three, and most content has few dots or, as base64, none.
+    """
+    at = data.find(b".")
+    for _ in range(_FEW_DOTS):
+        if at < 0 or data[at - 2 : at] == b"\r\n":
+            return at - 2 if at >= 0 else at
+        at = data.find(b".", at + 1)
+    return data.find(b"\r\n.", max(at - 2, 0)) if at >= 0 else at
 
 
 def _overlap(data: bytes) -> int:

@@ -1,7 +1,7 @@
 """Bytes of a client, kept until they are asked for: as lines of commands, or as content.
 
-Only LF behind CR ends a line. A bare LF is refused together with all that follows, and so is a line that does
-not end; a bare CR within a line is seen by whoever reads its text.
+Only CR LF ends a line. A line with a bare CR, a bare LF or a NUL is refused together with all that follows,
+and so is one that does not end. Lines are UTF-8 without control characters (RFC 6531 section 3.3).
 """
 
 from postroom.smtp import server_replies as replies
@@ -12,7 +12,7 @@ MAX_LINE = 12288
 
 
 class LineFault(Exception):  # noqa: N818 - what a client sent is no error of ours
-    """What came is no line, and nothing behind it can be trusted."""
+    """What came is no line that a command can stand in."""
 
     def __init__(self, reply: ServerReply) -> None:
         """Take what to say."""
@@ -54,7 +54,7 @@ class Incoming:
         """Bytes that were not read."""
         return len(self._buffer) - self._at + sum(map(len, self._pieces))
 
-    def line(self) -> bytes | None:
+    def line(self) -> str | None:
         """Return the next line without CR LF, None when it has not come whole. Raises LineFault."""
         if self._pieces:
             self._gather()
@@ -69,7 +69,12 @@ class Incoming:
         if end == start or buffer[end - 1] != 13:
             raise LineFault(replies.BARE_LINE_END)
         self._at = end + 1
-        return buffer[start : end - 1]
+        # A byte that is no UTF-8 becomes a surrogate, which is not printable.
+        text = buffer[start : end - 1].decode("utf-8", "surrogateescape")
+        if not text.isprintable():
+            has_line_end = "\r" in text or "\0" in text
+            raise LineFault(replies.BARE_LINE_END if has_line_end else replies.NOT_TEXT)
+        return text
 
     def take(self, size: int | None = None) -> bytes:
         """Return what came, at most ``size`` bytes of it."""

@@ -27,8 +27,6 @@ class ServerReply:
     @property
     def wire(self) -> bytes:
         """Return it as bytes, with CR LF; a line end in the text begins another line."""
-        if self.enhanced and len(self.text) <= _MAX_TEXT and self.text.isascii() and self.text.isprintable():
-            return f"{self.code} {self.enhanced} {self.text}\r\n".encode("ascii")
         lines = [part for line in self.text.split("\n") for part in _pieces(_UNSAFE.sub(_escape, line))]
         mark = f"{self.enhanced} " if self.enhanced else ""
         wire = [f"{self.code}-{mark}{line}\r\n" for line in lines[:-1]]
@@ -57,10 +55,17 @@ RCPT_OK = b"250 2.1.5 Recipient ok\r\n"
 RESET_OK = b"250 2.0.0 Ok\r\n"
 GO_AHEAD = b"354 End the content with CR LF dot CR LF\r\n"
 CHUNK_OK = b"250 2.0.0 %d octets taken\r\n"
-ACCEPTED = b"250 2.0.0 Accepted\r\n"
 LOGGED_IN = b"235 2.7.0 Logged in\r\n"
 TLS_READY = b"220 2.0.0 Ready to start TLS\r\n"
 BYE = b"221 2.0.0 Bye\r\n"
+
+
+def accepted(text: str) -> bytes:
+    """Say that a mail was accepted, with ``text``."""
+    if text.isascii() and text.isprintable() and len(text) <= _MAX_TEXT:
+        return f"250 2.0.0 {text}\r\n".encode("ascii")
+    return ServerReply(250, "2.0.0", text).wire
+
 
 # ----------------------------------------------------------------- the order of things
 

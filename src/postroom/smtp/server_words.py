@@ -76,7 +76,7 @@ def parse_mail(line: str, offers: Offers) -> MailGiven:
         if wishes.hold_for is not None and wishes.hold_until is not None:
             raise Refused(_bad("Give HOLDFOR or HOLDUNTIL, not both"))
     if path:
-        given.path = _sender(path, smtputf8=given.smtputf8)
+        given.path = _address(path, _BAD_SENDER, smtputf8=given.smtputf8)
     return given
 
 
@@ -110,24 +110,21 @@ def decode_xtext(text: str) -> str:
 
 # ----------------------------------------------------------------- paths
 
-_BAD_SENDER = {"local": (501, "5.1.7"), "domain": (501, "5.1.8")}
-_BAD_RECIPIENT = {"local": (553, "5.1.3"), "domain": (553, "5.1.3")}
+_BAD_SENDER = ((501, "5.1.7"), (501, "5.1.8"))
+_BAD_RECIPIENT = ((553, "5.1.3"), (553, "5.1.3"))
+"""Codes when the path is at fault, and when its domain is."""
 
 
-@lru_cache(maxsize=256)
-def _sender(path: str, *, smtputf8: bool) -> Address:
-    """Read a reverse path; those who send much send as few."""
-    return _address(path, _BAD_SENDER, smtputf8=smtputf8)
-
-
-def _address(path: str, codes: dict[str, tuple[int, str]], *, smtputf8: bool) -> Address:
+@lru_cache(maxsize=512)
+def _address(path: str, codes: tuple[tuple[int, str], tuple[int, str]], *, smtputf8: bool) -> Address:
+    """Read a path that is not empty; programs write from few addresses and to few. Raises Refused."""
     if not smtputf8 and not path.isascii():
         raise Refused(replies.NEEDS_SMTPUTF8)
     try:
         return parse_address(_unquoted(path) if path[:1] == '"' else path)
     except AddressError as error:
         cause = "a source route, which is not followed" if path.startswith("@") else error.cause
-        code, enhanced = codes["domain" if error.cause.startswith("the domain") else "local"]
+        code, enhanced = codes[error.cause.startswith("the domain")]
         raise Refused(ServerReply(code, enhanced, f"{cause[:1].upper()}{cause[1:]}. {error.fix}")) from error
 
 
