@@ -317,8 +317,9 @@ def test_seats(tmp_path: Path) -> None:
         async with opened(tmp_path, limits=limits) as room:
             async with room.client(), room.client(), room.client(), room.client():
                 assert room.door.household.is_stressed
-                async with room.client(), room.client(is_greeted=False) as late:
+                async with room.client() as hurried, room.client(is_greeted=False) as late:
                     assert (await late.reply()).startswith(b"421 4.3.2 ")
+                    assert (await hurried.ask(b"WHAT\r\n")).startswith(b"421 4.7.0 ")
             await until(lambda: not room.door.household._taken)
             async with room.client():
                 assert not room.door.household.is_stressed

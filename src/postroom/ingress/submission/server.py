@@ -80,7 +80,7 @@ class SubmissionDoor:
     wrong_keys: WrongKeys = field(default_factory=WrongKeys)
     urls: tuple[str, ...] = ()
     """Where it listens."""
-    _offers: dict[tuple[bool, bool], Offers] = field(default_factory=dict)
+    _offers: dict[tuple[bool, bool, bool], Offers] = field(default_factory=dict)
 
     @property
     def host(self) -> str:
@@ -89,7 +89,8 @@ class SubmissionDoor:
 
     def offers(self, peer: str, *, needs_login: bool) -> Offers:
         """Return what a session with this peer announces."""
-        kind = (needs_login, is_loopback(peer))
+        is_stressed = self.household.is_stressed
+        kind = (needs_login, is_loopback(peer), is_stressed)
         found = self._offers.get(kind)
         if found is None:
             limits = self.service.limits
@@ -102,6 +103,7 @@ class SubmissionDoor:
                 plain_login=is_loopback(peer),
                 max_hold=MAX_HOLD,
                 min_deliver_by_s=MIN_DELIVER_BY_S,
+                max_errors=0 if is_stressed else 20,
             )
         return found
 
