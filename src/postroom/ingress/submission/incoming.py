@@ -6,10 +6,11 @@ until the content has ended, because a client hears a reply only then.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from postroom.model.address import NULL_PATH, Address
-from postroom.model.message import BlobRef, MailClass, Notify, ReportWish, Submission
+from postroom.model.message import BlobRef, Notify, ReportWish, Submission
+from postroom.policy.submitting import terms_of
 from postroom.ports import StagedBlob
 from postroom.schema.raw_submission import (
     SMALL_BODY,
@@ -105,15 +106,11 @@ class IncomingMail:
             self._held += len(body)
 
     def _wishes(self, now: datetime) -> RawWishes:
-        wishes = self.given.wishes
-        send_at = wishes.hold_until
-        if wishes.hold_for is not None:
-            send_at = now + wishes.hold_for
-        by = wishes.deliver_by
+        terms = terms_of(self.given.wishes, now=now)
         return RawWishes(
-            send_at=send_at,
-            expires_at=now + timedelta(seconds=by.seconds) if by is not None and by.returns else None,
-            mail_class=_class_of(wishes.priority),
+            send_at=terms.send_at,
+            expires_at=terms.expires_at,
+            mail_class=terms.mail_class,
             reports=self._reports(self._notify, self._original),
         )
 
@@ -136,10 +133,3 @@ def _stored(blob: StagedBlob, rest: bytes) -> BlobRef:
     """Write what is left and make the file durable; blocking."""
     blob.write(rest)
     return blob.commit()
-
-
-def _class_of(priority: int | None) -> MailClass | None:
-    """Return the class a priority of RFC 6710 means; a code's short life must be asked for by name."""
-    if not priority:
-        return None
-    return MailClass.ALERT if priority > 0 else MailClass.BULK
