@@ -59,5 +59,6 @@ def _waking(ways: Ways, dispatcher: Dispatcher) -> Callable[[datetime], None]:
     def wake(due_at: datetime) -> None:
         for name in ways.names:
             dispatcher.wake(name, due_at=due_at)
+        dispatcher.wake_guests(due_at)
 
     return wake

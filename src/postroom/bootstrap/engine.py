@@ -264,7 +264,8 @@ def _guests(ground: _Ground, dispatcher: Dispatcher, builder: WayBuilder) -> Gue
         fatal=ground.fatal,
         max_guests=ground.settings.nexus.max_tenant_accounts,
     )
-    dispatcher.recall, dispatcher.attempted = guests.recall, guests.note
+    dispatcher.recall, dispatcher.seek = guests.recall, guests.seek
+    dispatcher.attempted = guests.note
     return guests
 
 

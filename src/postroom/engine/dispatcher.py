@@ -94,6 +94,8 @@ class Dispatcher:
             fetching.wake = self.wake
         self.recall: Callable[[str], None] = lambda name: log.error("mail waits for nobody", transport=name)
         """Called when something was queued for a guest that is not here."""
+        self.seek: Callable[[], None] = lambda: None
+        """Called when something may have been queued for guests that are not here."""
         self.attempted: Callable[[str], None] = lambda _: None
         """Called after an attempt by a guest."""
 
@@ -128,6 +130,13 @@ class Dispatcher:
             line.wake.set()
         else:
             line.expect(due_at)
+
+    def wake_guests(self, due_at: datetime) -> None:
+        """Say that something may have been queued for guests, at work or not."""
+        for line in self.roster:
+            if line.way.is_guest:
+                self.wake(line.way.name, due_at=due_at)
+        self.seek()
 
     def _look_at_routes(self) -> None:
         for line in self.roster:

@@ -93,6 +93,7 @@ class Guests:
         self._lock = asyncio.Lock()
         self._ended: set[str] = set()
         """Names with an attempt that ended since the last look."""
+        self._is_capturing = False
         self._looked_at = clock.monotonic()
         self._wake = asyncio.Event()
         self._errands: set[asyncio.Task[None]] = set()
@@ -109,17 +110,15 @@ class Guests:
 
         While nothing may leave the machine what waits goes on waiting.
         """
+        self._is_capturing = is_capturing
         records = await self._records.all()
         ended = await self._records.end([record.name for record in records])
         for record in records:
             if record.name not in ended and not is_capturing:
                 await self._admit(record)
-        awaited = await self._records.awaited()
-        if is_capturing and awaited:
+        if is_capturing and (awaited := await self._records.awaited()):
             log.warning("mail of callers' own accounts waits: everything is captured", accounts=len(awaited))
-        elif not is_capturing:
-            for name in awaited:
-                await self._recall(name)
+        await self._seek()
         self._keeper = asyncio.create_task(self._keep(), name="guests")
 
     async def stop(self) -> None:
@@ -163,6 +162,15 @@ class Guests:
         if not record.problem:
             self._names[record.guest] = record.name
         return stay
+
+    def seek(self) -> None:
+        """Say that something may wait for guests that are not at work."""
+        self._run(self._seek())
+
+    async def _seek(self) -> None:
+        if not self._is_capturing:
+            for name in await self._records.awaited():
+                await self._recall(name)
 
     def recall(self, name: str) -> None:
         """Say that something waits for a guest that is not at work."""
