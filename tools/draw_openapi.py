@@ -22,6 +22,7 @@ from postroom.engine.limits import MessageLimits
 from postroom.engine.service import Service
 from postroom.ingress.http.app import build_app
 from postroom.ingress.http.desk_table import DeskRoom
+from postroom.ingress.http.hap import HapDoors, HapSetup
 from postroom.ingress.http.nexus import NexusDoors, NexusSetup
 from postroom.ingress.http.settings import HttpSettings
 from postroom.schema.answers import ProblemAnswer
@@ -41,10 +42,11 @@ def drawn() -> str:
     described = SimpleNamespace(limits=MessageLimits(), key_for=None)  # the table asks for nothing else
     service = cast("Service", described)
     nexus = NexusDoors(service=service, budget=ByteBudget(), setup=NexusSetup()).operations(NEVER_KEYLESS)
+    hap = HapDoors(service=service, budget=ByteBudget(), setup=HapSetup()).operations(NEVER_KEYLESS, None)
     parts = ("desk", "endpoints", "ways", "health", "accounts", "doctor", "clock")
     desk = cast("DeskRoom", SimpleNamespace(**dict.fromkeys(parts)))  # nor for anything of these
     explainer = cast("Explainer", SimpleNamespace())
-    gate = build_app(service, HttpSettings(), desk=desk, explainer=explainer, more=nexus)
+    gate = build_app(service, HttpSettings(), desk=desk, explainer=explainer, more=(*nexus, *hap))
     return json.dumps(openapi_document(gate.operations), indent=1) + "\n"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from peers.manual import CountingDice, ManualClock
 from postroom.engine.dispatcher import Dispatcher
+from postroom.engine.fetching import Fetching
 from postroom.engine.intake import Intake
 from postroom.engine.keyring import KeyRing
 from postroom.engine.limits import MessageLimits
@@ -22,7 +23,7 @@ from postroom.model.outcome import Evidence, Fault, FaultKind
 from postroom.model.reply import Reply
 from postroom.model.step import Step
 from postroom.policy.retry import CLASS_RULES
-from postroom.ports import Report, ReportLine, Spool, Work
+from postroom.ports import Fetcher, Report, ReportLine, Spool, Work
 from postroom.spool.settings import SpoolSettings
 from postroom.spool.sqlite.opening import open_sqlite
 
@@ -113,14 +114,28 @@ class EngineRoom:
 
 
 @asynccontextmanager
-async def engine_room(data: Path, script: Script) -> AsyncIterator[EngineRoom]:
-    """Run an engine whose time stands still until told."""
+async def engine_room(
+    data: Path, script: Script, *, fetcher: Fetcher | None = None
+) -> AsyncIterator[EngineRoom]:
+    """Run an engine whose time stands still until told; with a ``fetcher`` it fetches files."""
     clock, dice = ManualClock(), CountingDice()
     store = open_sqlite(data, settings=SpoolSettings(), clock=clock)
     transport = ScriptedTransport(script, clock)
     failures: list[BaseException] = []
     ways = Ways([Way(transport=transport, target="test", default_from=parse_mailbox("app@example.com"))])
     rendered, signals = RenderedMessages(), Signals()
+    fetching = None
+    if fetcher is not None:
+        fetching = Fetching(
+            spool=store.spool,
+            blobs=store.blobs,
+            fetcher=fetcher,
+            rules=CLASS_RULES,
+            limits=MessageLimits(),
+            signals=signals,
+            clock=clock,
+            dice=dice,
+        )
     dispatcher = Dispatcher(
         spool=store.spool,
         ways=ways,
@@ -130,6 +145,7 @@ async def engine_room(data: Path, script: Script) -> AsyncIterator[EngineRoom]:
         clock=clock,
         dice=dice,
         fatal=failures.append,
+        fetching=fetching,
     )
     intake = Intake(
         spool=store.spool,

@@ -179,6 +179,7 @@ def test_every_field_of_a_submission_has_a_name_in_the_api() -> None:
         "tenant",
         "door",
         "message_id_domain",
+        "idempotency_life",
         "remote_files",
         "raw",
         "message_id",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from postroom.bootstrap.hap import hap_operations
 from postroom.config.settings import HttpDoor, Listener, NexusAnswer, Settings, TlsFiles
 from postroom.engine.explain import Explainer
 from postroom.engine.service import Service
@@ -49,18 +50,20 @@ def doors(
     scrape.add(budget.show)
     setup, keyless = _nexus(settings, service)
     nexus_doors = NexusDoors(service=service, budget=budget, setup=setup).operations(keyless)
+    hap_doors = hap_operations(settings, service, budget)
     whole = build_app(
         service,
         http,
         budget=budget,
         explainer=explainer,
         desk=desk,
-        more=(*nexus_doors, *more),
+        more=(*nexus_doors, *hap_doors, *more),
         scrape=scrape,
         is_overloaded=is_overloaded,
     )
     of_door = {
         HttpDoor.NEXUS: {operation.path for operation in nexus_doors},
+        HttpDoor.HAP: {operation.path for operation in hap_doors},
     }
     others = frozenset().union(*of_door.values())
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from postroom.config.alerts_section import AlertsSection
+from postroom.config.hap_section import HapSection
 from postroom.config.http_section import HttpSection
 from postroom.config.recipients_section import RecipientsSection
 from postroom.config.reports_section import ReportsSection
@@ -282,6 +283,7 @@ class Document(Section):
     retention: RetentionSection = RetentionSection()
     disk: DiskSection = DiskSection()
     nexus: NexusSection = NexusSection()
+    hap: HapSection = HapSection()
     classes: ClassesSection = ClassesSection()
     reports: ReportsSection = ReportsSection()
     webhooks: WebhooksSection = WebhooksSection()

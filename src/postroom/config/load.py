@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from postroom.config.alerts_section import alert_settings
 from postroom.config.checks import exposure_problems, keyless_problems, keyless_warnings
 from postroom.config.document import Document
+from postroom.config.hap import hap_problems, hap_settings, hap_warnings
 from postroom.config.http_section import HttpSection, ListenSection
 from postroom.config.nexus_ini import NexusIni, read_nexus_ini
 from postroom.config.routes import read_routes
@@ -28,6 +29,7 @@ from postroom.config.settings import (
     DiskSettings,
     DoorLimits,
     FailureSettings,
+    HapSettings,
     HttpDoor,
     Listener,
     NexusSettings,
@@ -118,6 +120,7 @@ class _Loading:
             retention=Retention(**{name: timedelta(days=days) for name, days in document.retention}),
             disk=_taken(DiskSettings, document.disk),
             nexus=self._nexus(is_capturing=is_capturing),
+            hap=self._hap(),
             smtp=smtp_settings(document.smtp, tls=self._tls("smtp", document.smtp)),
             classes=_classes(document),
             routes=self._routes(specs, is_used=uses_routes),
@@ -159,6 +162,10 @@ class _Loading:
         is_known = bool(settings.transports) or not (settings.data / DATABASE).exists()
         if is_known and not self._broken & {"http", "transports", "capture"} and not self._ways.problems:
             self.problems.extend(exposure_problems(settings))
+        if not self._broken & {"http", "hap"}:
+            section = self._document.hap
+            self.problems.extend(hap_problems(settings, section, secret_field=self._hap_secret_field()))
+            self._warnings.extend(hap_warnings(settings, section))
         if not self._broken & {"http", "smtp"}:
             self.problems.extend(keyless_smtp_problems(settings))
             self._warnings.extend(smtp_warnings(settings))
@@ -284,6 +291,24 @@ class _Loading:
             domain=section.domain or ini_domain,
             from_=section.from_ or self._ways.ini_sender(),
         )
+
+    def _hap(self) -> HapSettings:
+        section, http = self._document.hap, self._document.http
+        secret = None if section.secret is None else Secret(section.secret.reveal().strip())
+        name = section.ca_file
+        ca_file = None if name is None else self._cwd.absolute() / Path(name).expanduser()
+        if ca_file is not None and not ca_file.is_file():
+            self._report("file", "hap.ca_file", "there is no such file", f"Check {ca_file}.")
+        return hap_settings(
+            section,
+            secret=self._ways.secret(self._hap_secret_field(), secret, section.secret_file),
+            hosts=self._hosts(None),
+            ca_file=ca_file,
+            is_open=http.public_url is None and not http.trusted_proxies,
+        )
+
+    def _hap_secret_field(self) -> str:
+        return self._named("hap", "secret" if self._document.hap.secret_file is None else "secret_file")
 
     def _ini_domain(self) -> str | None:
         domain = self._ini.domain

@@ -150,6 +150,35 @@ class SmtpSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HapSettings:
+    """The HAP doors, and how the files of their mail are fetched."""
+
+    from_: Mailbox | None = None
+    """Sender of their mail, under the name each call gives; ``None`` takes the transport's."""
+    header: str = "x-hap-token"
+    """In lower case."""
+    secret: Secret | None = None
+    """What the header must hold; ``None``: callers use an API key, or need none."""
+    keyless: bool = False
+    """Peers on loopback and in ``networks`` need neither. Never beside a secret or ``public_url``."""
+    keyless_by_capture: bool = False
+    """Nobody said so: it holds only as long as everything is captured."""
+    networks: tuple[str, ...] = ()
+    """Networks in CIDR form."""
+    hosts: tuple[str, ...] = ()
+    """What a Host header of a caller without secret and key may name, beside loopback."""
+    attachment_hosts: tuple[tuple[str, int | None], ...] = ()
+    """Hosts, with a port or for every port, whose addresses may be private."""
+    attachment_timeout_s: float = 120.0
+    """Seconds for one file."""
+    attachment_redirects: int = 0
+    ca_file: Path | None = None
+    """Authorities trusted for file servers, beside the system's."""
+    duplicate_window: timedelta = timedelta(0)
+    """The same mail within it is the first one; nought: each call is a mail of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskSettings:
     """When intake stops before the disk is full; bytes."""
 
@@ -293,6 +322,7 @@ class Settings:
     retention: Retention = DEFAULT_RETENTION
     disk: DiskSettings = DiskSettings()
     nexus: NexusSettings = NexusSettings()
+    hap: HapSettings = HapSettings()
     smtp: SmtpSettings = SmtpSettings()
     classes: Mapping[MailClass, ClassSettings] = field(default_factory=dict)
     """Only the classes that are changed."""

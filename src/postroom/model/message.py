@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from postroom.model.address import Address, Mailbox
@@ -174,6 +174,8 @@ class Submission:
     send_at: datetime | None = None
     expires_at: datetime | None = None
     idempotency_key: str | None = None
+    idempotency_life: timedelta | None = None
+    """How long the key is kept, when a door made it and not the caller; ``None``: as long as callers' keys."""
     message_id_domain: str | None = None
     """Right side of the Message-ID; ``None`` takes From's domain."""
     remote_files: tuple[RemoteFile, ...] = ()

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from postroom.errors import OverloadError, Problem
-from postroom.web.auth import Caller, Doorkeeper
+from postroom.web.auth import Caller, Doorkeeper, SharedSecret
 from postroom.web.keyless import NEVER_KEYLESS, KeylessRule
 from postroom.web.limits import refuse_body
 from postroom.web.problem import HttpError, problem_of
@@ -58,6 +58,8 @@ class Operation:
     summary: str
     keyless: KeylessRule = NEVER_KEYLESS
     """When a request without a key is admitted; by default never."""
+    shared_secret: SharedSecret | None = None
+    """What a request may have instead of a key."""
     media_types: frozenset[str] = frozenset()
     """Content types of the body; empty when the operation reads none."""
     max_body: int = 64 * 1024
@@ -120,7 +122,9 @@ class Gate:
         try:
             operation = self._find(scope)
             dialect = operation.dialect
-            scope[_CALLER] = self._doorkeeper.admit(scope, needs=operation.needs, keyless=operation.keyless)
+            scope[_CALLER] = self._doorkeeper.admit(
+                scope, needs=operation.needs, keyless=operation.keyless, shared=operation.shared_secret
+            )
             scope[_MEDIA_TYPE] = refuse_body(
                 scope["headers"], max_body=operation.max_body, media_types=operation.media_types
             )

@@ -39,6 +39,7 @@ ANSWERS: Mapping[str, str] = {
     "scope-missing": "403. The key lacks the scope the detail names.",
     "secret-key-missing": "503. A stored secret is needed, and its key is not there; the operator has it.",
     "secret-key-wrong": "503. A stored secret was altered or damaged; enter it anew.",
+    "secret-wrong": "401. The header that stands for a key at this door does not hold its secret.",
     "store-unavailable": "503. The store cannot be used now; the operator's log says why.",
     "target-form": "400. The request's target is neither a path nor an http URL without userinfo.",
     "test-too-soon": "429. One test mail a minute goes by a transport; `remaining_s` says how long to wait.",
@@ -85,6 +86,7 @@ FIELDS: Mapping[str, str] = {
     "import-file": "Not a file of a form that is read here.",
     "instant-syntax": "Not ISO 8601 with an offset, such as `2030-01-31T09:00:00+09:00`.",
     "limit-exceeded": "More entries or bytes than one mail may have; the cause names the limit.",
+    "link-not-callable": "Not an http or https link that may be called; the cause says why.",
     "media-type-syntax": "Not the `type/subtype` of a single file.",
     "message-id-syntax": "Not one message id such as `<id@example.com>`.",
     "missing-field": "A field that is needed is missing.",
@@ -111,8 +113,8 @@ FIELDS: Mapping[str, str] = {
     "upload-missing": "No file part of this name came with the JSON.",
     "upload-unused": "A file part that no attachment names.",
     "webhook-disabled": "The webhook endpoint is disabled; enable it first.",
+    "webhook-mapping": "A mapping of a webhook that cannot be followed; the field names the place.",
     "webhook-url": "The URL may not be called; the cause says why, and which setting opens it.",
     "wrong-type": "A value of another JSON type than the field's.",
 }
 """Codes of single fields; the answer's status is 422."""
-    "webhook-mapping": "A mapping of a webhook that cannot be followed; the field names the place.",
