@@ -9,15 +9,15 @@ from typing import Any
 
 from egress.works import file_blobs, work
 from postroom.clock import SystemClock
-from postroom.engine.mail_files import StoredMailFiles
 from postroom.egress.webhook import WebhookTransport
+from postroom.engine.mail_files import StoredMailFiles
 from postroom.model.address import parse_mailbox
 from postroom.model.message import Attachment, BlobRef, Content, Disposition
 from postroom.model.secret import Secret
 from postroom.model.transport import HookTarget, TransportKind, TransportSpec
 from postroom.policy.links import LinkKeys, Links
 from postroom.ports import Blobs, Work
-from postroom.schema.hook_spec import hook_url, sent_headers
+from postroom.schema.hook_spec import sent_headers
 
 ACCEPTED_AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 LINKS = Links(public_url="https://mail.example.com/", keys=LinkKeys((b"k" * 32,)))
@@ -63,7 +63,6 @@ async def webhook(
     spec = TransportSpec(name="hook", kind=TransportKind.WEBHOOK, hook=target, max_connections=2)
     transport = WebhookTransport(
         replace(spec, **changes),
-        url=hook_url(target),
         files=StoredMailFiles(file_blobs(data)),
         clock=SystemClock(),
         links=links,

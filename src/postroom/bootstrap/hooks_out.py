@@ -16,8 +16,9 @@ from postroom.engine.ways import Way
 from postroom.errors import ConfigError, Problem
 from postroom.ingress.http.files import FileDoors
 from postroom.model.transport import TransportSpec
+from postroom.policy.hook_url import HookUrl
 from postroom.policy.links import LinkKeys, Links
-from postroom.schema.hook_spec import hook_url, sent_headers
+from postroom.schema.hook_spec import sent_headers
 from postroom.spool.secret_key import read_key_file, write_key_file
 from postroom.spool.sqlite.opening import SqliteStore
 from postroom.telemetry import logger
@@ -57,7 +58,6 @@ def webhook_way(spec: TransportSpec, settings: Settings, store: SqliteStore, *, 
 
     if spec.hook is None:
         raise AssertionError("a webhook way needs a webhook")
-    url = hook_url(spec.hook)
     links = None
     if settings.public_url is None:
         log.warning(
@@ -69,7 +69,6 @@ def webhook_way(spec: TransportSpec, settings: Settings, store: SqliteStore, *, 
     try:
         transport = WebhookTransport(
             spec,
-            url=url,
             files=StoredMailFiles(store.blobs),
             clock=clock,
             links=links,
@@ -81,7 +80,7 @@ def webhook_way(spec: TransportSpec, settings: Settings, store: SqliteStore, *, 
         raise ConfigError([Problem(code="ca-file", field="ca_file", cause=cause, fix=fix)]) from None
     return Way(
         transport=transport,
-        target=url.origin,
+        target=HookUrl.of(spec.hook.url).origin,
         default_from=spec.default_from,
         from_policy=spec.from_policy,
         rates=spec.rates,

@@ -24,6 +24,7 @@ from postroom.cli import (
     smtp_door,
     suppressions,
     transport_changes,
+    webhook_trial,
     webhooks,
 )
 from postroom.cli.exits import CliError, Exit
@@ -85,6 +86,7 @@ app.add_typer(providers.app, name="providers")
 app.add_typer(smtp_door.app, name="smtp")
 app.add_typer(suppressions.app, name="suppress")
 app.add_typer(transport_changes.app, name="transports")
+app.add_typer(webhook_trial.app, name="webhook")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(config_app, name="config")
 

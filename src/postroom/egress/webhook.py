@@ -60,7 +60,6 @@ class WebhookTransport:
         self,
         spec: TransportSpec,
         *,
-        url: HookUrl,
         files: MailFiles,
         clock: Clock,
         links: Links | None,
@@ -78,7 +77,7 @@ class WebhookTransport:
         self.max_recipients = spec.max_recipients
         self.variant = variant_of(spec)
         self._hook: HookTarget = hook
-        self._url = url
+        self._url = HookUrl.of(hook.url)
         self._files = files
         self._clock = clock
         self._links = links
@@ -157,6 +156,14 @@ class WebhookTransport:
                 now=self._clock.now(),
             )
         return {**headers, "content-type": body.content_type}
+
+    async def prepared(self, work: Work) -> tuple[dict[str, str], MappedBody]:
+        """Return headers and body of an attempt, which is not made. Raises OSError, InvariantError."""
+        mail = await self._mail(work)
+        if mail is None:
+            raise InvariantError(PUBLIC_URL_MISSING)
+        body = await self._body(work, mail)
+        return self._signed(work, body), body
 
     # ------------------------------------------------------------------ the port
 

@@ -5,6 +5,7 @@ and underscore of a container network may stand in it.
 """
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,18 @@ class HookUrl:
     port: int
     target: str
     """Path and query as sent, at least ``/``."""
+
+    @classmethod
+    def of(cls, text: str) -> "HookUrl":
+        """Return a URL that was read before, in its written form."""
+        parts = urlsplit(text)
+        is_tls = parts.scheme == "https"
+        return cls(
+            is_tls=is_tls,
+            host=parts.hostname or "",
+            port=parts.port or (443 if is_tls else 80),
+            target=f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}",
+        )
 
     @property
     def authority(self) -> str:

@@ -134,15 +134,6 @@ def parse_hook_url(text: str, findings: Findings, *, schemes: Mapping[str, bool]
     return HookUrl(is_tls=is_tls, host=host, port=port or (443 if is_tls else 80), target=target)
 
 
-def hook_url(target: HookTarget) -> HookUrl:
-    """Return the URL of a target taken apart; it was read once already."""
-    findings = Findings(named=str)
-    url = parse_hook_url(target.url, findings, schemes=PLAIN_SCHEMES)
-    if url is None:
-        raise ValueError("a webhook's URL that was not read")
-    return url
-
-
 def sent_headers(target: HookTarget) -> dict[str, str]:
     """Return the header fields of a post in lower case: the mapping's constants, then the configured ones."""
     constants: Mapping[str, str] = target.mapping.get("headers", {})

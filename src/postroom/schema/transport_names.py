@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection
 
 from postroom.model.transport import TransportSpec
-from postroom.schema.hook_spec import hook_url
+from postroom.policy.hook_url import HookUrl
 
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9_\-]+")
 _MAX_BASE = 36
@@ -16,7 +16,7 @@ def name_by_host(spec: TransportSpec | None, taken: Collection[str]) -> str:
     """Return the host in the form of a name; a second one gets a number."""
     host = spec.account.host if spec is not None and spec.account is not None else ""
     if spec is not None and spec.hook is not None:
-        host = hook_url(spec.hook).host
+        host = HookUrl.of(spec.hook.url).host
     return _free(host or (spec.kind.value if spec is not None else "way"), taken)
 
 

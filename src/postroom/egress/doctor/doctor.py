@@ -15,6 +15,7 @@ from postroom.egress.doctor.chart import DIALOGUE, Chart, CheckLimits
 from postroom.egress.doctor.dialogue import Dialogue
 from postroom.egress.doctor.domain import look_at_domain
 from postroom.egress.doctor.names import Names
+from postroom.egress.doctor.webhook import look_at_webhook
 from postroom.egress.tokens import Tokens
 from postroom.model.address import Address
 from postroom.model.checkup import Checkup, Stage, StageResult
@@ -81,6 +82,8 @@ class AccountDoctor:
     ) -> Checkup:
         """Look at an account: name to RSET, then the sender's domain. No body is sent."""
         account = spec.account
+        if spec.hook is not None:
+            return await look_at_webhook(spec.hook, clock=self._clock)
         if account is None:
             result = passed(Stage.NAME, "the capture inbox: nothing leaves this machine")
             return Checkup(target=TransportKind.CAPTURE.value, stages=(result,))

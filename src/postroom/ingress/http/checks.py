@@ -30,6 +30,7 @@ from postroom.model.ids import DEFAULT_TENANT
 from postroom.model.secret import Secret
 from postroom.model.transport import SmtpAccount, TransportSpec, redacted_url
 from postroom.policy.diagnosing import diagnose
+from postroom.policy.hook_url import HookUrl
 from postroom.ports.doctor import Doctor
 from postroom.schema.bodies import read_as, read_submission
 from postroom.schema.checking import (
@@ -116,7 +117,7 @@ class CheckDoors:
         if problem or spec is None:
             language = language_asked(request)
             result = StageResult(stage=Stage.NAME, status=StageStatus.FAILED, cause=problem)
-            target = name if spec is None or spec.account is None else redacted_url(spec.account)
+            target = _target(name, spec)
             return _shown(Checkup(target=target, stages=(result,)), language)
         return await self._checked(request, spec, recipient)
 
@@ -211,6 +212,12 @@ class CheckDoors:
         before, now = known.account, spec.account
         is_same = (before.host, before.username) == (now.host, now.username)
         return await self._health.worked_until(spec.name) if is_same else None
+
+
+def _target(name: str, spec: TransportSpec | None) -> str:
+    if spec is not None and spec.hook is not None:
+        return HookUrl.of(spec.hook.url).origin
+    return name if spec is None or spec.account is None else redacted_url(spec.account)
 
 
 def _address(text: object) -> Address | None:
