@@ -37,6 +37,7 @@ from postroom.ports import Events, Marks, Spool
 from postroom.telemetry import logger
 
 MARK = "notices"
+TAG = "postroom-notice"
 POLL_S = 5.0
 """Half of the time that is waited to gather what belongs together."""
 BUSY_S = 30.0
@@ -203,18 +204,20 @@ class Notices:
         return events
 
     async def _foreign(self, events: Sequence[Event]) -> list[Event]:
-        """Leave out what happened to notices (reliability rule D10)."""
-        own: dict[tuple[MessageId, TenantId], bool] = {}
+        """Leave out what happened to notices and to reports (reliability rule D10)."""
+        own: dict[tuple[MessageId, TenantId], tuple[str, ...] | None] = {}
         for event in events:
             if event.message_id is not None and (event.message_id, event.tenant) not in own:
                 view = await self._spool.view(event.message_id, tenant=event.tenant)
-                own[event.message_id, event.tenant] = view is not None and view.door is Door.POSTROOM
+                is_own = view is not None and view.door is Door.POSTROOM
+                own[event.message_id, event.tenant] = view.tags if view is not None and is_own else None
         foreign = []
         for event in events:
-            if event.message_id is not None and own[event.message_id, event.tenant]:
-                log.critical("a notice did not arrive", message_id=event.message_id, cause=event.cause)
-            else:
+            tags = None if event.message_id is None else own[event.message_id, event.tenant]
+            if tags is None:
                 foreign.append(event)
+            elif TAG in tags:
+                log.critical("a notice did not arrive", message_id=event.message_id, cause=event.cause)
         return foreign
 
     def _working(self) -> Sequence[str]:
@@ -234,7 +237,7 @@ class Notices:
             text=told.text,
             html=told.html,
             headers=(("Auto-Submitted", "auto-generated"),),
-            tags=("postroom-notice",),
+            tags=(TAG,),
             mail_class=MailClass.ALERT,
             idempotency_key=key,
         )
