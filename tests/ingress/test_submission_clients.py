@@ -106,6 +106,17 @@ def test_the_reply_names_the_message(room: Room) -> None:
     assert b"captured" in text
 
 
+def test_the_door_is_shown(room: Room) -> None:
+    """The page, /readyz, the metrics and the start say where mail can be handed in, and whom to trust."""
+    urls = [f"smtp://127.0.0.1:{room.plain}", f"smtps://127.0.0.1:{room.implicit}"]
+    assert urls == room.server.call("GET", "/readyz")[1]["smtp"]
+    assert ", ".join(urls) in room.server.call("GET", "/")[1].decode()
+    assert 'postroom_smtp_sessions{door="smtp"}' in room.server.call("GET", "/metrics")[1].decode()
+    started = room.server.log.read_text()
+    assert " ".join(urls) in started
+    assert room.authority in started
+
+
 def test_nobody_without_a_key(room: Room) -> None:
     """No key, no mail; a wrong key is refused and its text appears in no log."""
     with smtplib.SMTP("127.0.0.1", room.plain) as client:

@@ -359,6 +359,48 @@ def test_garbage_and_floods_end_in_order(tmp_path: Path) -> None:
     run(scene())
 
 
+def test_a_browser_hands_nothing_in(tmp_path: Path) -> None:
+    """A page that makes its visitor post SMTP to a keyless port ends at the first line."""
+    mail = b"From: app@example.com\r\n\r\nHello\r\n"
+    body = b"EHLO x\r\n" + ENVELOPE + b"BDAT %d LAST\r\n" % len(mail) + mail
+
+    async def scene() -> None:
+        async with opened(tmp_path, keyless=True) as room:
+            for first in (b"POST / HTTP/1.1\r\n", b"", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
+                async with room.client(is_greeted=False) as client:
+                    assert (await client.reply()).startswith(b"220 ")
+                    client.send(first + b"Host: 127.0.0.1\r\nContent-Type: text/plain\r\n" + body)
+                    assert (await client.reply()).startswith(b"521 5.5.1 ")
+                    assert await client.is_closed()
+            async with room.client(is_greeted=False) as client:
+                assert (await client.reply()).startswith(b"220 ")
+                client.send(body)
+                assert 250 in await client.replies(4)
+            assert 1 == len(room.service.submissions)
+
+    run(scene())
+
+
+def test_a_client_that_ended_its_side_reads_the_answer(tmp_path: Path) -> None:
+    """The reply to a mail reaches a plain client that has closed its sending half."""
+
+    async def scene() -> None:
+        async with opened(tmp_path, keyless=True) as room, room.client() as client:
+            room.service.gate.clear()
+            client.send(ENVELOPE + b"DATA\r\n")
+            assert [250, 250, 354] == await client.replies(3)
+            client.send(MAIL)
+            await room.service.is_reached.wait()
+            client.writer.write_eof()
+            (session,) = room.door.household.guests
+            await until(lambda: session._has_ended)  # type: ignore[attr-defined]
+            room.service.gate.set()
+            assert (await client.reply()).startswith(b"250 ")
+            assert await client.is_closed()
+
+    run(scene())
+
+
 # ---------------------------------------------------------------------- the end
 
 

@@ -75,6 +75,8 @@ MAX_COMMAND = 2048
 """Octets of a command with CR LF: 512 of RFC 5321 section 4.5.3.1.4, and what the parameters of MAIL and RCPT
 may add (AUTH 500, ORCPT 500, ENVID 100 and smaller ones)."""
 _CHUNK = re.compile(r"([0-9]{1,18})(?: +(LAST))? *\Z", re.ASCII)
+_OF_HTTP = frozenset(["GET", "POST", "PUT", "HEAD", "OPTIONS", "PATCH", "DELETE", "CONNECT", "TRACE", "PRI"])
+"""What a browser says first: a page could make its visitor post commands to a port of his own machine."""
 _NOT_DONE = frozenset(["EXPN", "ETRN", "TURN", "SEND", "SOML", "SAML"])
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9.:\[\]_\-]")
 
@@ -307,6 +309,8 @@ class ServerSession:
             self._wrong(replies.LINE_TOO_LONG)
         elif (obey := _HANDING_IN.get(verb)) is not None:
             obey(self, text, argument)
+        elif verb in _OF_HTTP or verb.endswith(":"):
+            self._end(replies.NOT_SMTP)
         elif (obey := _IDLE.get(verb)) is None:
             self._wrong(replies.NOT_DONE if verb in _NOT_DONE else replies.UNKNOWN)
         elif self._idle_commands < self._offers.max_idle_commands:

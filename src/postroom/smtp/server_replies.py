@@ -95,6 +95,7 @@ LINE_ENDLESS = ServerReply(500, "5.5.6", "Line too long; closing", closes=True)
 BARE_LINE_END = ServerReply(
     500, "5.5.2", "End each line with CR LF; a bare CR, LF or NUL is refused", closes=True
 )
+NOT_SMTP = ServerReply(521, "5.5.1", "This is SMTP, and that is no command of it; closing", closes=True)
 NOT_TEXT = ServerReply(500, "5.5.2", "A control character or broken UTF-8 in a command")
 IMPROPER_PIPELINING = ServerReply(
     554, "5.5.0", "Improper pipelining: wait for the reply to DATA before sending the content", closes=True

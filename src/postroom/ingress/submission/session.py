@@ -88,6 +88,8 @@ class Session(asyncio.Protocol):
         self._delay: asyncio.TimerHandle | None = None
         self._is_read_paused = self._is_write_paused = False
         self._is_ending = False
+        self._has_ended = False
+        """The client will send nothing more."""
         self._waits = Waits.COMMAND
         self._since = 0.0
         """When it began to wait for what it waits for."""
@@ -155,6 +157,11 @@ class Session(asyncio.Protocol):
             self._pump()
         if self._dialogue.pending > MAX_UNREAD:
             self._pause_reading()
+
+    def eof_received(self) -> bool:
+        """Let a plain client that ends its side while its mail is being committed read the answer."""
+        self._has_ended = True
+        return self.task is not None and not self._tls
 
     def _pump(self) -> None:
         """Go on until more bytes, or an answer of somebody else, are needed."""
@@ -285,8 +292,10 @@ class Session(asyncio.Protocol):
             self._dialogue.refuse(refusal)
         if self._is_ending:
             self._end(answers.SHUTTING_DOWN)
-        else:
-            self._pump()
+            return
+        self._pump()
+        if self._has_ended and self.task is None:
+            self.transport.close()
 
     def _arrival(self, mail: IncomingMail) -> Arrival:
         dialogue = self._dialogue
