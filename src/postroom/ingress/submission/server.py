@@ -16,7 +16,8 @@ from postroom.engine.service import Service
 from postroom.ingress.submission import answers
 from postroom.ingress.submission.admission import Admission, WrongKeys
 from postroom.ingress.submission.session import Session, SessionLimits
-from postroom.smtp.server_events import MailGiven, Offers
+from postroom.policy.submitting import objection_to
+from postroom.smtp.server_events import NO_WISHES, MailGiven, Offers
 from postroom.smtp.server_replies import ServerReply
 from postroom.telemetry import catalogue
 from postroom.web.acceptor import Acceptor
@@ -34,7 +35,6 @@ _METERS = Meters(
     refused=catalogue.SMTP_SESSIONS_REFUSED,
     stressed=catalogue.SMTP_STRESSED,
 )
-_TOO_LATE = ServerReply(501, "5.5.4", f"A mail is held for {MAX_HOLD.days} days at most")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,12 +113,9 @@ class SubmissionDoor:
             return answers.SHUTTING_DOWN
         if self.setup.is_overloaded():
             return answers.BUSY
-        wishes = mail.wishes
-        if wishes.hold_for is not None and wishes.hold_for > MAX_HOLD:
-            return _TOO_LATE
-        if wishes.hold_until is not None and wishes.hold_until > self.clock.now() + MAX_HOLD:
-            return _TOO_LATE
-        return None
+        if mail.wishes is NO_WISHES:
+            return None
+        return objection_to(mail.wishes, now=self.clock.now(), max_hold=MAX_HOLD)
 
 
 @asynccontextmanager
