@@ -17,11 +17,14 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from postroom.clock import Clock
 from postroom.engine.explain import Explainer
 from postroom.engine.limits import MessageLimits
+from postroom.engine.mail_files import SharedFiles
 from postroom.engine.service import Service
 from postroom.ingress.http.app import build_app
 from postroom.ingress.http.desk_table import DeskRoom
+from postroom.ingress.http.files import FileDoors
 from postroom.ingress.http.hap import HapDoors, HapSetup
 from postroom.ingress.http.nexus import NexusDoors, NexusSetup
 from postroom.ingress.http.settings import HttpSettings
@@ -43,10 +46,11 @@ def drawn() -> str:
     service = cast("Service", described)
     nexus = NexusDoors(service=service, budget=ByteBudget(), setup=NexusSetup()).operations(NEVER_KEYLESS)
     hap = HapDoors(service=service, budget=ByteBudget(), setup=HapSetup()).operations(NEVER_KEYLESS, None)
+    files = FileDoors(cast("SharedFiles", None), keys=lambda: None, clock=cast("Clock", None)).operations()
     parts = ("desk", "endpoints", "ways", "health", "accounts", "doctor", "clock")
     desk = cast("DeskRoom", SimpleNamespace(**dict.fromkeys(parts)))  # nor for anything of these
     explainer = cast("Explainer", SimpleNamespace())
-    gate = build_app(service, HttpSettings(), desk=desk, explainer=explainer, more=(*nexus, *hap))
+    gate = build_app(service, HttpSettings(), desk=desk, explainer=explainer, more=(*nexus, *hap, *files))
     return json.dumps(openapi_document(gate.operations), indent=1) + "\n"
 
 
