@@ -80,6 +80,7 @@ for verb in (acting.retry, acting.cancel, acting.resolve, acting.release, events
 app.add_typer(keys.app, name="keys")
 app.add_typer(captured.app, name="captured")
 app.add_typer(holds.app, name="hold")
+app.add_typer(hap.app, name="hap")
 app.add_typer(importing.app, name="import")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(providers.app, name="providers")
