@@ -95,6 +95,7 @@ OWN = {
     "/v1/webhooks",
     "/v1/messages",
     "/v1/messages/batch",
+    "/v1/messages/raw",
     "/v1/keys",
     "/v1/suppressions/import",
     "/v1/explain",

@@ -120,13 +120,15 @@ class RawReader:
         self._ends.decode(chunk.decode("latin-1"))
         self._check_ends()
         if b"\0" in chunk:
-            self._found("raw-nul", "a NUL octet", "Send binary data as base64 (RFC 2045).")
+            self._found(code="raw-nul", cause="a NUL octet", fix="Send binary data as base64 (RFC 2045).")
         self._check_lines(chunk)
 
     def _check_ends(self) -> None:
         if self._ends.newlines not in (None, "\r\n"):
             cause = "a line that ends with CR or LF alone"
-            self._found("raw-line-end", cause, "End every line with CR LF (RFC 5321 section 2.3.8).")
+            self._found(
+                code="raw-line-end", cause=cause, fix="End every line with CR LF (RFC 5321 section 2.3.8)."
+            )
 
     def _check_lines(self, chunk: bytes) -> None:
         """Find a line that is too long: hop from line end to line end, as far as one line may reach."""
@@ -136,7 +138,7 @@ class RawReader:
             if start == 0:
                 cause = f"a line of more than {MAX_LINE} octets"
                 fix = "Break the line, or send the text as quoted-printable or base64."
-                return self._found("raw-line-too-long", cause, fix)
+                return self._found(code="raw-line-too-long", cause=cause, fix=fix)
             most = MAX_LINE + 2
         last = chunk.rfind(b"\n")
         self._line = size - last - 1 if last >= 0 else self._line + size
@@ -169,7 +171,7 @@ class RawReader:
 
     def _too_large(self) -> None:
         cause = f"a header of more than {MAX_HEAD} bytes"
-        self._found("raw-head-too-large", cause, "Give fewer or shorter header fields.")
+        self._found(code="raw-head-too-large", cause=cause, fix="Give fewer or shorter header fields.")
 
     def _count(self, chunk: bytes) -> None:
         if self._multiparts is None:
@@ -177,9 +179,9 @@ class RawReader:
         self._multiparts += chunk.lower().count(b"multipart/")
         if self._multiparts > MAX_MULTIPARTS:
             cause = f"more than {MAX_MULTIPARTS} multiparts"
-            self._found("raw-too-deep", cause, "Send the parts as files, or as several mails.")
+            self._found(code="raw-too-deep", cause=cause, fix="Send the parts as files, or as several mails.")
 
-    def _found(self, code: str, cause: str, fix: str) -> None:
+    def _found(self, *, code: str, cause: str, fix: str) -> None:
         if self.problem is None:
             self.problem = Problem(code=code, field="mail", cause=cause, fix=fix)
 
@@ -192,6 +194,8 @@ class RawEnvelope:
     """MAIL FROM: ``NULL_PATH`` for the null one, ``None`` when nothing was said."""
     recipients: Sequence[Address] = ()
     """Empty: the addresses of To, Cc and Bcc are taken, or of their Resent forms when there are any."""
+    and_header: bool = False
+    """Those of the header are taken even beside others."""
     smtputf8: bool = False
     """The client asked for SMTPUTF8 (RFC 6531 section 3.4)."""
 
@@ -252,7 +256,9 @@ def raw_submission(
     said = _Said(fields, problems)
     values = said.values
     from_ = _author(values, problems)
-    recipients = envelope.recipients or _recipients_of(fields, problems)
+    recipients = list(envelope.recipients)
+    if envelope.and_header or not recipients:
+        recipients += _recipients_of(fields, problems)
     reverse_path = envelope.reverse_path
     if reverse_path is None or (from_ is not None and reverse_path.is_same(from_.address)):
         sender = None
@@ -263,13 +269,7 @@ def raw_submission(
         body=body,
         needs_8bit=reader.has_8bit,
         needs_smtputf8=not reader.head.isascii() and (envelope.smtputf8 or _has_foreign_address(values)),
-        trace=raw.trace_words(
-            by=arrival.by,
-            protocol=arrival.protocol,
-            helo=arrival.helo if _HELO.match(arrival.helo) else "",
-            peer=arrival.peer,
-            tls=arrival.tls,
-        ),
+        trace=_trace(arrival),
         is_dated=bool(values.get(b"date", b"").strip()),
     )
     submission = Submission(
@@ -368,6 +368,16 @@ def _recipients_of(fields: Sequence[raw.Field], problems: Problems) -> list[Addr
             boxes = _mailboxes(value, name.decode(), problems) or ()
             found += [box.address for box in boxes]
     return found
+
+
+def _trace(arrival: Arrival) -> str:
+    return raw.trace_words(
+        by=arrival.by,
+        protocol=arrival.protocol,
+        helo=arrival.helo if _HELO.match(arrival.helo) else "",
+        peer=arrival.peer,
+        tls=arrival.tls,
+    )
 
 
 def _message_id(values: Mapping[bytes, bytes]) -> str | None:

@@ -113,6 +113,18 @@ async def read_body(request: Request, *, max_body: int, hold: Hold, weight: int 
     return b"".join(chunks)
 
 
+async def read_chunks(request: Request, *, max_body: int) -> AsyncIterator[bytes]:
+    """Yield a body as it comes; the caller charges what it keeps.
+
+    Raises TooLargeError when ``max_body`` bytes are crossed, MalformedError when the connection ends first.
+    """
+    size, more = 0, True
+    while more:
+        chunk, more = await _chunk(request, size, max_body)
+        size += len(chunk)
+        yield chunk
+
+
 async def read_lines(request: Request, *, max_body: int, max_line: int) -> AsyncIterator[bytes]:
     """Yield the lines of a body without their LF; of a longer one the first ``max_line`` bytes and one more.
 

@@ -20,6 +20,7 @@ from postroom.ingress.http.inbox import InboxDoors
 from postroom.ingress.http.messages import MessageDoors
 from postroom.ingress.http.operator import OperatorDoors
 from postroom.ingress.http.page import PageDoors
+from postroom.ingress.http.raw import RawDoors
 from postroom.ingress.http.settings import HttpSettings
 from postroom.ingress.http.state import StateDoors
 from postroom.ingress.http.table import v1_operations
@@ -59,7 +60,9 @@ def build_app(
     pages = PageDoors(service, settings)
     state = StateDoors(service, scrape or Scrape())
     operator = OperatorDoors(service, budget)
+    raw = RawDoors(service, budget, messages=messages, max_body=settings.max_body)
     operations = [
+        *raw.operations(),
         *v1_operations(messages, InboxDoors(service), operator, state, settings=settings),
         *(desk_operations(service, desk, budget) if desk is not None else ()),
         *_explain_operations(service, explainer, messages=messages, budget=budget, settings=settings),

@@ -68,7 +68,7 @@ class MessageDoors:
             stage = partial(self._service.stage, caller.tenant)
             submission = await self.read(request, caller, hold, stage=stage)
             receipt = await self._service.submit(submission, senders=caller.senders)
-        return await self._receipt_reply(request, receipt, caller)
+        return await self.receipt_reply(request, receipt, caller)
 
     async def read(
         self, request: Request, caller: Caller, hold: Hold, *, stage: Callable[[], StagedBlob]
@@ -173,7 +173,8 @@ class MessageDoors:
         ]
         return with_files(submission, files, stored)
 
-    async def _receipt_reply(self, request: Request, receipt: Receipt, caller: Caller) -> Response:
+    async def receipt_reply(self, request: Request, receipt: Receipt, caller: Caller) -> Response:
+        """Answer for one stored message, at once or after its first attempt."""
         headers = {"location": f"/v1/messages/{receipt.message_id}"}
         if receipt.is_replay:
             headers["idempotency-replayed"] = "true"

@@ -13,7 +13,7 @@ from postroom.web.gate import Operation
 
 _JSON = frozenset({"application/json"})
 _JSON_OR_FORM = frozenset({"application/json", "multipart/form-data"})
-_SUBMIT_HEADERS = [
+SUBMIT_HEADERS = [
     {
         "name": "Idempotency-Key",
         "in": "header",
@@ -62,7 +62,7 @@ def _submit_operations(messages: MessageDoors, settings: HttpSettings) -> list[O
             media_types=_JSON_OR_FORM,
             max_body=settings.max_body,
             body=SubmissionBody,
-            parameters=[*_SUBMIT_HEADERS, ACCEPT_LANGUAGE],
+            parameters=[*SUBMIT_HEADERS, ACCEPT_LANGUAGE],
             answers={
                 202: ("Stored; it will be sent.", answers.AcceptedAnswer),
                 200: ("With `Prefer: wait`: every recipient has its final state.", answers.MessageAnswer),
@@ -79,7 +79,7 @@ def _submit_operations(messages: MessageDoors, settings: HttpSettings) -> list[O
             media_types=_JSON,
             max_body=settings.max_body,
             body=BatchBody,
-            parameters=_SUBMIT_HEADERS[:1],
+            parameters=SUBMIT_HEADERS[:1],
             answers={
                 202: ("All were stored.", answers.BatchAnswer),
                 207: ("Some were refused; each item says why.", answers.BatchAnswer),
