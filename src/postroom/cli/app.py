@@ -14,6 +14,7 @@ from postroom.cli import (
     diagnosing,
     events,
     explaining,
+    hap,
     holds,
     importing,
     keys,
@@ -79,8 +80,8 @@ for verb in (acting.retry, acting.cancel, acting.resolve, acting.release, events
     app.command(verb.__name__)(verb)
 app.add_typer(keys.app, name="keys")
 app.add_typer(captured.app, name="captured")
-app.add_typer(holds.app, name="hold")
 app.add_typer(hap.app, name="hap")
+app.add_typer(holds.app, name="hold")
 app.add_typer(importing.app, name="import")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(providers.app, name="providers")
