@@ -199,6 +199,15 @@ def test_bytes_that_are_no_text() -> None:
     assert ["500 5.5.2", "500 5.5.2", "500 5.5.2", "250 2.0.0"] == codes(said)
 
 
+@pytest.mark.parametrize("line", [b"POST / HTTP/1.1", b"GET /", b"Host: localhost", b"Subject: hello"])
+def test_a_line_of_another_protocol_ends_the_session(line: bytes) -> None:
+    """What a browser or a content says is no command, and nothing behind it is obeyed."""
+    shell = greeted(Shell(OPEN))
+    assert ["521 5.5.1"] == codes(shell.send(line + b"\r\n" + ENVELOPE))
+    assert shell.session.is_over
+    assert not any(isinstance(event, MailGiven) for event in shell.events)
+
+
 def test_the_name_in_hello_is_made_safe() -> None:
     """Whatever a client calls itself, its name can stand in a header."""
     for given, expected in (
