@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from postroom.schema.written import Duration, Section, domain_name
+from postroom.schema.quantities import parse_duration
+from postroom.schema.written import Section, domain_name
 
 
 class ReportsSection(Section):
@@ -12,7 +13,7 @@ class ReportsSection(Section):
 
     send: bool = True
     """Tell the sender by mail what could not be sent, and what else the sender asked to hear."""
-    delayed_after: Duration = 14400.0
+    delayed_after: Annotated[float, BeforeValidator(parse_duration), Field(ge=60)] = 14400.0
     """A sender who asked for it is told of mail that waits longer than this."""
     language: Literal["en", "zh", "ko", "de", "fr"] = "en"
     """Language of a report when the mail itself names none."""

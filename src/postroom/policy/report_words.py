@@ -102,7 +102,9 @@ def _evidence(recipient: ReportedRecipient, tongue: str) -> list[str]:
     lines = []
     if recipient.text:
         text = _plain(f"{recipient.code or ''} {recipient.text}".lstrip())[:MAX_SAID]
-        lines.append(_say("said" if recipient.host else "found", tongue, host=recipient.host, text=text))
+        lines.append(
+            _say("said" if recipient.host else "found", tongue, host=_plain(recipient.host), text=text)
+        )
     if recipient.last_attempt_at is not None:
         lines.append(_say("tried", tongue, date=_date(recipient.last_attempt_at)))
     return lines
