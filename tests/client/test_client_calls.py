@@ -254,3 +254,15 @@ def test_a_lost_answer_never_doubles(tmp_path: Path) -> None:
         asyncio.run(work())
         _, page = server.call("GET", "/v1/messages")
         assert ["async", "sync"] == [one["subject"] for one in page["messages"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["docs/python.md", "clients/python/README.md"])
+def test_the_example_of_the_page_works(tmp_path: Path, page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first Python block of each page, run as it is but for the address and the key."""
+    text = (Path(__file__).resolve().parents[2] / page).read_text(encoding="utf-8")
+    example = text.partition("```python\n")[2].partition("```")[0]
+    with PostroomProcess(tmp_path / "data") as server:
+        example = example.replace("http://127.0.0.1:8587", server.url).replace("your-api-key", KEY)
+        exec(compile(example, page, "exec"), {})  # noqa: S102 - our own page
+    assert "captured" in capsys.readouterr().out
