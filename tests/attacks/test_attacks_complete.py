@@ -8,6 +8,7 @@ from attacks import (
     test_attacks_desk,
     test_attacks_doors,
     test_attacks_fields,
+    test_attacks_hap,
     test_attacks_hooks,
     test_attacks_peers,
     test_attacks_submission,
@@ -45,8 +46,6 @@ ELSEWHERE = {
 
 LATER = {
     r"tpl\..*": "there are no templates yet",
-    r"hap\.hook|hook\.in\..*": "nothing is taken in by webhook yet",
-    r"api\.(credential|tenant_send|smtp_url)": "a message cannot bring an account of its own",
     r"api\.idempotency": "there is one tenant",
     r"api\.limits": "there are no rates and quotas yet",
     r"console\..*": "there is no console yet; rows that need no page of it are run",
@@ -64,6 +63,7 @@ RUN = (
     | test_attacks_hooks.RUN
     | test_attacks_desk.RUN
     | test_attacks_submission.RUN
+    | test_attacks_hap.RUN
 )
 
 
