@@ -32,7 +32,6 @@ class IncomingMail:
         "_held",
         "_notify",
         "_original",
-        "_parts",
         "_reader",
         "given",
         "recipients",
@@ -45,8 +44,7 @@ class IncomingMail:
         self._notify: dict[Address, frozenset[Notify]] = {}
         self._original: dict[Address, str] = {}
         self._reader = RawReader()
-        self._parts: list[bytes] = []
-        self._held = 0
+        self._held = bytearray()
         self._blob: StagedBlob | None = None
         self._failure: Exception | None = None
 
@@ -60,26 +58,26 @@ class IncomingMail:
 
     def take(self, data: bytes, stage: Callable[[], StagedBlob]) -> None:
         """Take the next bytes of the content; a file is begun with ``stage`` when they get many."""
-        self._keep(self._reader.feed(data))
-        if self._held <= SMALL_BODY:
+        self._held += self._reader.feed(data)
+        if len(self._held) <= SMALL_BODY:
             return
-        parts, self._parts, self._held = self._parts, [], 0
+        held, self._held = bytes(self._held), bytearray()
         if self._failure is not None or self._reader.problem is not None:
             return
         try:
             if self._blob is None:
                 self._blob = stage()
-            self._blob.write(b"".join(parts))
+            self._blob.write(held)
         except Exception as error:  # noqa: BLE001 - supervision point: whatever it is, it is told at the end
             self._failure = error
             self.discard()
 
     async def end(self, arrival: Arrival, now: datetime) -> Submission:
         """Return the whole mail. Raises InputError, DiskFullError, StoreError, OverloadError, OSError."""
-        self._keep(self._reader.finish())
+        self._held += self._reader.finish()
         if self._failure is not None:
             raise self._failure
-        rest = b"".join(self._parts)
+        rest = bytes(self._held)
         body: bytes | BlobRef = rest
         if self._blob is not None and self._reader.problem is None:
             body = await asyncio.to_thread(_stored, self._blob, rest)
@@ -99,11 +97,6 @@ class IncomingMail:
         if self._blob is not None:
             self._blob.discard()
             self._blob = None
-
-    def _keep(self, body: bytes) -> None:
-        if body:
-            self._parts.append(body)
-            self._held += len(body)
 
     def _wishes(self, now: datetime) -> RawWishes:
         terms = terms_of(self.given.wishes, now=now)

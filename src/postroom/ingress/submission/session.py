@@ -4,8 +4,8 @@ Rules:
 
 * A complete command must come within ``command_s`` of the reply before it, however its bytes are dealt out;
   a content at ``min_rate`` bytes a second (slow loris). Who reads no replies is cut after ``stalled_s``.
-* While a mail is being committed, a login waits or replies are not read, the socket is left alone above a
-  bound, so what a client may make us keep is bounded too.
+* While a mail is being committed, a login waits or replies are not read, at most one more piece is read from
+  the socket, so what a client may make us keep is bounded.
 * At the end of the server a mail that is being committed gets its answer, then 421; every other session gets
   421 at once (reliability rule G2).
 * No text of a client, no name and no key of it is logged.
@@ -43,8 +43,6 @@ from postroom.web.household import Seat, ServerLimits
 if TYPE_CHECKING:
     from postroom.ingress.submission.server import SubmissionDoor
 
-MAX_UNREAD = 64 * 1024
-"""Bytes that may wait to be looked at before the socket is left alone."""
 LINGER_S = 2.0
 LINGER_BYTES = 1024 * 1024
 """What is still read and dropped after a last reply, so that it is not reset away."""
@@ -155,7 +153,7 @@ class Session(asyncio.Protocol):
         self._content_size += len(data)
         if self.task is None and self._delay is None and not self._is_write_paused:
             self._pump()
-        if self._dialogue.pending > MAX_UNREAD:
+        else:
             self._pause_reading()
 
     def eof_received(self) -> bool:
