@@ -34,6 +34,9 @@ ELSEWHERE = {
     "SSR-043": "tests/egress/test_egress_hooks.py::test_attack_redirect_and_file_name",
     "SSR-045": "tests/egress/test_egress_hooks.py::test_redirects_are_not_followed",
     "SSR-051": "tests/egress/test_egress_hooks.py::test_attack_redirect_and_file_name",
+    "SSR-055": "tests/net/test_net_guard.py::test_this_machine_is_not_elsewhere",
+    "AUT-009": "tests/engine/test_engine_guests.py::test_one_way_for_each_credential",
+    "AUT-026": "tests/delivery/test_delivery_guests.py::test_the_documents_command_over_tls",
     "AUT-021": "tests/engine/test_engine_webhooks.py::test_both_secrets_of_a_rotation_sign",
     "TLS-009": "tests/smtp/test_smtp_server.py::test_when_a_login_may_come",
     "AUT-014": "tests/ingress/test_submission_clients.py::test_a_key_keeps_its_senders_and_scope",
@@ -60,10 +63,10 @@ RUN = (
     test_attacks_fields.RUN
     | test_attacks_doors.RUN
     | test_attacks_peers.RUN
+    | test_attacks_hap.RUN
     | test_attacks_hooks.RUN
     | test_attacks_desk.RUN
     | test_attacks_submission.RUN
-    | test_attacks_hap.RUN
 )
 
 

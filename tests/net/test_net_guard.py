@@ -16,7 +16,7 @@ from attacks.attack_room import inputs, rows
 from net.wires import fault_of
 from postroom.net.addresses import SocketAddress
 from postroom.net.destination import DestinationError, parse_url
-from postroom.net.guard import CAUSE, SETTING, Guard
+from postroom.net.guard import CAUSE, SETTING, Guard, is_own
 from postroom.net.networks import why_forbidden
 
 URL_ROWS = [one for one in rows() if one["surface"] == "fetch.url"]
@@ -202,3 +202,19 @@ def test_real_names_of_this_machine_are_refused() -> None:
 
 async def fault_of_addresses_of(host: str) -> str | None:
     return (await fault_of(Guard().addresses(host, 443, timeout_s=5))).fault.cause
+
+
+def test_this_machine_is_not_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that leads to an address of this machine is refused where mail would go round (SSR-055)."""
+    assert (True, False) == (is_own("127.0.0.1"), is_own("192.0.2.1"))
+    monkeypatch.setattr("postroom.net.guard.is_own", {"8.8.8.8"}.__contains__)
+
+    async def scenario() -> None:
+        guard = Guard(resolve=ScriptedResolver(["8.8.4.4"], ["8.8.4.4", "8.8.8.8"]))
+        assert 1 == len(await guard.addresses_elsewhere("mx.test", 587, timeout_s=5))
+        failure = await fault_of(guard.addresses_elsewhere("mx.test", 587, timeout_s=5))
+        assert (CAUSE, True) == (failure.fault.cause, "8.8.8.8 is this machine" in failure.fault.text)
+        allowed = Guard(["8.8.8.0/24"], resolve=ScriptedResolver(["8.8.8.8"]))
+        assert 1 == len(await allowed.addresses_elsewhere("mx.test", 587, timeout_s=5))
+
+    asyncio.run(scenario())

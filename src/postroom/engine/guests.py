@@ -123,10 +123,11 @@ class Guests:
 
     async def stop(self) -> None:
         """Look no more; whoever is at work goes on until the roster stops."""
-        for task in (*self._errands, *((self._keeper,) if self._keeper else ())):
-            task.cancel()
+        if self._keeper is not None:
+            self._keeper.cancel()
             with suppress(asyncio.CancelledError):
-                await task
+                await self._keeper
+        await asyncio.gather(*self._errands)
 
     # ------------------------------------------------------------------ coming
 

@@ -146,7 +146,8 @@ class Roster:
         line.leave()
         server = self._servers[line]
         await line.way.transport.stop(grace_s=0)
-        await asyncio.gather(server, line.gone())
+        await asyncio.wait({server})  # who is told to stop waiting does not end the line
+        await line.gone()
         self._servers.pop(line, None)
 
     def give_away(self, name: str) -> None:

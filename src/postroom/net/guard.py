@@ -48,6 +48,17 @@ class RefusedByGuard(NetFault):
         self.is_final = bool(why_forbidden(address, EVERYWHERE))
 
 
+def is_own(ip: str) -> bool:
+    """Say whether an address is one of this machine's: only those can be bound to."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((ip, 0))
+        except OSError:
+            return False
+    return True
+
+
 class Guard:
     """The verdicts for one set of allowed networks."""
 
@@ -97,6 +108,18 @@ class Guard:
             address = ip_address(one.ip)
             if why := why_forbidden(address, allowed):
                 raise RefusedByGuard(host, address, why)
+        return found
+
+    async def addresses_elsewhere(self, host: str, port: int, *, timeout_s: float) -> Sequence[SocketAddress]:
+        """Return what ``addresses`` does, and refuse this machine: mail to itself goes round for ever.
+
+        A network that the operator allowed may hold addresses of this machine. Raises NetFault.
+        """
+        found = await self.addresses(host, port, timeout_s=timeout_s)
+        for one in found:
+            address = ip_address(one.ip)
+            if is_own(one.ip) and not any(address in network for network in self._allowed):
+                raise RefusedByGuard(host, address, f"{address} is this machine")
         return found
 
     def _refusal(self, address: IpAddress) -> str:
