@@ -208,6 +208,12 @@ def test_a_line_of_another_protocol_ends_the_session(line: bytes) -> None:
     assert not any(isinstance(event, MailGiven) for event in shell.events)
 
 
+def test_a_login_that_is_no_text_is_over() -> None:
+    """After a line that cannot be read the next one is a command again, not the rest of a login."""
+    shell = greeted(Shell(LOCAL))
+    assert ["334", "500 5.5.2", "250 2.0.0"] == codes(shell.send(b"AUTH LOGIN\r\n\x07\r\nNOOP\r\n"))
+
+
 def test_the_name_in_hello_is_made_safe() -> None:
     """Whatever a client calls itself, its name can stand in a header."""
     for given, expected in (
