@@ -235,3 +235,19 @@ def test_the_documented_settings_load(tmp_path: Path) -> None:
     }
     settings = loaded(tmp_path, INI, toml=shown)
     assert settings.nexus.domain == "mail.example.com"
+
+
+def test_urls_as_libcurl_has_them(tmp_path: Path) -> None:
+    """A path is the name to greet with, ports default by scheme, and login options are refused by name."""
+    for url, port, tls, greeting in (
+        ("smtp://mail.example.com", 25, TlsMode.OPPORTUNISTIC, None),
+        ("smtps://mail.example.com", 465, TlsMode.IMPLICIT, None),
+        ("smtp://mail.example.com:465/", 465, TlsMode.IMPLICIT, None),
+        ("smtp.example.com:587/client.example.com", 587, TlsMode.OPPORTUNISTIC, "client.example.com"),
+    ):
+        (spec,) = loaded(tmp_path, INI.replace("smtp://mail.example.com:587", url)).transports
+        assert spec.account is not None
+        assert (port, tls, greeting) == (spec.account.port, spec.account.tls, spec.ehlo_name)
+    for login in ("user;AUTH=PLAIN@", "user:pw;auth=LOGIN@"):
+        found = problems(tmp_path, INI.replace("smtp://", f"smtp://{login}"))
+        assert {"[email] smtp_url": "has ;AUTH= in its login"} == found

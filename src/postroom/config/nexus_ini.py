@@ -7,11 +7,13 @@ Values are verbatim up to the line's end: no interpolation and no inline comment
 """
 
 import configparser
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from postroom.errors import ConfigError, Problem
+from postroom.grammar import HOST_NAME
 from postroom.model.secret import Secret
 from postroom.schema.quantities import nearest
 
@@ -22,6 +24,8 @@ KNOWN = {
 }
 """Sections and keys the file may hold."""
 
+_WITH_PATH = re.compile(r"([^:/?#]+://[^/?#]*)/([^/?#]+)\Z")
+_LOGIN_OPTIONS = re.compile(r"://[^/?#@]*;auth=[^/?#]*@", re.IGNORECASE)
 _YES = {
     "yes": True,
     "true": True,
@@ -48,6 +52,19 @@ class NexusIni:
     from_mail: str | None = None
     max_client: int | None = None
     warnings: tuple[str, ...] = ()
+
+
+def without_greeting(url: str) -> tuple[str, str | None]:
+    """Return a URL without its path, and the path when it is a host name: libcurl greets with that."""
+    found = _WITH_PATH.match(url)
+    if found is None or not HOST_NAME.match(found[2]):
+        return url, None
+    return found[1], found[2]
+
+
+def has_login_options(url: str) -> bool:
+    """Say whether the login of a URL has options, which libcurl would read."""
+    return _LOGIN_OPTIONS.search(url) is not None
 
 
 def read_nexus_ini(path: Path) -> NexusIni:

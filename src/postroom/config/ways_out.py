@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from postroom.config.document import Document
 from postroom.config.hap_config import read_hap_config
-from postroom.config.nexus_ini import NexusIni
+from postroom.config.nexus_ini import NexusIni, has_login_options, without_greeting
 from postroom.config.routes import absent_legs, swallow_problem
 from postroom.config.settings import AbsentLeg
 from postroom.config.sources import TRANSPORT_VARIABLES, Sources
@@ -229,9 +229,20 @@ class WaysOut:
             "password": "[email] smtp_password",
         }
         setting = Setting(names=names, origin=TransportOrigin.FILE, default_from=self._document.from_)
+        plain, greeting = without_greeting(url.reveal())
+        if has_login_options(plain):
+            cause, fix = "has ;AUTH= in its login", "Leave it out: the login is made as the server offers it."
+            self._report("url-login-options", "[email] smtp_url", cause, fix)
+            return None
         user = self._ini.smtp_username
         password = self._ini.smtp_password if user is not None else None
-        account = {"url": url, "username": user, "password": password, "from_": self.ini_sender()}
+        account = {
+            "url": Secret(plain),
+            "username": user,
+            "password": password,
+            "from_": self.ini_sender(),
+            "ehlo_name": greeting,
+        }
         return self._spec(_fields("nexus", account), setting)
 
     def _from_hap(self) -> tuple[TransportSpec, ...]:
