@@ -26,6 +26,7 @@ from postroom.ingress.http.app import build_app
 from postroom.ingress.http.desk_table import DeskRoom
 from postroom.ingress.http.files import FileDoors
 from postroom.ingress.http.hap import HapDoors, HapSetup
+from postroom.ingress.http.hap_test import HapTestDoor
 from postroom.ingress.http.nexus import NexusDoors, NexusSetup
 from postroom.ingress.http.settings import HttpSettings
 from postroom.schema.answers import ProblemAnswer
@@ -46,6 +47,7 @@ def drawn() -> str:
     service = cast("Service", described)
     nexus = NexusDoors(service=service, budget=ByteBudget(), setup=NexusSetup()).operations(NEVER_KEYLESS)
     hap = HapDoors(service=service, budget=ByteBudget(), setup=HapSetup()).operations(NEVER_KEYLESS, None)
+    hap += HapTestDoor(service, ByteBudget()).operations()
     files = FileDoors(cast("SharedFiles", None), keys=lambda: None, clock=cast("Clock", None)).operations()
     parts = ("desk", "endpoints", "ways", "health", "accounts", "doctor", "clock")
     desk = cast("DeskRoom", SimpleNamespace(**dict.fromkeys(parts)))  # nor for anything of these

@@ -17,7 +17,7 @@ import pytest
 
 from peers.file_server import FileServer
 from peers.ledger_sink import LedgerSink
-from peers.postroom_process import PostroomProcess
+from peers.postroom_process import PostroomProcess, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -305,3 +305,37 @@ def test_the_same_mail_twice(tmp_path: Path) -> None:
         same = [one.curl(body, *token)[1]["id"] for _ in range(2)]
         assert same[0] == same[1]
         assert same[0] != one.curl(body.replace("once", "other"), *token)[1]["id"]
+
+
+def test_the_smtp_form_and_its_test_mail(tmp_path: Path) -> None:
+    """HAP's seven keys and toEmail: a real mail, answered by success and message, nothing kept."""
+    form = {
+        "signature": "Office",
+        "fromAddress": "office@example.org",
+        "server": "127.0.0.1",
+        "account": "",
+        "password": "",
+        "enableSsl": False,
+        "toEmail": "kim@example.net",
+    }
+    with house(tmp_path, '[egress]\nallowed_networks = ["127.0.0.0/8"]') as one:
+        status, told = one.server.call("POST", "/hap/smtp/test", form | {"port": one.sink.port})
+        assert (200, True) == (status, told["success"])
+        assert "kim@example.net" in told["message"]
+        mail = one.mail(told["id"])
+        assert "Office <office@example.org>" == mail["From"]
+        assert {"default"} == {
+            way["name"] for way in one.server.call("GET", "/v1/transports")[1]["transports"]
+        }
+
+        status, told = one.server.call("POST", "/hap/smtp/test", form | {"port": free_port()})
+        assert (200, False) == (status, told["success"])
+        assert "refused" in told["message"]
+        assert "cancelled" == one.view(told["id"])["state"]
+
+        status, problem = one.server.call("POST", "/hap/smtp/test", {**form, "port": 25, "toEmail": None})
+        assert (422, ["toEmail"]) == (status, [error["field"] for error in problem["errors"]])
+        status, problem = one.server.call(
+            "POST", "/hap/smtp/test", {"toEmail": "kim@example.net", "server": ""}
+        )
+        assert 422 == status

@@ -9,6 +9,7 @@ from postroom.engine.fetching import Fetching
 from postroom.engine.service import Service
 from postroom.engine.signals import Signals
 from postroom.ingress.http.hap import HapDoors, HapSetup
+from postroom.ingress.http.hap_test import HapTestDoor
 from postroom.model.message import MailClass
 from postroom.net.guard import Guard
 from postroom.policy.retry import ClassRules
@@ -37,7 +38,8 @@ def hap_operations(settings: Settings, service: Service, budget: ByteBudget) -> 
     secret = None
     if hap.secret is not None:
         secret = SharedSecret(header=hap.header, secret=hap.secret, setting="hap.secret")
-    return HapDoors(service=service, budget=budget, setup=setup).operations(keyless, secret)
+    doors = HapDoors(service=service, budget=budget, setup=setup).operations(keyless, secret)
+    return [*doors, *HapTestDoor(service, budget).operations()]
 
 
 def fetcher_of(settings: Settings) -> GuardedFetcher:

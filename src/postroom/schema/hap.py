@@ -83,6 +83,29 @@ class HapAnswer(BaseModel):
     """Only in capture mode: nothing leaves the machine."""
 
 
+class HapSmtpTest(BaseModel):
+    """HAP's SMTP form with the receiver of a test mail; names in any case."""
+
+    signature: str | None = None
+    from_address: str = Field(alias="fromAddress")
+    server: str
+    account: str | None = None
+    password: str | None = None
+    port: int
+    enable_ssl: bool = Field(False, alias="enableSsl")
+    to_email: str = Field(alias="toEmail")
+
+
+class HapSmtpAnswer(BaseModel):
+    """What HAP's own test answers."""
+
+    success: bool
+    message: str
+    """One sentence for a person, with what the server said."""
+    id: str
+    """Of the test mail."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HapCall:
     """One call, read; addresses are still text."""
@@ -187,6 +210,24 @@ def stored(call: HapCall, *, is_replay: bool) -> str:
     if call.without_link:
         said += f"; not attached, because they have no link: {', '.join(call.without_link)}"
     return said
+
+
+def without_receiver(members: Mapping[str, object]) -> tuple[dict[str, object], str]:
+    """Part HAP's form from the receiver of its test mail. Raises InputError without one."""
+    fields = {name: value for name, value in members.items() if name.lower() != "toemail"}
+    to = next((value for name, value in members.items() if name.lower() == "toemail"), None)
+    if not isinstance(to, str) or not to.strip():
+        fix = "Give the address that the test mail goes to."
+        problem = Problem(code="missing-field", field="toEmail", cause="no address", fix=fix)
+        raise InputError([problem])
+    return fields, to
+
+
+def test_result(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what HAP's own test answers, of what became of a test mail."""
+    parts = (answer["message"], answer["remedy"], answer["stack"] and f"[{answer['stack']}]")
+    message = " ".join(str(part) for part in parts if part)
+    return {"success": answer["success"], "message": message, "id": answer["id"]}
 
 
 # --------------------------------------------------------------------------- members
