@@ -22,8 +22,9 @@ from postroom.telemetry.catalogue import CONNECTIONS_CUT, CONNECTIONS_REFUSED
 from postroom.web import acceptor
 from postroom.web.acceptor import Acceptor
 from postroom.web.household import Household, Seat, ServerLimits
+from postroom.web.listening import TlsPair
 from postroom.web.problem import problem_of
-from postroom.web.server import Binding, TlsPair, serve
+from postroom.web.server import Binding, serve
 from web.http_wire import Wire, on_the_wire, running, wire
 from web.test_web_server import echo, refuse
 

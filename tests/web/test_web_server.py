@@ -17,7 +17,8 @@ from peers.fake_service import NOW
 from postroom.clock import SystemClock
 from postroom.errors import ConfigError
 from postroom.web.household import ServerLimits
-from postroom.web.server import Binding, TlsPair, http_date, serve
+from postroom.web.listening import TlsPair
+from postroom.web.server import Binding, http_date, serve
 from web.http_wire import Wire, on_the_wire, running, wire
 
 SMUGGLED = (
