@@ -22,7 +22,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Protocol, overload
 
 from peers.ledger_sink import LedgerSink
 from peers.postroom_process import KEY
@@ -152,11 +152,29 @@ class Caller:
         self._connection.close()
 
 
+class HandsIn(Protocol):
+    """A connection to some door."""
+
+    def hand_in(self, ledger: Ledger, submission: Submission) -> int | None:
+        """Hand one submission in and note the answer; ``None`` when there was none."""
+
+    def close(self) -> None:
+        """End it."""
+
+
 @contextlib.contextmanager
 def load(
-    ledger: Ledger, port: int, *, senders: int = 4, pause_s: float = 0.0, count: int | None = None
+    ledger: Ledger,
+    port: int,
+    *,
+    caller: Callable[[], HandsIn] | None = None,
+    senders: int = 4,
+    pause_s: float = 0.0,
+    count: int | None = None,
 ) -> Iterator[None]:
     """Hand in as fast as ``senders`` connections can, until the end of the block.
+
+    Each connection is a ``caller``'s; without one, to the HTTP doors at ``port``.
 
     A sender ends when its server does not answer. With a pause between its calls it never does: it tries
     again, as after a refusal. With a count it goes on until so many were handed in and acknowledged.
@@ -164,16 +182,16 @@ def load(
     stop = threading.Event()
 
     def run() -> None:
-        caller = Caller(port)
+        by = Caller(port) if caller is None else caller()
         while not stop.is_set() or count is not None:
             if (submission := ledger.next(most=count)) is None:
                 break
-            status = caller.hand_in(ledger, submission)
+            status = by.hand_in(ledger, submission)
             if status is None and not pause_s:
                 break
             if pause_s or status not in {200, 202}:
                 stop.wait(pause_s or 0.02)
-        caller.close()
+        by.close()
 
     threads = [threading.Thread(target=run, name="sender") for _ in range(senders)]
     for thread in threads:
