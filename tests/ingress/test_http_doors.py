@@ -290,7 +290,7 @@ def test_every_code_is_documented() -> None:
         if path.name not in ("nexus.py", "nexus_account.py", "listening.py", "keyring.py", "transport_url.py")
     ]
     known = set().union(*map(codes_of, sources)) | {"secret-key-missing", "secret-key-wrong"}
-    # listening.py and keyring.py speak to the operator at the start, nexus.py in its own dialect; the codes of
+    # listening.py and keyring.py speak to the operator, nexus.py in its own dialect; the codes of
     # transport_url.py stand with its forms in docs/transports.md. The two are causes of SecretKeyError.
     assert known == ANSWERS.keys() | FIELDS.keys()
     page = (ROOT / "docs/errors.md").read_text()
