@@ -235,6 +235,27 @@ def test_smtputf8_is_used() -> None:
     assert ["r@example.net", "jos\u00e9@example.net"] == peer.mails[0].recipients
 
 
+def test_eight_bits_need_a_server_that_takes_them() -> None:
+    """Octets above 127 are told with BODY=8BITMIME, and open no transaction where that is not announced."""
+    for extensions in ((), ("8BITMIME",)):
+        peer = SmtpPeer(extensions=extensions)
+        eight = Transaction(
+            0,
+            reverse_path=Address("from", "example.com"),
+            recipients=[Address("r", "example.net")],
+            size=1000,
+            smtputf8=False,
+            eight_bit=True,
+        )
+        found = told(Talk([eight], peer=peer).run().done[0])
+        if extensions:
+            assert [("body_end", 250)] == found
+            assert "MAIL FROM:<from@example.com> BODY=8BITMIME" == peer.dialogues[0].lines[1]
+        else:
+            assert [("mail", "capability")] == found
+            assert not peer.mails
+
+
 def abroad(*, smtputf8: bool) -> Transaction[int]:
     return Transaction(
         0,

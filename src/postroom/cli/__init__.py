@@ -6,10 +6,19 @@ in ``exits``. Commands import what they need when they run, so that ``--help`` a
 """
 
 import sys
+from pathlib import PurePath
+
+SENDMAIL = "sendmail"
 
 
 def main() -> None:
-    """Run the program; this is the entry point ``postroom``."""
+    """Run the program; this is the entry point ``postroom``, and ``sendmail`` when a link has that name."""
+    arguments = sys.argv[1:]
+    is_link = PurePath(sys.argv[0]).name == SENDMAIL
+    if is_link or arguments[:1] == [SENDMAIL]:
+        from postroom.cli.sendmail import run as run_sendmail  # noqa: PLC0415 - it starts for every mail
+
+        sys.exit(run_sendmail(arguments if is_link else arguments[1:]))
     from postroom.cli.app import run  # noqa: PLC0415 - the entry point stays importable for nothing
 
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run(arguments))

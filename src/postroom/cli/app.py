@@ -339,6 +339,18 @@ def transport_url(
     typer.echo(url)
 
 
+@app.command(
+    "sendmail",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def sendmail(context: typer.Context) -> None:
+    """Hand in a mail as programs do that know `sendmail -t -i`; the page of the command has its options."""
+    from postroom.cli.sendmail import run as run_sendmail
+
+    raise typer.Exit(run_sendmail(context.args))
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
