@@ -9,11 +9,11 @@ from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 from postroom.config.document import Document
-from postroom.config.load import load
 from postroom.config.http_section import ListenSection
+from postroom.config.load import load
+from postroom.config.settings import Listener
 from postroom.config.sources import KNOWN_VARIABLES, SMTP_VARIABLES, VARIABLES, Flags
 from postroom.schema.transport_forms import FORMS
 from postroom.schema.transport_url import STARTTLS_WORDS, parse_transport_url
@@ -56,8 +56,6 @@ def written(value: object) -> str:
     match value:
         case None | () | "":
             return ""
-        case _ if value is PydanticUndefined:
-            return ""
         case bool():
             return f"`{str(value).lower()}`"
         case Enum():
@@ -68,7 +66,7 @@ def written(value: object) -> str:
             return f'`"{value // 1024**2} MiB"`'
         case int() | float():
             return f"`{value:g}`"
-        case (ListenSection(address=listener),):
+        case (ListenSection(address=Listener() as listener),):
             return f'`"{listener.host}:{listener.port}"`'
         case _:
             raise AssertionError(value)

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator
 
 from postroom.config.settings import HttpDoor, Listener
 from postroom.config.sources import DEFAULT_HTTP
@@ -33,7 +33,7 @@ def _public_url(text: str) -> str:
 class ListenSection(Section):
     """One address with what is its own; `listen` may also hold plain `HOST:PORT`."""
 
-    address: Annotated[Listener, BeforeValidator(parse_listener)] = Field()
+    address: Annotated[Listener, BeforeValidator(parse_listener)] | None = None
     """`HOST:PORT` to listen on. Needed."""
     tls_cert: str | None = None
     """PEM file of this address alone; else that of `[http]`."""

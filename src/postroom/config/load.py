@@ -235,9 +235,8 @@ class _Loading:
         return TlsFiles(cert=cert, key=key) if cert is not None and key is not None else None
 
     def _listeners(self, tls: TlsFiles | None) -> tuple[Listener, ...]:
-        found = [
-            self._listener(number, table, tls) for number, table in enumerate(self._document.http.listen)
-        ]
+        tables = enumerate(self._document.http.listen)
+        found = [one for number, table in tables if (one := self._listener(number, table, tls)) is not None]
         if self._ini.api_port is not None and all(self._ini.api_port != listener.port for listener in found):
             beyond = any(not ip_network(net).is_loopback for net in self._document.nexus.networks)
             host = "0.0.0.0" if beyond else "127.0.0.1"  # noqa: S104 - only when networks are listed
@@ -248,8 +247,13 @@ class _Loading:
             self._report("tls-incomplete", "[api] https", "yes, but there is no certificate", fix)
         return tuple(found)
 
-    def _listener(self, number: int, table: ListenSection, tls: TlsFiles | None) -> Listener:
+    def _listener(self, number: int, table: ListenSection, tls: TlsFiles | None) -> Listener | None:
         """Return one address with its own certificate, else the general one."""
+        field = f"http.listen.{number}.address"
+        if table.address is None:
+            if all(problem.field != field for problem in self.problems):
+                self._report("setting-missing", field, "missing", "Write the address as HOST:PORT.")
+            return None
         own = self._tls(f"http.listen.{number}", table)
         if table.tls and own is None and tls is None:
             fix = "Set tls_cert and tls_key."
@@ -319,7 +323,7 @@ class _Loading:
 
     def _hosts(self, ini_domain: str | None) -> tuple[str, ...]:
         """Return the names callers may use: those set, those listened on, and the Nexus file's own."""
-        named = {table.address.host.lower() for table in self._document.http.listen}
+        named = {one.address.host.lower() for one in self._document.http.listen if one.address is not None}
         named = named - {"0.0.0.0", "::"} | {ini_domain or ""} - {""}  # noqa: S104 - these are no names
         return tuple(sorted(named.union(self._document.nexus.hosts)))
 
