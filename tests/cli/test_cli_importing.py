@@ -186,7 +186,8 @@ def test_nexus(postroom: Run, tmp_path: Path) -> None:
     }
     assert expected == transport
     assert {"keyless": True, "domain": "api.example.com", "hosts": ["api.example.com"]} == found["nexus"]
-    assert (["127.0.0.1:8587", "127.0.0.1:8448"], 512) == (
+    listen = [{"address": "127.0.0.1:8587"}, {"address": "127.0.0.1:8448", "doors": ["nexus"]}]
+    assert (listen, 512) == (
         found["http"]["listen"],
         found["limits"]["max_connections"],
     )

@@ -115,3 +115,12 @@ def test_the_list_knows_addresses_domains_and_patterns() -> None:
     assert blocked
     assert not NOBODY
     assert not NOBODY.blocks("a@example.com")
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """A pattern that has seen very many characters has forgotten some, and is still right."""
+    pattern = Pattern(r"[^x]*@ok\.example")
+    for number in range(6000):
+        assert pattern.matches(f"{chr(0x4E00 + number)}@ok.example")
+    assert not pattern.matches("x@ok.example")
+    assert sum(map(len, pattern._moves)) <= 4096

@@ -51,7 +51,8 @@ def _doors(ini: NexusIni, left: list[Left]) -> dict[str, Any]:
     if ini.api_port is not None and ini.https:
         left.append(Left("[api] api_port", "it speaks TLS, and there is no certificate in the file"))
     elif ini.api_port is not None:
-        sections["http"] = {"listen": [DEFAULT_HTTP, f"127.0.0.1:{ini.api_port}"]}
+        only_nexus = {"address": f"127.0.0.1:{ini.api_port}", "doors": ["nexus"]}
+        sections["http"] = {"listen": [{"address": DEFAULT_HTTP}, only_nexus]}
     if ini.max_client is not None:
         sections["limits"] = {"max_connections": ini.max_client}
     return sections

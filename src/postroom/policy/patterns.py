@@ -22,7 +22,8 @@ MAX_REPEAT = 100
 _MAX_STEPS = 5000
 """Of reading a pattern: empty groups in repetitions write out to nothing and still take time."""
 _MAX_KEPT = 4096
-"""Steps that are remembered."""
+"""Moves from state to state that are remembered."""
+_DEAD = -1
 
 _Test = Callable[[str], bool]
 _CLASSES: dict[str, _Test] = {
@@ -56,32 +57,56 @@ class Pattern:
         self._follow = [whole.first << 1, *(bits << 1 for bits in reading.follow)]
         self._accepting = whole.last << 1 | whole.is_empty
         self._chars: dict[str, int] = {}
-        self._steps: dict[tuple[int, str], int] = {}
+        self._forget()
 
     def matches(self, text: str) -> bool:
         """Say whether the whole of ``text`` matches."""
-        state = 1
+        state = 0
         for char in text.lower():
-            after = self._steps.get((state, char))
+            after = self._moves[state].get(char)
             state = self._step(state, char) if after is None else after
-            if not state:
+            if state == _DEAD:
                 return False
-        return bool(state & self._accepting)
+        return bool(self._bits[state] & self._accepting)
+
+    def _forget(self) -> None:
+        """Begin with the start alone: states are made as texts need them, each once."""
+        self._bits = [1]
+        self._numbers = {1: 0}
+        self._moves: list[dict[str, int]] = [{}]
+        self._chars.clear()
+        self._kept = 0
 
     def _step(self, state: int, char: str) -> int:
-        if len(self._steps) >= _MAX_KEPT:
-            self._steps.clear()
-            self._chars.clear()
+        bits = self._after(self._bits[state], char)
+        if self._kept >= _MAX_KEPT:
+            self._forget()
+            return self._number(bits)
+        self._kept += 1
+        after = self._number(bits)
+        self._moves[state][char] = after
+        return after
+
+    def _number(self, bits: int) -> int:
+        if not bits:
+            return _DEAD
+        number = self._numbers.setdefault(bits, len(self._bits))
+        if number == len(self._bits):
+            self._bits.append(bits)
+            self._moves.append({})
+        return number
+
+    def _after(self, bits: int, char: str) -> int:
+        """Return the positions that are reached from others by one character."""
         allowed = self._chars.get(char)
         if allowed is None:
             allowed = sum(1 << place for place, test in enumerate(self._tests, 1) if test(char))
             self._chars[char] = allowed
-        reached, left = 0, state
-        while left:
-            lowest = left & -left
+        reached = 0
+        while bits:
+            lowest = bits & -bits
             reached |= self._follow[lowest.bit_length() - 1]
-            left ^= lowest
-        self._steps[state, char] = reached & allowed
+            bits ^= lowest
         return reached & allowed
 
 
