@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from starlette.types import Scope
 
 from peers.fake_service import KEY, FakeService
-from postroom.web.auth import Caller, Doorkeeper
+from postroom.model.secret import Secret
+from postroom.web.auth import Caller, Doorkeeper, SharedSecret
 from postroom.web.keyless import (
     NEVER_KEYLESS,
     Approach,
@@ -32,13 +33,19 @@ def scope(*authorization: str, peer: str = "127.0.0.1", **headers: str) -> Scope
 
 
 def admit(
-    request: Scope, *, needs: str | None = "send", keyless: KeylessRule = NEVER_KEYLESS, trusted: str = ""
+    request: Scope,
+    *,
+    needs: str | None = "send",
+    keyless: KeylessRule = NEVER_KEYLESS,
+    trusted: str = "",
+    shared: SharedSecret | None = None,
 ) -> Caller:
     service = FakeService()
     service.add_key("reader-key-of-twenty-chars", "read")
     service.add_key("office-key-of-twenty-chars", "send", networks=("10.0.0.0/8",))
     networks = parse_networks([trusted] if trusted else [])
-    return Doorkeeper(service.key_for, trusted_proxies=networks).admit(request, needs=needs, keyless=keyless)
+    keeper = Doorkeeper(service.key_for, trusted_proxies=networks)
+    return keeper.admit(request, needs=needs, keyless=keyless, shared=shared)
 
 
 def refusal(request: Scope, **options: object) -> tuple[int, str]:
@@ -169,3 +176,27 @@ def test_keyless_never_fails(peer: str, host: str, origin: str) -> None:
     """Whatever a caller writes into its headers, the decision is made and hosts are only known ones."""
     decision = keyless_allowed(OPEN, Approach(peer=peer, scheme="http", host=host, origin=origin))
     assert not decision.is_allowed or host_name(host) in {"localhost", "127.0.0.1", "::1"}
+
+
+HAP = SharedSecret(header="x-hap-token", secret=Secret("hap-secret-0123456789"), setting="hap.secret")
+
+
+def test_a_shared_secret_stands_for_a_key_at_its_door() -> None:
+    """The right one is admitted without a key; a key is as good; a wrong, doubled or missing one is not."""
+    assert Caller(peer="127.0.0.1") == admit(scope(x_hap_token="hap-secret-0123456789"), shared=HAP)
+    assert "all" == admit(scope(f"Bearer {KEY}"), shared=HAP).key
+    assert (401, "secret-wrong") == refusal(scope(x_hap_token="hap-secret-012345678"), shared=HAP)
+    assert (401, "secret-wrong") == refusal(scope(f"Bearer {KEY}", x_hap_token=""), shared=HAP)
+    assert (401, "key-missing") == refusal(scope(), shared=HAP)
+    assert (401, "key-missing") == refusal(scope(x_hap_token="hap-secret-0123456789"))
+    twice = scope(x_hap_token="hap-secret-0123456789")
+    twice["headers"] = [*twice["headers"], (b"x-hap-token", b"hap-secret-0123456789")]
+    assert (401, "secret-wrong") == refusal(twice, shared=HAP)
+
+
+def test_a_shared_secret_may_stand_in_authorization() -> None:
+    """There what is not the secret is read as a key."""
+    shared = replace(HAP, header="authorization", secret=Secret("Basic aGFwOnNlY3JldA=="))
+    assert "" == admit(scope("Basic aGFwOnNlY3JldA=="), shared=shared).key
+    assert "all" == admit(scope(f"Bearer {KEY}"), shared=shared).key
+    assert (401, "key-unknown") == refusal(scope("Basic d3Jvbmc="), shared=shared)
