@@ -39,6 +39,19 @@ def test_with_few_descriptors_there_are_fewer_connections(tmp_path: Path) -> Non
         assert max_descriptors // 4 == reserve
 
 
+def test_smtp_sessions_share_what_is_left(tmp_path: Path) -> None:
+    """With few descriptors HTTP connections and SMTP sessions get the same part of what they want."""
+    alone, _ = server_limits(settings(tmp_path), max_descriptors=1024, open_now=30)
+    beside, _ = server_limits(
+        settings(tmp_path, POSTROOM_SMTP="127.0.0.1:2525"), max_descriptors=1024, open_now=30
+    )
+    assert alone.max_connections // 2 == beside.max_connections
+    plenty, _ = server_limits(
+        settings(tmp_path, POSTROOM_SMTP="127.0.0.1:2525"), max_descriptors=65_536, open_now=30
+    )
+    assert 1024 == plenty.max_connections
+
+
 def test_the_log_knows_the_secrets_of_the_settings(tmp_path: Path) -> None:
     """Passwords of transports and the bootstrap key are told to the log before anything is logged."""
     known = replace(settings(tmp_path), bootstrap_key=Secret("planted-bootstrap-key"))
