@@ -27,6 +27,7 @@ from postroom.model.message import MailClass, Submission, UncertainPolicy
 from postroom.model.route import Route, RouteKind
 from postroom.model.transport import Rate
 from postroom.model.view import PauseKind, TransportPause
+from postroom.policy.blocking import NOBODY, BlockList
 from postroom.policy.failover import Fitness
 from postroom.policy.retry import CLASS_RULES
 from postroom.policy.routing import RouteRule, RouteTable
@@ -67,7 +68,7 @@ class Room:
 
 
 @asynccontextmanager
-async def room(*, rates: tuple[Rate, ...] = ()) -> AsyncIterator[Room]:
+async def room(*, rates: tuple[Rate, ...] = (), blocked: BlockList = NOBODY) -> AsyncIterator[Room]:
     """Three transports, of which only the first has rates and an account; nothing runs but what is asked."""
     clock, dice, store = ManualClock(), CountingDice(), open_memory()
     ways = Ways(
@@ -115,6 +116,7 @@ async def room(*, rates: tuple[Rate, ...] = ()) -> AsyncIterator[Room]:
         limits=MessageLimits(max_text=5000, max_wire=9000),
         clock=clock,
         dice=dice,
+        blocked=blocked,
     )
     yield Room(explainer, intake, dispatcher, ways, store, clock)
 
@@ -349,5 +351,19 @@ def test_a_rule_puts_its_prefix_before_the_subject() -> None:
             other = await at.store.spool.message(await at.accepted(MAIL), tenant=DEFAULT_TENANT)
             assert other is not None
             assert "Hello" == other.content.subject
+
+    asyncio.run(go())
+
+
+def test_a_block_of_the_settings_counts_as_a_suppression() -> None:
+    """Who is blocked would not be sent to, and the answer says why."""
+
+    async def go() -> None:
+        async with room(blocked=BlockList(["re:.*"])) as at:
+            made = (await at.explained(MAIL)).made
+            assert made is not None
+            (stop,) = {one.suppression for one in made.recipients}
+            assert stop is not None
+            assert ("blocked in the settings", None) == (stop.note, stop.until)
 
     asyncio.run(go())
