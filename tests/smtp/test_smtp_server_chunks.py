@@ -84,6 +84,20 @@ def test_the_shell_refuses_chunks() -> None:
     assert ["250 2.1.0", "250 2.1.5", "452 4.3.1", "250 2.0.0"] == codes(said)
 
 
+def test_the_shell_ends_the_session_at_a_chunk() -> None:
+    """A refusal that closes does so behind the bytes of the chunk."""
+
+    def judge(session: ServerSession, event: Event) -> bool:
+        if isinstance(event, ContentBegun):
+            session.refuse(ServerReply(421, "4.3.2", "Shutting down", closes=True))
+            return True
+        return False
+
+    shell = greeted(Shell(OPEN, judge=judge))
+    assert "421 4.3.2" == codes(shell.send(ENVELOPE + chunk(b"QUIT\r\n") + b"NOOP\r\n"))[-1]
+    assert shell.session.is_over
+
+
 def test_chunks_and_data_do_not_mix() -> None:
     """After a chunk neither DATA nor RCPT is taken (RFC 3030 section 2)."""
     shell = greeted(Shell(OPEN))

@@ -102,12 +102,12 @@ class Taking:
             content.take(data)
             if is_over and chunk.is_last:
                 data += content.finish()
-            chunk.refusal = content.refusal
+            if (refusal := content.refusal) is not None:
+                chunk.refusal = replace(refusal, closes=False)
         if chunk.refusal is not None:
             data = b""
         if not is_over:
             return data, None
         self._chunk = None
         self.is_open = False
-        refusal = chunk.refusal and replace(chunk.refusal, closes=False)
-        return data, End(refusal, chunk.is_last, content.size if chunk.is_last else chunk.size)
+        return data, End(chunk.refusal, chunk.is_last, content.size if chunk.is_last else chunk.size)
