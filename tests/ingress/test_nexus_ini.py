@@ -232,6 +232,10 @@ def test_the_documented_settings_load(tmp_path: Path) -> None:
         "domain",
         "from",
         "config",
+        "tenant_networks",
+        "tenant_ports",
+        "tenant_plaintext_login",
+        "max_tenant_accounts",
     }
     settings = loaded(tmp_path, INI, toml=shown)
     assert settings.nexus.domain == "mail.example.com"
