@@ -11,7 +11,7 @@ ASCII the parts have the types of RFC 6533. What a server or a sender said never
 printed becomes a blank.
 
 Bounds (security limits): so many recipients in full, so many characters of what a server said, so many bytes
-of a returned mail. Two reports of one mail have the same bytes when they are made at the same second.
+of a returned mail. A report that is written twice has the same bytes: its Date is added at acceptance.
 
 Sources: RFC 3461 sections 4 and 6, RFC 3464, RFC 3834, RFC 6522, RFC 6533.
 """
@@ -65,7 +65,6 @@ def raw_report(
     report: MailReport,
     *,
     from_: Mailbox,
-    at: datetime,
     subject: str,
     text: str,
     returned: RenderedMessage,
@@ -76,7 +75,6 @@ def raw_report(
     Args:
         report: What it says.
         from_: Its author.
-        at: Its date.
         subject: For a person.
         text: The part for a person.
         returned: The mail it is about.
@@ -91,7 +89,7 @@ def raw_report(
         _mail(returned) if is_whole else _header(returned),
     ]
     body = b"".join([b"--%b\r\n%b\r\n" % (boundary.encode(), part) for part in parts])
-    head = _head(report, from_, at, subject) + (
+    head = _head(report, from_, subject) + (
         f'Content-Type: multipart/report; report-type=delivery-status;\r\n boundary="{boundary}"\r\n'
     )
     return RawMail(
@@ -99,17 +97,16 @@ def raw_report(
         body=body + b"--%b--\r\n" % boundary.encode(),
         needs_8bit=not head.isascii(),
         needs_smtputf8=not head.isascii(),
-        is_dated=True,
+        is_dated=False,
     )
 
 
-def _head(report: MailReport, from_: Mailbox, at: datetime, subject: str) -> str:
-    """Write the fields before those of the content type."""
+def _head(report: MailReport, from_: Mailbox, subject: str) -> str:
+    """Write the fields before those of the content type; Date is for acceptance to add."""
     fields = [
         headers.mailboxes("From", (from_,)),
         headers.mailboxes("To", (Mailbox(report.to),)),
         headers.unstructured("Subject", _plain(subject)),
-        headers.date(at),
         headers.message_ids("Message-ID", (report_message_id(report, from_.address.domain),)),
     ]
     if len(report.message_id) <= _MAX_FIELD and MSG_ID.match(report.message_id):

@@ -140,7 +140,7 @@ class ReportWish:
     @property
     def is_watched(self) -> bool:
         """Whether the sender wants to hear of more than failures, for some recipient."""
-        return any(wanted & _MORE for wanted in self.notify.values())
+        return bool(self.notify) and any(wanted & _MORE for wanted in self.notify.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
