@@ -4,7 +4,9 @@ import base64
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
+from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -216,3 +218,31 @@ def test_a_stored_webhook_is_made_changed_and_keeps_its_secrets(tmp_path: Path, 
         assert "[x] Bericht für März" == json.loads(raw)["Subject"]
     assert b"sealed-value" not in b"".join(one.read_bytes() for one in data.iterdir() if one.is_file())
     assert KEY not in (tmp_path / "data.log").read_text()
+
+
+def test_what_one_postroom_posts_another_takes(tmp_path: Path, forks: ForkServer) -> None:
+    """HAP out to HAP in: the second one fetches the files by their links and has the whole mail."""
+    inner = PostroomProcess(tmp_path / "inner", args=("--config", str(tmp_path / "inner.toml")), forks=forks)
+    outer = PostroomProcess(
+        tmp_path / "outer",
+        args=("--config", str(tmp_path / "outer.toml"), "--hap-config", str(tmp_path / "app.json")),
+        forks=forks,
+    )
+    (tmp_path / "inner.toml").write_text(
+        f'capture = true\n[hap]\nfrom = "in@example.com"\nattachment_hosts = ["127.0.0.1:{outer.port}"]\n'
+    )
+    (tmp_path / "outer.toml").write_text(f'[http]\npublic_url = "{outer.url}"\n')
+    (tmp_path / "app.json").write_text(json.dumps({"WebhookUrl": f"{inner.url}/hap/email"}))
+    with inner, outer:
+        assert {"accepted"} == {one["state"] for one in sent(outer, with_files())["recipients"]}
+        deadline = time.monotonic() + 20
+        while not (mails := inner.call("GET", "/v1/captured")[1]["captured"]):
+            assert time.monotonic() < deadline
+        source = inner.call("GET", f"/v1/captured/{mails[0]['number']}/source")[1]
+    mail = message_from_bytes(source, policy=policy.default)
+    assert "Ann Example <in@example.com>" == mail["From"]
+    assert ["Bericht März.pdf", "Bericht März (2).pdf"] == [
+        part.get_filename() for part in mail.iter_attachments()
+    ]
+    assert [REPORT, b"second"] == [part.get_content() for part in mail.iter_attachments()]
+    assert "Bericht für März" == mail["Subject"]
