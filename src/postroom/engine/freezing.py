@@ -6,7 +6,7 @@ was checked where the value was made; here are the rules that need the whole sub
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -261,7 +261,9 @@ def _completed(
         head = headers.date(now).encode() + head
     if mail.trace:
         head = trace_field(mail.trace, message_id, now) + head
-    return replace(mail, head=head, trace="", is_dated=True)
+    return RawMail(
+        head=head, body=mail.body, needs_8bit=mail.needs_8bit, needs_smtputf8=mail.needs_smtputf8
+    )
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ Sources: RFC 5322 sections 2.2, 3.6 and 3.6.7, RFC 5321 section 4.4, RFC 6409 se
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 
 from postroom.mime import headers
 
@@ -53,7 +54,7 @@ Field = tuple[bytes, bytes]
 def read_fields(head: bytes) -> list[Field] | None:
     """Return the fields of a header whose line ends are all CR LF; ``None`` when it is no header."""
     fields: list[Field] = _FIELD.findall(head)
-    if sum([len(name) + len(value) for name, value in fields]) + 3 * len(fields) != len(head):
+    if len(b"".join(chain.from_iterable(fields))) + 3 * len(fields) != len(head):
         return None
     return fields
 

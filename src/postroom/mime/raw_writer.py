@@ -9,6 +9,7 @@ Sources: RFC 5322 sections 2.2 and 3.6, RFC 2047 section 6.2.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 
 from postroom.errors import InvariantError
@@ -17,7 +18,7 @@ from postroom.mime.address_fields import read_mailboxes
 from postroom.mime.decoded_words import decode_words
 from postroom.mime.encoded_words import encode_words, looks_encoded
 from postroom.mime.rendered import RawSegment, RenderedMessage, Variant
-from postroom.model.address import AddressError
+from postroom.model.address import Address, AddressError
 from postroom.model.message import Content, RawMail
 
 RAW_VERSION = b"postroom-raw-1\n"
@@ -72,12 +73,17 @@ def check_raw(rendered: RenderedMessage, content: Content, mail: RawMail, varian
 
 
 def _check_author(value: bytes, content: Content) -> None:
+    if _authors(value) != [content.from_.address]:
+        raise InvariantError("From holds another address than asked for")
+
+
+@lru_cache(maxsize=1024)
+def _authors(value: bytes) -> list[Address]:
+    """Read a From; a program writes the same one in every mail."""
     try:
-        boxes = read_mailboxes(raw.value_of(value))
+        return [box.address for box in read_mailboxes(raw.value_of(value))]
     except AddressError as error:
         raise InvariantError("From cannot be read back") from error
-    if [box.address for box in boxes] != [content.from_.address]:
-        raise InvariantError("From holds another address than asked for")
 
 
 _EDITED = frozenset({b"from", b"sender", b"reply-to", b"subject"})

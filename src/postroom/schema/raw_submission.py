@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from io import IncrementalNewlineDecoder
 
 from postroom.errors import Problem
@@ -161,8 +162,9 @@ class RawReader:
         if end > MAX_HEAD:
             self._too_large()
             return b""
-        self.head, body = bytes(buffer[:end]), bytes(buffer[after:])
+        whole = bytes(buffer) if len(buffer) > len(chunk) else chunk
         buffer.clear()
+        self.head, body = whole[:end], whole[after:]
         self._in_body = True
         if b"multipart" in self.head.lower():
             self._multiparts = 0
@@ -251,26 +253,27 @@ def raw_submission(
     if reader.problem is not None:
         problems.found.append(reader.problem)
         problems.raise_any()
-    fields = _fields(reader.head, problems)
+    header = _header(reader.head, problems)
     problems.raise_any()
-    said = _Said(fields, problems)
-    values = said.values
+    values = header.values
+    ours = [number for number, name in enumerate(header.names) if name.startswith(raw.OURS)]
+    said = _Said([header.fields[number] for number in ours], problems) if ours else _NOTHING
     from_ = _author(values, problems)
     recipients = list(envelope.recipients)
     if envelope.and_header or not recipients:
-        recipients += _recipients_of(fields, problems)
+        recipients += _recipients_of(header, problems)
     reverse_path = envelope.reverse_path
     if reverse_path is None or (from_ is not None and reverse_path.is_same(from_.address)):
         sender = None
     else:
         sender = Mailbox(reverse_path)
     mail = RawMail(
-        head=_kept(reader.head, fields),
+        head=_kept(reader.head, header, has_ours=bool(ours)),
         body=body,
         needs_8bit=reader.has_8bit,
         needs_smtputf8=not reader.head.isascii() and (envelope.smtputf8 or _has_foreign_address(values)),
         trace=_trace(arrival),
-        is_dated=bool(values.get(b"date", b"").strip()),
+        is_dated=not _is_blank(values, b"date"),
     )
     submission = Submission(
         tenant=arrival.tenant,
@@ -296,8 +299,17 @@ def raw_submission(
 # --------------------------------------------------------------------------- the header
 
 
-def _fields(head: bytes, problems: Problems) -> list[raw.Field]:
-    """Return the fields of a header that can be read in one way only."""
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The fields of a header; their names in lower case, and the last value of each."""
+
+    fields: list[raw.Field]
+    names: list[bytes]
+    values: Mapping[bytes, bytes]
+
+
+def _header(head: bytes, problems: Problems) -> _Header:
+    """Return a header that can be read in one way only."""
     fields = raw.read_fields(head)
     if fields is None:
         problems.add(
@@ -306,12 +318,19 @@ def _fields(head: bytes, problems: Problems) -> list[raw.Field]:
             "the header has a line that is no field",
             "Write `Name: value` in each line, no blank before the colon, and an empty line before the text.",
         )
-        return []
+        return _Header([], [], {})
     if len(fields) > raw.MAX_FIELDS:
         cause = f"{len(fields)} header fields, at most {raw.MAX_FIELDS}"
         problems.add("limit-exceeded", "mail", cause, "Give fewer header fields.")
-        return []
+        return _Header([], [], {})
     names = [name.lower() for name, _ in fields]
+    values = {name: value for name, (_, value) in zip(names, fields, strict=True)}
+    if len(values) < len(names):
+        _check_repeated(names, problems)
+    return _Header(fields, names, values)
+
+
+def _check_repeated(names: Sequence[bytes], problems: Problems) -> None:
     for name in raw.doubled(names):
         label = name.decode()
         fix = "Write one; programs differ in which of two they show."
@@ -319,20 +338,26 @@ def _fields(head: bytes, problems: Problems) -> list[raw.Field]:
     if names.count(b"received") > raw.MAX_RECEIVED:
         cause = f"the mail came through more than {raw.MAX_RECEIVED} servers: it goes round in a circle"
         problems.add("mail-loop", "mail", cause, "Look where the servers hand mail to each other.")
-    return fields
 
 
-def _kept(head: bytes, fields: Sequence[raw.Field]) -> bytes:
+def _kept(head: bytes, header: _Header, *, has_ours: bool) -> bytes:
     """Return the header without what a door removes."""
-    kept = [one for one in fields if not _is_removed(*one)]
-    return head if len(kept) == len(fields) else raw.written(kept)
+    values = header.values
+    blank = {name for name in (b"date", b"message-id") if name in values and _is_blank(values, name)}
+    if not has_ours and not blank and raw.REMOVED.isdisjoint(values):
+        return head
+    gone = raw.REMOVED | blank
+    return raw.written(
+        [
+            field
+            for name, field in zip(header.names, header.fields, strict=True)
+            if name not in gone and not name.startswith(raw.OURS)
+        ]
+    )
 
 
-def _is_removed(name: bytes, value: bytes) -> bool:
-    lower = name.lower()
-    if lower in raw.REMOVED or lower.startswith(raw.OURS):
-        return True
-    return lower in (b"date", b"message-id") and not value.strip()
+def _is_blank(values: Mapping[bytes, bytes], name: bytes) -> bool:
+    return not values.get(name, b"").strip()
 
 
 def _author(values: Mapping[bytes, bytes], problems: Problems) -> Mailbox | None:
@@ -340,13 +365,20 @@ def _author(values: Mapping[bytes, bytes], problems: Problems) -> Mailbox | None
     if value is None:
         problems.add("from-missing", "from", "the header has no From", "Add a From field with one address.")
         return None
-    boxes = _mailboxes(value, "from", problems)
-    if boxes is None:
+    try:
+        return _author_of(value)
+    except AddressError as error:
+        problems.add("address-invalid", "from", error.cause, error.fix)
         return None
+
+
+@lru_cache(maxsize=1024)
+def _author_of(value: bytes) -> Mailbox:
+    """Read a From; a program writes the same one in every mail."""
+    boxes = read_mailboxes(raw.value_of(value))
     if len(boxes) != 1 or value.rstrip().endswith(b";"):
         cause = f"From holds {len(boxes)} addresses or a group, exactly one address is allowed"
-        problems.add("address-invalid", "from", cause, "Write one address; put others into Reply-To.")
-        return None
+        raise AddressError(cause, "Write one address; put others into Reply-To.")
     return boxes[0]
 
 
@@ -358,9 +390,9 @@ def _mailboxes(value: bytes, name: str, problems: Problems) -> Sequence[Mailbox]
         return None
 
 
-def _recipients_of(fields: Sequence[raw.Field], problems: Problems) -> list[Address]:
+def _recipients_of(header: _Header, problems: Problems) -> list[Address]:
     """Return the addresses of To, Cc and Bcc; of the Resent fields when there are any."""
-    named = [(name.lower(), value) for name, value in fields]
+    named = [(name, value) for name, (_, value) in zip(header.names, header.fields, strict=True)]
     resent = [one for one in named if one[0] in _RESENT]
     found: list[Address] = []
     for name, value in resent or named:
@@ -370,6 +402,7 @@ def _recipients_of(fields: Sequence[raw.Field], problems: Problems) -> list[Addr
     return found
 
 
+@lru_cache(maxsize=256)
 def _trace(arrival: Arrival) -> str:
     return raw.trace_words(
         by=arrival.by,
@@ -382,7 +415,9 @@ def _trace(arrival: Arrival) -> str:
 
 def _message_id(values: Mapping[bytes, bytes]) -> str | None:
     """Return the Message-ID without brackets, whatever its form, ``None`` when there is none."""
-    text = one_line(raw.value_of(values.get(b"message-id", b"")))
+    text = raw.value_of(values.get(b"message-id", b""))
+    if not text.isprintable():
+        text = one_line(text)
     return text.removeprefix("<").removesuffix(">")[:MAX_MSG_ID] or None
 
 
@@ -396,7 +431,6 @@ class _Said:
     """What the header says to us, in fields that go no further."""
 
     def __init__(self, fields: Sequence[raw.Field], problems: Problems) -> None:
-        self.values: dict[bytes, bytes] = {}
         self.tags: tuple[str, ...] = ()
         self.metadata: dict[str, str] = {}
         self.mail_class: MailClass | None = None
@@ -404,11 +438,7 @@ class _Said:
         self.expires_at: datetime | None = None
         self.idempotency_key: str | None = None
         for name, value in fields:
-            lower = name.lower()
-            self.values[lower] = value
-            if lower.startswith(raw.OURS):
-                what = name[len(raw.OURS) :].decode()
-                self._take(what, decode_words(raw.value_of(value)), problems)
+            self._take(name[len(raw.OURS) :].decode(), decode_words(raw.value_of(value)), problems)
         if self.tags:
             read_tags(self.tags, problems)
         if self.metadata:
@@ -431,3 +461,6 @@ class _Said:
         else:
             fix = "Known are Tag, Class, Send-At, Expires-At, Idempotency-Key and Metadata-NAME."
             problems.add("unknown-field", f"X-Postroom-{name}", "there is no such field", fix)
+
+
+_NOTHING = _Said((), Problems())
