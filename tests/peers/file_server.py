@@ -3,7 +3,7 @@
 import http.server
 import threading
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 
 class FileServer:
@@ -21,7 +21,7 @@ class FileServer:
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version: ClassVar[str] = "HTTP/1.1"
+            protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
                 server._answer(self)

@@ -36,24 +36,14 @@ def doors(
 ) -> Sequence[Binding]:
     """Build the applications and say where each listens."""
     proxies = parse_networks(settings.trusted_proxies)
-    limits = settings.door_limits
-    http = HttpSettings(
-        public_url=settings.public_url,
-        trusted_proxies=proxies,
-        max_body=limits.max_body,
-        max_parts=limits.max_parts,
-        max_bodies=limits.max_bodies_in_flight,
-        metrics_are_public=settings.metrics_public,
-        has_bootstrap_key=settings.bootstrap_key is not None,
-    )
-    budget = ByteBudget(limits.max_bodies_in_flight)
+    budget = ByteBudget(settings.door_limits.max_bodies_in_flight)
     scrape.add(budget.show)
     setup, keyless = _nexus(settings, service)
     nexus_doors = NexusDoors(service=service, budget=budget, setup=setup).operations(keyless)
     hap_doors = hap_operations(settings, service, budget)
     whole = build_app(
         service,
-        http,
+        _http(settings),
         budget=budget,
         explainer=explainer,
         desk=desk,
@@ -89,6 +79,19 @@ def doors(
         )
         for listener in settings.listeners
     ]
+
+
+def _http(settings: Settings) -> HttpSettings:
+    limits = settings.door_limits
+    return HttpSettings(
+        public_url=settings.public_url,
+        trusted_proxies=parse_networks(settings.trusted_proxies),
+        max_body=limits.max_body,
+        max_parts=limits.max_parts,
+        max_bodies=limits.max_bodies_in_flight,
+        metrics_are_public=settings.metrics_public,
+        has_bootstrap_key=settings.bootstrap_key is not None,
+    )
 
 
 def _pair(files: TlsFiles | None) -> TlsPair | None:
