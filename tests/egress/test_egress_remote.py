@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from egress import test_egress_smtp
 from egress.smtp_peer import SmtpPeer, listening
-from egress.works import file_blobs, told, work
+from egress.works import file_blobs, granted, told, work
 from postroom.bootstrap.sender import COMMAND, SenderSettings, packed_settings
 from postroom.clock import SystemClock
 from postroom.egress.frames import Unpacker, packed, packed_report, packed_work, report_of, work_of
 from postroom.egress.remote import RemoteTransport, SenderProcess
-from postroom.mime.rendered import BlobSegment, RenderedMessage
+from postroom.mime.rendered import BlobSegment, RawSegment, RenderedMessage
 from postroom.model.ids import MessageId
 from postroom.model.message import BlobRef
 from postroom.model.outcome import Evidence, Fault, FaultKind
@@ -323,3 +323,17 @@ def test_work_comes_through(tmp_path: Path) -> None:
     (frame,) = Unpacker().frames(packed_work(5, 2, before))
     assert (5, 2) == frame[1:3]
     assert replace(before, subject="", sender="") == work_of(frame, commit)
+
+
+def test_what_a_raw_mail_needs_goes_to_the_sender() -> None:
+    """A body in a file stays raw on the way to the sender process, and so does its need of eight bits."""
+    segments = (b"a\r\n", RawSegment(BlobRef("f" * 64, 12)), BlobSegment(BlobRef("e" * 64, 3)))
+    message = RenderedMessage(segments=segments, size=15, digest="", needs_smtputf8=True, needs_8bit=True)
+    (frame,) = Unpacker().frames(packed_work(1, 2, work(message=message)))
+    found = work_of(frame, granted).rendered
+    assert (segments, True, True, 15) == (
+        found.segments,
+        found.needs_8bit,
+        found.needs_smtputf8,
+        found.size,
+    )

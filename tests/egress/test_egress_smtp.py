@@ -11,7 +11,7 @@ import pytest
 from egress.smtp_peer import Answer, Dialogue, SmtpPeer, listening
 from egress.works import CONTENT, file_blobs, running, told, work
 from postroom.errors import ConfigError, StoreError
-from postroom.mime.rendered import BlobSegment, RenderedMessage
+from postroom.mime.rendered import BlobSegment, RawSegment, RenderedMessage
 from postroom.mime.writer import wire_chunks
 from postroom.model.address import Address
 from postroom.model.ids import DEFAULT_TENANT
@@ -527,3 +527,29 @@ def test_credentials_cannot_break_out(login: tuple[str, str]) -> None:
 
 def has_heard(peer: SmtpPeer, command: str) -> bool:
     return any(line.startswith(command) for dialogue in peer.dialogues for line in dialogue.lines)
+
+
+def test_a_raw_body_in_a_file_goes_out_as_it_is(tmp_path: Path) -> None:
+    """A large body of a raw mail is streamed with its dots stuffed, and MAIL says that it has eight bits."""
+    body = b".begins with a dot\r\n" + "ü\r\n.\r\n".encode() * 40_000
+    staged = file_blobs(tmp_path).stage(DEFAULT_TENANT)
+    staged.write(body)
+    raw = RawSegment(staged.commit())
+    head = b"From: a@example.com\r\n\r\n"
+    message = RenderedMessage(
+        segments=(head, raw),
+        size=len(head) + raw.wire_size,
+        digest="0",
+        needs_smtputf8=False,
+        needs_8bit=True,
+    )
+
+    async def go() -> None:
+        peer = SmtpPeer(extensions=("8BITMIME", "PIPELINING"))
+        async with listening(peer) as port, running(port, blobs=file_blobs(tmp_path)) as transport:
+            report = await transport.attempt(work(message=message))
+            assert [("body_end", 250)] == told(report)
+        assert head + body == peer.mails[0].content
+        assert any("BODY=8BITMIME" in line for line in peer.dialogues[0].lines)
+
+    asyncio.run(go())

@@ -8,7 +8,8 @@ import pytest
 
 from peers.engine_room import OK, EngineRoom, engine_room
 from peers.manual import ManualClock
-from postroom.engine.freezing import Sending, freeze
+from postroom.engine.freezing import Sending, freeze, problems
+from postroom.engine.limits import MessageLimits
 from postroom.errors import InputError
 from postroom.mime.rendered import RawSegment, Variant
 from postroom.mime.writer import wire_chunks
@@ -129,6 +130,30 @@ def test_a_variant_edits_the_named_fields(tmp_path: Path) -> None:
             assert found.endswith(b"Date: then\r\nReply-To: Ann <ann@example.com>\r\n\r\nHello\r\n")
 
     asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("head", "codes"),
+    [
+        (b"", []),
+        (b"Sender: Robot <robot@example.com>\r\nResent-From: x@example.com\r\n", []),
+        (b"Sender: eve@example.net\r\n", ["sender-not-allowed"]),
+        (b"Resent-Sender: eve@example.net\r\n", ["sender-not-allowed"]),
+        (b"Sender: ann@example.com, eve@example.net\r\n", ["sender-not-allowed"]),
+        (b"Sender: <@a:ann@example.com>\r\n", ["address-invalid"]),
+    ],
+)
+def test_a_key_for_some_senders_binds_the_whole_header(head: bytes, codes: list[str]) -> None:
+    """Whoever may send as one domain names no other in Sender and Resent fields either."""
+    mail = replace(MAIL, raw=RawMail(head=HEAD + head, body=b"x\r\n"))
+    found = problems(
+        mail,
+        sending=Sending(transport="main", default_from=None, account=None),
+        limits=MessageLimits(),
+        senders=["@example.com"],
+        now=ManualClock().now(),
+    )
+    assert codes == [problem.code for problem in found]
 
 
 def test_a_null_reverse_path_stays_null() -> None:

@@ -14,6 +14,7 @@ from postroom.engine.limits import MessageLimits
 from postroom.errors import Problem
 from postroom.mime import headers
 from postroom.mime.raw import trace_field
+from postroom.mime.raw_senders import header_senders
 from postroom.mime.raw_writer import with_subject_prefix
 from postroom.model.address import NULL_PATH, Address, Mailbox
 from postroom.model.guest import Guest
@@ -105,7 +106,17 @@ def _sender_problems(submission: Submission, sending: Sending, senders: Sequence
         )
     if not senders:
         return
-    for name, mailbox in (("from", from_), ("sender", submission.sender)):
+    shown = () if submission.raw is None else header_senders(submission.raw.head)
+    if shown is None:
+        yield Problem(
+            code="address-invalid",
+            field="sender",
+            cause="the header has a Sender or Resent field that is not one address",
+            fix="Write one address, or leave the field out.",
+        )
+        return
+    named = [("sender", mailbox) for mailbox in (submission.sender, *shown)]
+    for name, mailbox in (("from", from_), *named):
         if mailbox is not None and mailbox.address != NULL_PATH and not _is_allowed(mailbox.address, senders):
             yield Problem(
                 code="sender-not-allowed",
