@@ -160,7 +160,7 @@ NO_CAUSES = {
     *("link-local", "site-local", "discard-only"),
     *("tls-server-end-point", "server-does-support-channel-binding", "channel-bindings-dont-match"),
     *("auto-generated", "postroom-notice", "idempotency-key-reused", "recipients-missing", "egress-refused"),
-    *("app-builder", "postroom-report"),
+    *("app-builder", "postroom-report", "idempotency-key"),
 }
 """Words of the same form that are no causes of an attempt: codecs, a thread, a TLS mode, a scope, a file;
 headers; kinds of networks; words of SCRAM; marks of a notice, codes of problems, and a door."""
