@@ -36,6 +36,7 @@ class Settings:
     SMTP_EMAIL: str = "noreply@example.com"
     POSTROOM_URL: str = ""
     POSTROOM_API_KEY: str = KEY
+    SMTP_WAIT: float = 20.0
 
 
 @pytest.fixture

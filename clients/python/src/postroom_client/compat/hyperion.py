@@ -3,7 +3,7 @@
     from postroom_client.compat.hyperion import send_email
 
 With ``POSTROOM_URL`` (in the settings object or the environment) the mail is handed over to a Postroom
-server; the call waits up to ``POSTROOM_WAIT`` seconds for the first attempt, and what did not go then is
+server; the call waits up to ``SMTP_WAIT`` seconds for the first attempt, and what did not go then is
 repeated by the server. Without it the extra ``postroom-client[direct]`` sends by the account of the settings,
 STARTTLS required, and what did not go is raised. A plain function: fit for ``BackgroundTasks`` and for any
 thread. Every difference from the original is in ``docs/hyperion.md``.
@@ -22,7 +22,7 @@ from postroom_client.errors import InvalidError, NotConfiguredError
 from postroom_client.messages import Message, message_of
 
 WAIT_S = 10.0
-"""For the first attempt by a server, unless the settings say ``POSTROOM_WAIT``."""
+"""For the first attempt by a server, unless the settings say ``SMTP_WAIT``."""
 DIRECT_S = 60.0
 """For the one attempt without a server; the original waits for ever."""
 
@@ -35,7 +35,7 @@ class Settings(Protocol):
     """What is read of Hyperion's settings.
 
     Optional beside them: ``POSTROOM_URL`` and ``POSTROOM_API_KEY``, else from the environment, and
-    ``POSTROOM_WAIT``.
+    ``SMTP_WAIT``.
     """
 
     @property
@@ -105,7 +105,7 @@ def _warn(recipients: Sequence[str], subject: str) -> None:
 
 def _by_server(url: str, mail: Mapping[str, str], wanted: Sequence[str], settings: Settings) -> bool:
     """Hand the mail over; return whether anybody is left whom it may reach."""
-    wait_s = float(getattr(settings, "POSTROOM_WAIT", None) or WAIT_S)
+    wait_s = float(getattr(settings, "SMTP_WAIT", None) or WAIT_S)
     with PostroomClient(url, getattr(settings, "POSTROOM_API_KEY", None)) as client:
 
         def send(to: Sequence[str]) -> Message:
