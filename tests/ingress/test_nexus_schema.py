@@ -134,7 +134,7 @@ def test_reply_id_aliases(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["smtp_url", "smtp", "user", "password", "pasword"])
 def test_accounts_in_the_call(name: str) -> None:
-    """Any member of an account makes a call on a plain route one that brings its own; an empty one does not."""
+    """Any member of an account makes a plain call one that brings its own; an empty one does not."""
     assert called(**{name: "x"}).account is not None
     assert called(**{name: ""}) == called(**{name: None}) == called()
     assert called(ssl=True).account is None

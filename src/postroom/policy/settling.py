@@ -154,15 +154,8 @@ def decide(
     refused_login: Evidence | None = None
     for line in lines:
         evidence, recipient = line.evidence, line.recipient
-        verdict = classify(
-            evidence,
-            refusals=refusals.get(recipient, 0),
-            is_later_recipient=recipient != claimed.recipients[0],
-            is_capture=via.is_capture,
-            provider=via.provider,
-        )
-        if via.is_guest and is_final_for_guest(evidence, verdict):
-            verdict = replace(verdict, outcome=OutcomeKind.REFUSED, action=Action.FAIL_MESSAGE)
+        verdict, ends_guest = _judged(line, claimed, via, refusals.get(recipient, 0))
+        if ends_guest:
             refused_login = evidence
         results.append(_result(line, verdict))
         state = _FINAL.get(verdict.outcome)
@@ -189,6 +182,20 @@ def decide(
         suppress=tuple(unknown),
         refused_login=refused_login,
     )
+
+
+def _judged(line: Line, claimed: Claimed, via: Via, refusals: int) -> tuple[Verdict, bool]:
+    """Return what a line means, and whether it ends what a guest sends."""
+    verdict = classify(
+        line.evidence,
+        refusals=refusals,
+        is_later_recipient=line.recipient != claimed.recipients[0],
+        is_capture=via.is_capture,
+        provider=via.provider,
+    )
+    if not via.is_guest or not is_final_for_guest(line.evidence, verdict):
+        return verdict, False
+    return replace(verdict, outcome=OutcomeKind.REFUSED, action=Action.FAIL_MESSAGE), True
 
 
 def is_final_for_guest(evidence: Evidence, verdict: Verdict) -> bool:

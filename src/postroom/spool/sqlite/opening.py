@@ -122,12 +122,9 @@ def open_sqlite(
     data = data.absolute()
     lock = _locked_directory(data, settings)
     try:
-        path = data / DATABASE
-        if not path.exists():
-            # SQLite alone would leave the mode to the umask; its -wal and -shm take the database's.
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-
+        path = _database(data)
         vault = _vault(data, settings, dice or SystemDice())
+        put_guest = partial(guests.put, vault=vault)
         last_commit = LastCommit(data)
         disk = DiskWatch(data, settings, clock)
         blobs = FileBlobs(data, disk, grace=settings.blob_grace)
@@ -145,12 +142,7 @@ def open_sqlite(
         raise
     return SqliteStore(
         spool=SqliteSpool(
-            writer=writer,
-            reader=reader,
-            blobs=blobs,
-            disk=disk,
-            path=path,
-            put_guest=partial(guests.put, vault=vault),
+            writer=writer, reader=reader, blobs=blobs, disk=disk, path=path, put_guest=put_guest
         ),
         blobs=blobs,
         captures=SqliteCaptures(writer, reader),
@@ -169,6 +161,15 @@ def open_sqlite(
         _last_commit=last_commit,
         _lock=lock,
     )
+
+
+def _database(data: Path) -> Path:
+    """Return the database's path; a new one is nobody else's to read."""
+    path = data / DATABASE
+    if not path.exists():
+        # SQLite alone would leave the mode to the umask; its -wal and -shm take the database's.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    return path
 
 
 def look_at_secrets(data: Path, settings: SpoolSettings) -> tuple[tuple[str, ...], Sequence[SealedRow]]:
