@@ -110,3 +110,12 @@ def test_it_is_the_default_beside_others(tmp_path: Path) -> None:
     settings = load(Flags(), {"POSTROOM_HAP_CONFIG": "appextensions.json"}, tmp_path)
     assert ["hap", "other"] == [spec.name for spec in settings.transports]
     assert not settings.is_capturing
+
+
+def test_a_webhook_and_an_account_may_stand_for_each_other(tmp_path: Path) -> None:
+    """``failover`` of a webhook's URL and an account is one route, named by their hosts."""
+    urls = "failover(hap+https://api.example.com/mail smtps://u:p@mail.example.com)"
+    settings = load(Flags(), {"POSTROOM_TRANSPORT": urls, "POSTROOM_FROM": "a@example.com"}, tmp_path)
+    assert ["api-example-com", "mail-example-com"] == [spec.name for spec in settings.transports]
+    assert settings.default_route is not None
+    assert ("api-example-com", "mail-example-com") == settings.default_route.legs

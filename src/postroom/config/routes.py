@@ -103,7 +103,7 @@ def absent_legs(route: Route, configured: Collection[str], field: str) -> Iterat
 
 def swallow_problem(kinds: Collection[TransportKind], field: str) -> Problem | None:
     """Refuse a group that sends some of its mail and captures the rest, as when an account fails."""
-    if len(set(kinds)) < 2:
+    if len(set(kinds)) < 2 or TransportKind.CAPTURE not in kinds:
         return None
     cause = "the capture inbox beside accounts: mail would be kept there and never sent when they fail"
     fix = "Leave it out, or let a rule of its own send mail there."
