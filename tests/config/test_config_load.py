@@ -44,7 +44,7 @@ def test_nothing_set(tmp_path: Path) -> None:
     assert found.listeners == (Listener(host="127.0.0.1", port=8587),)
     assert found.is_capturing
     assert found.nexus.keyless
-    assert found == Settings(data=found.data, listeners=found.listeners, nexus=found.nexus)
+    assert found == Settings(data=found.data, listeners=found.listeners, nexus=found.nexus, hap=found.hap)
 
 
 PRECEDENCE = [
