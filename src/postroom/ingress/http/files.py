@@ -147,8 +147,8 @@ def span_of(wanted: str, size: int) -> Span | None:
     else:
         first, end = max(size - int(match[2]), 0), size
     if first >= end:
-        cause = f"the file has {size} bytes"
-        problem = Problem(code="range-not-there", field="Range", cause=cause, fix="Ask for bytes that it has.")
+        cause, fix = f"the file has {size} bytes", "Ask for bytes that it has."
+        problem = Problem(code="range-not-there", field="Range", cause=cause, fix=fix)
         raise HttpError(416, problem, {"content-range": f"bytes */{size}"})
     return Span(first, end)
 
