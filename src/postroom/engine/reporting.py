@@ -50,6 +50,8 @@ TAG = "postroom-report"
 POLL_S = 5.0
 BUSY_S = 30.0
 WAIT_FOR_WAY = timedelta(seconds=30)
+KEY_LIFE = timedelta(days=30)
+"""Longer than a server is down between handing a report in and telling so; content is kept as long."""
 PAGE = 500
 MAX_WAITING = 10_000
 """Mails that are kept in mind. Above it no new events are looked at until some are done."""
@@ -321,6 +323,7 @@ class Reports:
             mail_class=MailClass.BULK,
             uncertain_policy=UncertainPolicy.WAIT,
             idempotency_key=key,
+            idempotency_life=KEY_LIFE,
         )
 
 
