@@ -175,7 +175,7 @@ class Submission:
     expires_at: datetime | None = None
     idempotency_key: str | None = None
     idempotency_life: timedelta | None = None
-    """How long the key is kept, when a door made it and not the caller; ``None``: as long as callers' keys."""
+    """How long a key is kept that a door made and no caller; ``None``: as long as callers' keys."""
     message_id_domain: str | None = None
     """Right side of the Message-ID; ``None`` takes From's domain."""
     remote_files: tuple[RemoteFile, ...] = ()
