@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postroom.mime.reading import MAX_DEPTH, MAX_PARTS, MAX_TEXT, ReadMail, files_by_content_id, read_mail
@@ -42,6 +42,7 @@ def a_mail(text: str, html: str, files: list[tuple[str, bytes]]) -> EmailMessage
     return mail
 
 
+@settings(max_examples=25)
 @given(TEXTS, TEXTS, st.lists(st.tuples(NAMES, st.binary(max_size=200)), max_size=4))
 def test_ordinary_mail_is_read_as_the_standard_library_reads_it(
     text: str, html: str, files: list[tuple[str, bytes]]
