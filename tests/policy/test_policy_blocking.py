@@ -26,11 +26,11 @@ PATTERNS = st.recursive(
 
 @given(PATTERNS, st.text("ab1.@", max_size=8))
 def test_a_pattern_means_what_it_means_in_python(pattern: str, text: str) -> None:
-    """On what both know, the automaton and ``re`` agree about every text."""
+    """On what both know, RE2 and ``re`` agree about every text."""
     try:
         mine = Pattern(pattern)
     except PatternError:
-        assert len(pattern) > 30  # written out it was too long
+        assert "{" in pattern  # repetitions of repetitions are too many
         return
     assert (re.fullmatch(pattern, text) is not None) == mine.matches(text)
 
@@ -60,23 +60,14 @@ def test_what_patterns_people_write_match(pattern: str, text: str, expected: boo
         "a" * (MAX_PATTERN + 1),
         r"(a)\1",
         "(?=a)b",
-        "(?i)a",
         "a**",
-        "a+?",
         "*a",
         "(a",
         "a)",
         "[a",
-        "a{2",
-        "a{x}",
         "a{3,2}",
-        "a{101}",
+        "a{1001}",
         "((a{100}){100})",
-        "(((()){100}){100}){100}",
-        "(" * 30 + "a" + ")" * 30,
-        r"\bword",
-        r"\Dx",
-        "a^b",
         "[z-a]",
         "a\\",
     ],
@@ -115,12 +106,3 @@ def test_the_list_knows_addresses_domains_and_patterns() -> None:
     assert blocked
     assert not NOBODY
     assert not NOBODY.blocks("a@example.com")
-
-
-def test_what_is_remembered_is_bounded() -> None:
-    """A pattern that has seen very many characters has forgotten some, and is still right."""
-    pattern = Pattern(r"[^x]*@ok\.example")
-    for number in range(6000):
-        assert pattern.matches(f"{chr(0x4E00 + number)}@ok.example")
-    assert not pattern.matches("x@ok.example")
-    assert sum(map(len, pattern._moves)) <= 4096
