@@ -178,12 +178,15 @@ def test_who_may_post(hap: House) -> None:
 
 
 def test_a_wrong_body_is_a_problem_in_hap_s_names(hap: House) -> None:
-    """422 names each wrong member as HAP wrote it."""
+    """422 names each wrong member as HAP wrote it; what is no JSON, or has a name twice, is 400."""
     body = {"ToEmails": ["kim@example.net", "not an address"], "Attachments": {"a": "ftp://x/"}, "Subject": 7}
     status, problem = hap.curl(json.dumps(body), "-H", f"X-Hap-Token: {TOKEN}")
     assert 422 == status
     fields = {error["field"] for error in problem["errors"]}
     assert {"ToEmails.1", "Attachments.0", "Subject"} == fields
+    for unreadable in ("{", '{"Attachments": {"a": "http://x.example/1", "a": "http://x.example/2"}}'):
+        status, problem = hap.curl(unreadable, "-H", f"X-Hap-Token: {TOKEN}")
+        assert (400, "malformed-json") == (status, problem["code"])
 
 
 def test_a_file_that_is_gone_holds_the_mail_until_it_is_back(hap: House) -> None:

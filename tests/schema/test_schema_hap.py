@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postroom.engine.limits import MessageLimits
-from postroom.errors import InputError, Problem, TooLargeError
+from postroom.errors import InputError, MalformedError, Problem, TooLargeError
 from postroom.model.address import parse_mailbox
 from postroom.model.ids import DEFAULT_TENANT
 from postroom.model.message import Submission
@@ -195,3 +195,9 @@ def test_errors_of_the_engine_have_hap_s_names() -> None:
     (told,) = hap.in_dialect(InputError([missing])).problems  # type: ignore[attr-defined]  # as it went in
     assert "[hap]" in told.fix
     assert isinstance(hap.in_dialect(ValueError()), ValueError)
+
+
+def test_a_body_that_is_no_json_is_unreadable() -> None:
+    """Its error stays the one that is answered with 400, not with 422."""
+    problem = Problem(code="malformed-json", field="body", cause="no JSON", fix="Send JSON.")
+    assert isinstance(hap.in_dialect(MalformedError([problem])), MalformedError)

@@ -24,7 +24,7 @@ from pydantic import BaseModel, Field
 
 from postroom.engine.freezing import field_digests
 from postroom.engine.limits import MessageLimits
-from postroom.errors import InputError, Problem, TooLargeError
+from postroom.errors import InputError, MalformedError, Problem, TooLargeError
 from postroom.grammar import CONTROL, SURROGATE
 from postroom.mime.filenames import filename_problem
 from postroom.model.address import AddressError, Mailbox, make_mailbox
@@ -194,6 +194,8 @@ def build(
 def in_dialect(error: Exception) -> Exception:
     """Return an error that names the members of the body; one that names none as it is."""
     match error:
+        case MalformedError():
+            return error
         case InputError():
             return InputError([_renamed(problem) for problem in error.problems])
         case TooLargeError():
