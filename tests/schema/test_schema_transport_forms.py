@@ -210,6 +210,20 @@ def test_wrong_seven_keys(change: dict[str, Any], expected: tuple[str, str]) -> 
     assert [expected] == told(read_body({**HAP, **change}))
 
 
+@pytest.mark.parametrize("missing", ["account", "password"])
+def test_half_a_login_has_the_name_of_what_is_missing(missing: str) -> None:
+    """Also when nobody wrote that key."""
+    assert [("login-incomplete", missing)] == told(read_body({k: HAP[k] for k in HAP if k != missing}))
+
+
+def test_what_the_seven_keys_leave_out() -> None:
+    """No box ticked is no SSL; no signature is no name; no port is that of the encryption."""
+    found = spec({k: HAP[k] for k in HAP if k not in ("signature", "port", "enableSsl")})
+    assert found.account is not None
+    assert (IF_OFFERED, 587) == (found.account.tls, found.account.port)
+    assert parse_mailbox("app@example.com") == found.default_from
+
+
 @pytest.mark.parametrize(
     "keys",
     [

@@ -90,7 +90,7 @@ class PlainForm:
 
     document: dict[str, Any]
     names: dict[str, str] = field(default_factory=dict)
-    """Our field to the key it was written under, where they differ."""
+    """Our field to the key it was written under, or would have been."""
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -140,7 +140,8 @@ class _Reading:
         self._sort(form)
         if not self.plain.problems:
             form.read(self)
-        self.plain.names |= {ours: self.named(key) for ours, key in self.written.items()}
+        names = {ours: key for key, ours in form.keys.items() if ours} | self.written
+        self.plain.names |= {ours: self.named(key) for ours, key in names.items()}
         return self.plain
 
     def _sort(self, form: Form) -> None:
