@@ -114,9 +114,7 @@ def test_every_directory_is_a_package() -> None:
 def test_no_name_says_nothing() -> None:
     """No module or package has a name that would take anything."""
     vague = [
-        name_of(path)
-        for path in modules()
-        if {*Path(name_of(path)).with_suffix("").parts} & FORBIDDEN_NAMES
+        name_of(path) for path in modules() if {*Path(name_of(path)).with_suffix("").parts} & FORBIDDEN_NAMES
     ]
 
     assert [] == vague

@@ -76,7 +76,9 @@ class SmtpTransport:
             account,
             clock=clock,
             greeting_probe_s=greeting_probe_s,
-            dial=dial if not spec.is_guest or guard is None else partial(dial, look_up=guard.addresses_elsewhere),
+            dial=dial
+            if not spec.is_guest or guard is None
+            else partial(dial, look_up=guard.addresses_elsewhere),
             tokens=tokens,
         )
         self._pool = Pool(spec, dialer, clock=clock, blobs=blobs)

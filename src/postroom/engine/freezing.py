@@ -272,9 +272,7 @@ def _completed(
         head = headers.date(now).encode() + head
     if mail.trace:
         head = trace_field(mail.trace, message_id, now) + head
-    return RawMail(
-        head=head, body=mail.body, needs_8bit=mail.needs_8bit, needs_smtputf8=mail.needs_smtputf8
-    )
+    return RawMail(head=head, body=mail.body, needs_8bit=mail.needs_8bit, needs_smtputf8=mail.needs_smtputf8)
 
 
 @lru_cache(maxsize=1)
