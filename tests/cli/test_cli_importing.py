@@ -207,13 +207,25 @@ def test_hap(postroom: Run, tmp_path: Path) -> None:
     assert "ComponentType" in err
 
 
-def test_a_webhook_of_hap_is_pointed_to_its_own_flag(postroom: Run, tmp_path: Path) -> None:
-    """appextensions.json with a webhook is read by serve as it is."""
-    (tmp_path / "appextensions.json").write_text(
-        '{"WebhookUrl": "https://api.example.com/x", "WebhookHeaders": {}}'
+def test_a_webhook_of_hap_stays_in_its_file(postroom: Run, tmp_path: Path) -> None:
+    """The settings name appextensions.json, whose header fields stay there; idle keys are told."""
+    text = (
+        f'{{"WebhookUrl": "https://api.example.com/x", "WebhookHeaders": {{"X-Key": "{SECRET}"}}, '
+        '"ComponentType": 1, "CertificateValidation": true,}'
     )
-    code, _, err = postroom("import", "hap", "appextensions.json")
-    assert code == 2
+    found, out, _ = imported(postroom, tmp_path, "hap appextensions.json", text)
+    assert {"hap_config": str(tmp_path / "appextensions.json")} == found
+    assert "ComponentType" in out
+    assert "IGNORED" in out
+
+
+def test_a_webhook_that_cannot_be_read_is_refused(postroom: Run, tmp_path: Path) -> None:
+    """What reads the file at the start says more."""
+    (tmp_path / "appextensions.json").write_text(
+        '{"WebhookUrl": "https://api.example.com/x", "WebhookHeaders": ["x"]}'
+    )
+    code, out, err = postroom("import", "hap", "appextensions.json")
+    assert (2, "") == (code, out)
     assert "--hap-config" in err
 
 

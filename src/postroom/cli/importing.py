@@ -48,10 +48,10 @@ def nexus(
 
 @app.command()
 def hap(file: File, *, secrets: Secrets = None, show_secrets: ShowSecrets = False, data: Data = None) -> None:
-    """The mail service of HAP: its seven keys as JSON."""
-    from postroom.schema.import_plain import import_hap
+    """The mail service of HAP: its seven keys as JSON, or its appextensions.json."""
+    from postroom.config.hap_import import import_hap
 
-    _show(import_hap(_content(file), file.name), file, _Place("hap", secrets, data, show=show_secrets))
+    _show(import_hap(_content(file), file), file, _Place("hap", secrets, data, show=show_secrets))
 
 
 @app.command()

@@ -24,8 +24,8 @@ _HAP_REASONS = {
 }
 
 
-def import_hap(data: bytes, name: str) -> Imported:
-    """Read the mail settings of HAP. Raises ConfigError."""
+def import_hap_account(data: bytes, name: str) -> Imported:
+    """Read the SMTP form of HAP. Raises ConfigError."""
     (found, *more) = read_import(data, name=f"{name}.json")
     if more:
         raise wrong("import-file", name, f"{len(more) + 1} services", "Give one a file; each is a transport.")
