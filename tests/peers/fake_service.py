@@ -99,6 +99,7 @@ class FakeService(Service):
         guest: Guest | None = None,
     ) -> Receipt:
         assert route is None
+        assert guest is None
         if self.failure is not None:
             raise self.failure
         self.senders = senders
