@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import struct
 from base64 import b64encode
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -82,6 +83,27 @@ def test_a_handshake_that_fails_gives_its_seat_back(tmp_path: Path) -> None:
             await until(lambda: not room.door.household._taken)
 
     run(scene())
+
+
+@pytest.mark.parametrize("on_uvloop", [True, False])
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00\x01"])
+def test_a_reset_within_a_handshake_gives_the_seat_back(
+    tmp_path: Path, sent: bytes, *, on_uvloop: bool
+) -> None:
+    """A client that says STARTTLS and resets the connection takes no seat with it, and the door can end."""
+
+    async def scene() -> None:
+        async with opened(tmp_path) as room:
+            async with room.client() as client:
+                assert (await client.ask(b"STARTTLS\r\n")).startswith(b"220 ")
+                client.send(sent)
+                connection = client.writer.get_extra_info("socket")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.writer.transport.abort()
+            await until(lambda: not room.door.household._taken)
+            assert set() == room.door.household.guests
+
+    run(scene(), on_uvloop=on_uvloop)
 
 
 def test_a_large_mail_is_staged(tmp_path: Path) -> None:

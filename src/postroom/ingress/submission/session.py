@@ -343,6 +343,8 @@ class Session(asyncio.Protocol):
             self.task = None
         if transport is None:
             self.transport.abort()
+            # After a reset the event loop tells only its own half-made TLS layer of the end, not us.
+            self.connection_lost(None)
             return
         self.transport = transport
         self._is_read_paused = False
