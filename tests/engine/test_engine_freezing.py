@@ -161,3 +161,15 @@ def test_digests_differ_exactly_in_the_fields_that_differ(one: str, two: str) ->
     second = field_digests(replace(_submission(), subject=two))
     assert [name for name in first if first[name] != second[name]] == ([] if one == two else ["subject"])
     assert {"from", "class"} <= set(first)
+
+
+def test_a_time_counted_from_the_arrival_is_the_same_when_it_is_repeated() -> None:
+    """Handed in again a minute later the mail is the same; with another number of seconds it is not."""
+    minute = timedelta(minutes=1)
+
+    def digests(count: timedelta, now: datetime) -> object:
+        return field_digests(replace(_submission(), send_at=now + count, relative={"send_at": count}))
+
+    assert digests(minute, NOW) == digests(minute, NOW + minute)
+    assert digests(timedelta(0), NOW) == digests(timedelta(0), NOW + minute)
+    assert digests(minute, NOW) != digests(2 * minute, NOW)

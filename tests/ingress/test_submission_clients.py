@@ -189,6 +189,23 @@ def test_our_fields_and_idempotency(room: Room) -> None:
     assert (["invoice", "march"], "alert") == (view["tags"], view["class"])
 
 
+def test_a_repeat_with_times_from_its_arrival_is_the_earlier_mail(room: Room) -> None:
+    """HOLDFOR and BY come to other times in the repeat; the key still finds the mail it was used for."""
+    message = mail("later")
+    message["X-Postroom-Idempotency-Key"] = "order-78"
+    with smtplib.SMTP("127.0.0.1", room.plain) as client:
+        client.login("x", KEY)
+        replies = []
+        for hold in ("3600", "3600", "1800"):
+            client.mail(FROM, [f"HOLDFOR={hold}", "BY=7200;R"])
+            client.rcpt(TO)
+            replies.append(client.data(message.as_bytes()))
+    first, second, other = replies
+    assert (250, 250, 550) == (first[0], second[0], other[0])
+    assert first[1].split()[3].rstrip(b";") == second[1].split()[3].rstrip(b";")
+    assert b"send_at" in other[1]
+
+
 @pytest.mark.parametrize("how", ["plain", "starttls", "implicit"])
 def test_curl(room: Room, tmp_path: Path, how: str) -> None:
     """It hands a file in, in all three ways."""

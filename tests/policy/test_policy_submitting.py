@@ -25,6 +25,13 @@ def test_a_held_mail_is_sent_later() -> None:
     assert NOW - HOUR == terms_of(Wishes(hold_until=NOW - HOUR), now=NOW).send_at
 
 
+def test_times_that_count_from_the_arrival_are_told_apart() -> None:
+    """HOLDFOR and BY with mode R do, HOLDUNTIL does not."""
+    counted = Wishes(hold_for=HOUR, deliver_by=DeliverBy(seconds=86400, returns=True))
+    assert {"send_at": HOUR, "expires_at": DAY} == terms_of(counted, now=NOW).relative
+    assert {} == terms_of(Wishes(hold_until=NOW + HOUR), now=NOW).relative
+
+
 def test_by_mode_r_is_an_expiry_and_n_is_none() -> None:
     """Only mode R gives a mail back when its time is over."""
     returns = Wishes(deliver_by=DeliverBy(seconds=3600, returns=True))

@@ -1,5 +1,7 @@
 """Raw mail at the edge: read in chunks of any size, refused where programs could disagree, else kept."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from postroom.errors import InputError
@@ -165,3 +167,13 @@ def test_multiparts_are_counted() -> None:
         [b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(400)]
     )
     assert [("raw-too-deep", "mail")] == refused(HEAD + nested)
+
+
+def test_a_time_in_the_header_is_no_time_counted_from_the_arrival() -> None:
+    """What the header says wins over HOLDFOR, also in what a repeat is compared by."""
+    hour = timedelta(hours=1)
+    at = datetime(2030, 1, 31, 9, tzinfo=UTC)
+    wishes = RawWishes(send_at=at, expires_at=at + hour, relative={"send_at": hour, "expires_at": 2 * hour})
+    assert {"send_at", "expires_at"} == taken(HEAD + b"\r\n", wishes=wishes).relative.keys()
+    said = HEAD + b"X-Postroom-Send-At: 2030-01-31T08:00:00+00:00\r\n\r\n"
+    assert {"expires_at": 2 * hour} == taken(said, wishes=wishes).relative

@@ -277,7 +277,7 @@ def _completed(
 
 @lru_cache(maxsize=1)
 def _digested_fields() -> tuple[str, ...]:
-    left_out = {"idempotency_key", "idempotency_life", "tenant", "door", "message_id", "reports"}
+    left_out = {"idempotency_key", "idempotency_life", "tenant", "door", "message_id", "reports", "relative"}
     return tuple(field.name for field in fields(Submission) if field.name not in left_out)
 
 
@@ -288,11 +288,12 @@ _LATER = frozenset({"raw", "remote_files"})
 def field_digests(submission: Submission) -> Mapping[str, str]:
     """Return a short digest of each field, by the name callers use, to say later what differs.
 
-    Of a raw mail the client's own bytes count; who hears what becomes of a mail does not.
+    Of a raw mail the client's own bytes count, of a time that was counted from the arrival how long it is;
+    who hears what becomes of a mail does not.
     """
     digests = {}
     for name in _digested_fields():
-        value = getattr(submission, name)
+        value = submission.relative.get(name, getattr(submission, name))
         if name in _LATER and not value:
             continue
         if isinstance(value, RawMail):

@@ -173,6 +173,9 @@ class Submission:
     """``None`` takes the policy of the class."""
     send_at: datetime | None = None
     expires_at: datetime | None = None
+    relative: Mapping[str, timedelta] = field(default_factory=dict)
+    """Which of these two times the caller counted from its arrival, and how long. A repeat of it comes to
+    another time and is the same mail."""
     idempotency_key: str | None = None
     idempotency_life: timedelta | None = None
     """How long a key is kept that a door made and no caller; ``None``: as long as callers' keys."""

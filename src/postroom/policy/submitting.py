@@ -14,7 +14,8 @@ for; that class is asked for by its name. The steps at 3 and -3 leave room for c
 slightly more or less urgent (RFC 6710 section 4 counts from -9 to 9 with 0 as the usual).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from postroom.model.message import MailClass
@@ -33,15 +34,22 @@ class Terms:
 
     send_at: datetime | None = None
     expires_at: datetime | None = None
+    relative: Mapping[str, timedelta] = field(default_factory=dict)
+    """Which of the two were counted from the arrival, and how long."""
     mail_class: MailClass | None = None
 
 
 def terms_of(wishes: Wishes, *, now: datetime) -> Terms:
     """Return what these wishes mean for a mail that came at ``now``."""
-    by = wishes.deliver_by
+    by, relative = wishes.deliver_by, {}
+    if wishes.hold_for is not None:
+        relative["send_at"] = wishes.hold_for
+    if by is not None and by.returns:
+        relative["expires_at"] = timedelta(seconds=by.seconds)
     return Terms(
         send_at=_release(wishes, now),
-        expires_at=now + timedelta(seconds=by.seconds) if by is not None and by.returns else None,
+        expires_at=now + relative["expires_at"] if "expires_at" in relative else None,
+        relative=relative,
         mail_class=_class_of(wishes.priority),
     )
 

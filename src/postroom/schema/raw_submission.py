@@ -15,7 +15,7 @@ Sources: RFC 5321 sections 4.4 and 4.5.2, RFC 5322 sections 2.1.1 and 3.6, RFC 3
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from io import IncrementalNewlineDecoder
 
@@ -226,6 +226,8 @@ class RawWishes:
 
     send_at: datetime | None = None
     expires_at: datetime | None = None
+    relative: Mapping[str, timedelta] = field(default_factory=dict)
+    """Which of them were counted from the arrival, as in ``Submission``."""
     mail_class: MailClass | None = None
     uncertain_policy: UncertainPolicy | None = None
     idempotency_key: str | None = None
@@ -288,6 +290,7 @@ def raw_submission(
         uncertain_policy=wishes.uncertain_policy,
         send_at=said.send_at or wishes.send_at,
         expires_at=said.expires_at or wishes.expires_at,
+        relative={name: time for name, time in wishes.relative.items() if getattr(said, name) is None},
         idempotency_key=said.idempotency_key or wishes.idempotency_key,
         raw=mail,
         message_id=_message_id(values),
@@ -343,10 +346,12 @@ def _check_repeated(names: Sequence[bytes], problems: Problems) -> None:
 def _kept(head: bytes, header: _Header, *, has_ours: bool) -> bytes:
     """Return the header without what a door removes."""
     values = header.values
-    blank = {name for name in (b"date", b"message-id") if name in values and _is_blank(values, name)}
-    if not has_ours and not blank and raw.REMOVED.isdisjoint(values):
-        return head
+    blank = {b"date"} if _is_blank(values, b"date") else set()
+    if _message_id(values) is None:  # acceptance will write one, also where `<>` stands
+        blank.add(b"message-id")
     gone = raw.REMOVED | blank
+    if not has_ours and gone.isdisjoint(values):
+        return head
     return raw.written(
         [
             field

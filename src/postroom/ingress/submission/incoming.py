@@ -103,6 +103,7 @@ class IncomingMail:
         return RawWishes(
             send_at=terms.send_at,
             expires_at=terms.expires_at,
+            relative=terms.relative,
             mail_class=terms.mail_class,
             reports=self._reports(self._notify, self._original),
         )
