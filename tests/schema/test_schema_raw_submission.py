@@ -1,6 +1,7 @@
 """Raw mail at the edge: read in chunks of any size, refused where programs could disagree, else kept."""
 
 from datetime import UTC, datetime, timedelta
+from time import process_time
 
 import pytest
 
@@ -177,3 +178,28 @@ def test_a_time_in_the_header_is_no_time_counted_from_the_arrival() -> None:
     assert {"send_at", "expires_at"} == taken(HEAD + b"\r\n", wishes=wishes).relative.keys()
     said = HEAD + b"X-Postroom-Send-At: 2030-01-31T08:00:00+00:00\r\n\r\n"
     assert {"expires_at": 2 * hour} == taken(said, wishes=wishes).relative
+
+
+@pytest.mark.parametrize("given", [b"<>", b"<", b" ", b"\r\n\t"])
+def test_a_message_id_without_an_id_is_none(given: bytes) -> None:
+    """What names nothing goes, so that the one that acceptance writes is the only one."""
+    submission = taken(HEAD + b"Message-ID: " + given + b"\r\n\r\nHello\r\n")
+    assert submission.raw is not None
+    assert (None, HEAD) == (submission.message_id, submission.raw.head)
+
+
+@pytest.mark.parametrize("word", [b"\xc3\xa9" * 499, b"@" * 998])
+def test_a_header_full_of_one_character_is_judged_at_once(word: bytes) -> None:
+    """The search for addresses beyond ASCII looks at no character twice."""
+    data = HEAD + b"X: \xc3\xa9\r\nCc: a\r\n " + b"\r\n ".join([word[:990]] * 250) + b"\r\n\r\nHello\r\n"
+    begun_s = process_time()
+    submission = taken(data)
+    assert process_time() - begun_s < 0.25
+    assert submission.raw is not None
+    assert submission.raw.needs_smtputf8 is False
+
+
+def test_the_size_of_from_is_bounded() -> None:
+    """A From that would fill memory is refused; what was read of good ones is kept there."""
+    name = b"\r\n ".join([b'"' + b"n" * 900 + b'"'] * 5)
+    assert [("address-invalid", "from")] == refused(b"From: " + name + b" <ann@example.com>\r\n\r\nHello\r\n")

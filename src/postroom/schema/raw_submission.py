@@ -41,6 +41,8 @@ MAX_HEAD = 256 * 1024
 """Octets of a header (security limit); a thousand recipients in To are 40 KiB."""
 MAX_LINE = 998
 """Octets of a line without CR LF, RFC 5322 section 2.1.1."""
+MAX_AUTHOR = 4096
+"""Octets of a From (security limit): what was read of a thousand of them is kept in memory."""
 MAX_MULTIPARTS = 200
 """Multiparts in one mail (security limit): whoever reads it opens them one in another."""
 SMALL_BODY = 64 * 1024
@@ -50,8 +52,8 @@ _END = b"\r\n\r\n"
 _TO = frozenset({b"to", b"cc", b"bcc"})
 _RESENT = frozenset({b"resent-to", b"resent-cc", b"resent-bcc"})
 _ADDRESS_FIELDS = (b"from", b"sender", b"reply-to", b"to", b"cc", b"resent-from", b"resent-to", b"resent-cc")
-_FOREIGN = re.compile(r'[^\x00-\x7f][^\s<>(),;:"]*@|@[^\s<>(),;:"]*[^\x00-\x7f]')
-"""An address with a character above 127 on either side."""
+_WORD = re.compile(r'[^\x00-\x20<>(),;:"]++')
+"""What an address field has between the marks of its grammar; one with an at sign is an address."""
 _HELO = re.compile(r"[A-Za-z0-9._\-]{1,255}\Z|\[[0-9A-Za-z.:]{2,60}\]\Z")
 
 
@@ -380,6 +382,8 @@ def _author(values: Mapping[bytes, bytes], problems: Problems) -> Mailbox | None
 @lru_cache(maxsize=1024)
 def _author_of(value: bytes) -> Mailbox:
     """Read a From; a program writes the same one in every mail."""
+    if len(value) > MAX_AUTHOR:
+        raise AddressError(f"From has {len(value)} octets, at most {MAX_AUTHOR}", "Shorten the name.")
     boxes = read_mailboxes(raw.value_of(value))
     if len(boxes) != 1 or value.rstrip().endswith(b";"):
         cause = f"From holds {len(boxes)} addresses or a group, exactly one address is allowed"
@@ -427,9 +431,9 @@ def _message_id(values: Mapping[bytes, bytes]) -> str | None:
 
 
 def _has_foreign_address(values: Mapping[bytes, bytes]) -> bool:
-    return any(
-        _FOREIGN.search(raw.value_of(values[name])) is not None for name in _ADDRESS_FIELDS if name in values
-    )
+    """Say whether an address has a character above 127. Linear, whatever stands there."""
+    shown = [raw.value_of(values[name]) for name in _ADDRESS_FIELDS if not values.get(name, b"").isascii()]
+    return any("@" in word and not word.isascii() for value in shown for word in _WORD.findall(value))
 
 
 class _Said:
