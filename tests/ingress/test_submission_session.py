@@ -231,6 +231,20 @@ def test_a_key_of_another_network_or_scope(tmp_path: Path) -> None:
     run(scene())
 
 
+def test_a_key_that_is_revoked_ends_its_sessions(tmp_path: Path) -> None:
+    """A session that is open already hands nothing more in with a key that was revoked."""
+
+    async def scene() -> None:
+        async with opened(tmp_path) as room, room.known() as client:
+            assert (await hand_in(client)).startswith(b"250")
+            await room.service.revoke_key("id-all")
+            assert (await client.ask(b"MAIL FROM:<app@example.com>\r\n")).startswith(b"421 4.7.0 ")
+            assert await client.is_closed()
+            assert 1 == len(room.service.submissions)
+
+    run(scene())
+
+
 def test_wrong_keys_wait(tmp_path: Path) -> None:
     """The refusal of a wrong key comes late, later each time, and nothing else is read meanwhile."""
 

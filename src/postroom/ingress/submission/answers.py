@@ -29,6 +29,7 @@ MAX_TOLD = 10
 SHUTTING_DOWN = ServerReply(421, "4.3.2", "The server is stopping; come back in a moment", closes=True)
 TOO_MANY_SESSIONS = ServerReply(421, "4.3.2", "Too many sessions are open; come back in a moment")
 BUSY = ServerReply(451, "4.3.2", "The server is behind with its work; try again in a few seconds")
+KEY_GONE = ServerReply(421, "4.7.0", "The key of this login was revoked; log in with another", closes=True)
 SLOW_COMMAND = ServerReply(421, "4.4.2", "No complete command came in time; closing")
 SLOW_CONTENT = ServerReply(421, "4.4.2", "The content came too slowly; closing")
 

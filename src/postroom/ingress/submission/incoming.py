@@ -5,12 +5,12 @@ until the content has ended, because a client hears a reply only then.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 
 from postroom.model.address import NULL_PATH, Address
 from postroom.model.message import BlobRef, Notify, ReportWish, Submission
-from postroom.policy.submitting import terms_of
+from postroom.policy.submitting import Terms, and_of_delay, terms_of
 from postroom.ports import StagedBlob
 from postroom.schema.raw_submission import (
     SMALL_BODY,
@@ -105,21 +105,21 @@ class IncomingMail:
             expires_at=terms.expires_at,
             relative=terms.relative,
             mail_class=terms.mail_class,
-            reports=self._reports(self._notify, self._original),
+            reports=self._reports(terms),
         )
 
-    def _reports(
-        self, notify: Mapping[Address, frozenset[Notify]], original: Mapping[Address, str]
-    ) -> ReportWish | None:
+    def _reports(self, terms: Terms) -> ReportWish | None:
         if self.given.path == NULL_PATH:
             return None
-        wishes = self.given.wishes
+        wishes, notify = self.given.wishes, self._notify
         return ReportWish(
             to=self.given.path,
             full=wishes.full,
             envelope_id=wishes.envelope_id,
-            notify=notify,
-            original=original,
+            notify=notify if terms.late_at is None else and_of_delay(notify, self.recipients),
+            original=self._original,
+            late_at=terms.late_at,
+            is_limited="expires_at" in terms.relative,
         )
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 from postroom.ingress.submission import answers
 from postroom.ingress.submission.incoming import IncomingMail
 from postroom.model.message import Door
+from postroom.model.secret import Secret
 from postroom.ports import StagedBlob
 from postroom.schema.raw_submission import Arrival
 from postroom.smtp import server_replies as replies
@@ -78,6 +79,8 @@ class Session(asyncio.Protocol):
         self._peer = ""
         self._tls = ""
         self._caller: Caller | None = None
+        self._key: Secret | None = None
+        """What it logged in with: looked up again for each mail, because a key may be revoked meanwhile."""
         self._mail: IncomingMail | None = None
         self.task: asyncio.Task[None] | None = None
         """A commit, or a TLS handshake."""
@@ -246,12 +249,18 @@ class Session(asyncio.Protocol):
         return self._mail
 
     def _begin_mail(self, event: MailGiven) -> None:
-        refusal = self._door.objection(event)
+        refusal = answers.KEY_GONE if self._is_key_gone() else self._door.objection(event)
         if refusal is not None:
             self._dialogue.refuse(refusal)
             return
         self._mail = IncomingMail(event)
         self._dialogue.accept()
+
+    def _is_key_gone(self) -> bool:
+        key = self._key
+        return key is not None and not isinstance(
+            self._door.admission.with_key(key.reveal(), self._peer), Caller
+        )
 
     def _stage(self) -> StagedBlob:
         return self._door.service.stage(self._sender.tenant)
@@ -310,7 +319,7 @@ class Session(asyncio.Protocol):
     def _log_in(self, event: Login) -> None:
         caller = self._door.admission.with_key(event.secret.reveal(), self._peer)
         if isinstance(caller, Caller):
-            self._caller = caller
+            self._caller, self._key = caller, event.secret
             self._dialogue.authenticated()
             return
         LOGINS_REFUSED.count(())
@@ -349,7 +358,7 @@ class Session(asyncio.Protocol):
         self.transport = transport
         self._is_read_paused = False
         self._note_tls()
-        self._caller = self._door.admission.without_key(self._peer)
+        self._caller, self._key = self._door.admission.without_key(self._peer), None
         self._dialogue.tls_started()
         early, self._after_handshake = self._after_handshake or (), None
         for data in early:
