@@ -100,6 +100,7 @@ OWN = {
     "/v1/suppressions/import",
     "/v1/explain",
     "/v1/diagnose",
+    "/app-builder/send",
 }
 """Where a POST makes something of the caller's own; it is proved below that this changes no other's."""
 

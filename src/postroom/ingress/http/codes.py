@@ -31,6 +31,7 @@ ANSWERS: Mapping[str, str] = {
     "no-such-file": "404. Not a link to a file that this server gave out; it must be whole.",
     "no-such-path": "404. There is nothing at this path.",
     "not-found": "404. There is no such thing, or it is not the key's to see.",
+    "not-an-object": "400. The body is JSON, but not an object in braces.",
     "nothing-to-cancel": "409. No recipient waits any more; `recipients` shows the state of each.",
     "nothing-to-change": "409. No recipient is in a state that fits; `recipients` shows the state of each.",
     "nothing-to-resume": "409. The transport is neither suspended nor paused.",
