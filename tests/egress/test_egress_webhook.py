@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from postroom.model.outcome import OutcomeKind
 from postroom.model.secret import Secret
 from postroom.model.transport import HookForm
 from postroom.policy.classify import classify
+from postroom.policy.hook_hap import hap_body
+from postroom.policy.hook_mail import HookMail, text_as_html
 from postroom.policy.hooking import signature
 from postroom.policy.links import FilePlace
 from postroom.ports import Report
@@ -65,6 +68,27 @@ def test_a_text_is_escaped_and_the_address_signs_for_a_nameless_sender(tmp_path:
     body = json.loads(server.requests[0].body)
     assert "a &lt; b<br>\n&nbsp;&nbsp;&amp; c" == body["Body"]
     assert "ann@example.com" == body["Signature"]
+
+
+def test_runs_of_blanks_are_kept() -> None:
+    """HTML swallows no blank of a text, whatever ends its lines; a single one stays where a line may wrap."""
+    assert "a b &nbsp;c &nbsp; d" == text_as_html("a b  c   d")
+    assert "&nbsp;a<br>\n&nbsp;&nbsp;b<br>\n&nbsp;" == text_as_html(" a\r\n  b\r\n ")
+
+
+def test_a_large_body_is_made_beside_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts of megabytes are escaped and written in a thread; other mail goes on meanwhile."""
+    threads = []
+
+    def noted(mail: HookMail) -> bytes:
+        threads.append(threading.get_ident())
+        return hap_body(mail)
+
+    monkeypatch.setattr("postroom.egress.webhook.hap_body", noted)
+    large = content(html=None, text="<" * 2**20)
+    server, _ = post(tmp_path, OK, posted(), posted(mail=large))
+    assert [True, False] == [thread == threading.get_ident() for thread in threads]
+    assert "&lt;" * 2**20 == json.loads(server.requests[1].body)["Body"]
 
 
 def test_a_second_post_names_only_those_it_is_for(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ from postroom.ports import Report, ReportLine, Work
 
 ENCODER = "webhook/1"
 """Part of every digest: another number where the same mail makes another body."""
+SMALL = 64 * 1024
+"""Characters and bytes of texts and files from which on a body is made in a thread."""
 _NOT_BEGUN = Report(lines=())
 
 
@@ -134,13 +136,25 @@ class WebhookTransport:
         ]
         return replace(mail, files=tuple(files))
 
-    async def _body(self, work: Work, mail: HookMail) -> MappedBody:
-        if self._hook.form is HookForm.HAP:
-            return MappedBody(CONTENT_TYPE, hap_body(mail))
+    async def _request(self, work: Work, mail: HookMail) -> tuple[dict[str, str], MappedBody]:
+        """Return headers and body; large ones are made beside the event loop."""
         contents: Sequence[bytes] = ()
-        if mail.files and work.content is not None and needs_contents(self._hook.mapping):
+        is_mapped = self._hook.form is HookForm.MAPPED
+        if is_mapped and mail.files and work.content is not None and needs_contents(self._hook.mapping):
             contents = await self._files.contents(work.tenant, work.content)
-        return mapped_body(self._hook.mapping, mail, contents)
+        size = len(mail.text or "") + len(mail.html or "") + sum(map(len, contents))
+        if size <= SMALL:
+            return self._made(work, mail, contents)
+        return await asyncio.to_thread(self._made, work, mail, contents)
+
+    def _made(
+        self, work: Work, mail: HookMail, contents: Sequence[bytes]
+    ) -> tuple[dict[str, str], MappedBody]:
+        if self._hook.form is HookForm.HAP:
+            body = MappedBody(CONTENT_TYPE, hap_body(mail))
+        else:
+            body = mapped_body(self._hook.mapping, mail, contents)
+        return self._signed(work, body), body
 
     def _signed(self, work: Work, body: MappedBody) -> dict[str, str]:
         """Return the headers; the id is the same at every attempt at the same recipients."""
@@ -162,8 +176,7 @@ class WebhookTransport:
         mail = await self._mail(work)
         if mail is None:
             raise InvariantError(PUBLIC_URL_MISSING)
-        body = await self._body(work, mail)
-        return self._signed(work, body), body
+        return await self._request(work, mail)
 
     # ------------------------------------------------------------------ the port
 
@@ -219,13 +232,13 @@ class WebhookTransport:
             mail = await self._mail(work)
             if mail is None:
                 return self._unsendable(PUBLIC_URL_MISSING, "files need links, and public_url is not set")
-            body = await self._body(work, mail)
+            headers, body = await self._request(work, mail)
         except (OSError, InvariantError) as error:
             return self._unsendable("content-damaged", f"an attached file cannot be read: {error}")
         try:
             found = await self._caller.post(
                 self._url,
-                headers=self._signed(work, body),
+                headers=headers,
                 body=body.data,
                 may_send=leave.asked,
                 member=self._success.member if self._success is not None else None,
