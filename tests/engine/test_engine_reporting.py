@@ -341,6 +341,24 @@ def test_a_delay_is_told_after_hours_and_the_end_as_well(house: House) -> None:
     asyncio.run(main())
 
 
+def test_a_delay_is_told_when_the_senders_time_is_over(house: House) -> None:
+    """BY in mode N: the report comes minutes after, where the settings would wait for hours."""
+
+    async def main() -> None:
+        address = parse_address("slow@example.org")
+        notify = {address: frozenset({Notify.DELAY, Notify.FAILURE})}
+        async with house.life() as room:
+            late_at = room.clock.now() + timedelta(minutes=10)
+            await room.send(address.spec, wish={"notify": notify, "late_at": late_at})
+            await room.passes(9 * 60)
+            assert [] == room.sent()
+            await room.until(lambda: bool(room.sent()), step_s=30)
+            assert room.clock.now() < late_at + timedelta(minutes=5)
+            assert {"rfc822; slow@example.org": "delayed"} == actions(room.sent()[0])
+
+    asyncio.run(main())
+
+
 def test_success_is_told_where_it_is_wished(house: House) -> None:
     """NOTIFY=SUCCESS: a server that knows no wishes took it, so we say that it was passed on."""
 

@@ -191,6 +191,15 @@ def test_wishes_of_the_envelope_reach_the_mail(tmp_path: Path) -> None:
             assert one.reports is not None
             assert (True, "q+7") == (one.reports.full, one.reports.envelope_id)
             assert ["rfc822;other@example.org"] == list(one.reports.original.values())
+            assert one.reports.is_limited
+            client.send(ENVELOPE.replace(b"com>", b"com> BY=60;N") + b"DATA\r\n")
+            assert [250, 250, 354] == await client.replies(3)
+            assert (await client.ask(MAIL)).startswith(b"250")
+            late = list(room.service.submissions.values())[1].reports
+            assert late is not None
+            assert [{"delay", "failure"}] == list(late.notify.values())
+            assert late.late_at is not None
+            assert not late.is_limited
             too_late = await client.ask(b"MAIL FROM:<app@example.com> HOLDFOR=99999999\r\n")
             assert too_late.startswith(b"501")
 

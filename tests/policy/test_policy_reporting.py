@@ -235,6 +235,28 @@ def test_a_delay_is_told_once_and_only_where_it_is_wished() -> None:
     assert NOTHING == again
 
 
+def test_a_delay_is_told_when_the_sender_says_it_is_one() -> None:
+    """BY in mode N counts instead of the settings, earlier or later."""
+    message = mail(A, notify={A: {Notify.DELAY}})
+    assert message.reports is not None
+    for by in (timedelta(minutes=2), DELAY * 2, -timedelta(seconds=1)):
+        late = replace(message, reports=replace(message.reports, late_at=AT + by))
+        waiting = recipient(0, S.DEFERRED)
+        early = found(late, waiting, after=by - timedelta(seconds=1))
+        assert ((), AT + by) == (early.recipients, early.look_at)
+        assert {0: ReportAction.DELAYED} == told_of(found(late, waiting, after=by))
+
+
+def test_an_end_by_the_senders_own_limit_is_final() -> None:
+    """With BY in mode R the status says that trying again is of no use."""
+    message = mail(A)
+    assert message.reports is not None
+    limited = replace(message, reports=replace(message.reports, is_limited=True))
+    (expired,) = found(limited, recipient(0, S.EXPIRED, attempt(450, "4.2.0 later"))).recipients
+    (refused,) = found(limited, recipient(0, S.REFUSED, attempt())).recipients
+    assert ["5.4.7", "5.1.1"] == [expired.status, refused.status]
+
+
 def test_success_is_told_unless_the_next_server_tells_it() -> None:
     """Of two recipients whose success is wished, the one whose wish was passed on is left out."""
     message = mail(A, B, notify={A: {Notify.SUCCESS}, B: {Notify.SUCCESS}})

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from postroom.model.message import MailClass
-from postroom.policy.submitting import Terms, objection_to, terms_of
+from postroom.model.address import parse_address
+from postroom.model.message import MailClass, Notify
+from postroom.policy.submitting import Terms, and_of_delay, objection_to, terms_of
 from postroom.smtp.server_events import NO_WISHES, DeliverBy, Wishes
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -38,6 +39,21 @@ def test_by_mode_r_is_an_expiry_and_n_is_none() -> None:
     notes = Wishes(deliver_by=DeliverBy(seconds=-5, returns=False))
     assert NOW + HOUR == terms_of(returns, now=NOW).expires_at
     assert terms_of(notes, now=NOW).expires_at is None
+    assert (None, NOW - timedelta(seconds=5)) == (
+        terms_of(returns, now=NOW).late_at,
+        terms_of(notes, now=NOW).late_at,
+    )
+
+
+def test_mode_n_adds_the_wish_for_a_delay() -> None:
+    """To what each recipient's sender wants to hear anyway, also where nothing was said; but not to NEVER."""
+    a, b, c = (parse_address(f"{name}@example.org") for name in "abc")
+    said = {a: frozenset({Notify.SUCCESS}), b: frozenset({Notify.NEVER})}
+    assert {
+        a: {Notify.SUCCESS, Notify.DELAY},
+        b: {Notify.NEVER},
+        c: {Notify.FAILURE, Notify.DELAY},
+    } == and_of_delay(said, [a, b, c])
 
 
 @pytest.mark.parametrize("priority", range(-9, 10))

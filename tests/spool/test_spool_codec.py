@@ -56,10 +56,16 @@ def test_the_form_of_raw_mail_is_read() -> None:
 def test_what_goes_in_comes_out(head: bytes, body: bytes | BlobRef, eight: bool, notify: set[Notify]) -> None:
     """Head, body, needs and wishes of a raw mail survive the store octet by octet."""
     to = Address("a", "example.com")
-    wish = ReportWish(
-        to=to, full=eight, envelope_id="e", notify={to: frozenset(notify)}, original={to: "rfc822;a@b"}
-    )
     plain = a_message()
+    wish = ReportWish(
+        to=to,
+        full=eight,
+        envelope_id="e",
+        notify={to: frozenset(notify)},
+        original={to: "rfc822;a@b"},
+        late_at=None if eight else plain.created_at,
+        is_limited=eight,
+    )
     content: Content = replace(
         plain.content, raw=RawMail(head=head, body=body, needs_8bit=eight, needs_smtputf8=not eight)
     )

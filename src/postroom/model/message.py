@@ -131,6 +131,10 @@ class ReportWish:
     """By recipient; a recipient that is not named wants to hear of failures."""
     original: Mapping[Address, str] = field(default_factory=dict)
     """ORCPT by recipient: ``type;address`` as it was given, decoded."""
+    late_at: datetime | None = None
+    """BY in mode N: when what waits is late; ``None``: after the time that the settings name."""
+    is_limited: bool = False
+    """BY in mode R: the sender set the time after which the mail was given back."""
 
     @property
     def has_parameters(self) -> bool:

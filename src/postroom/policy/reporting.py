@@ -11,8 +11,9 @@ The rules:
     uncertain, waiting for a person          nothing, and nobody waits for that person: nothing is known
 
 One report when no recipient waits any more, whatever it has to say, and at most one before it of recipients
-that wait for long and whose wish names delays. A mail without a wish, with the null reverse path or of
-Postroom itself is never reported; neither is one twice, whatever a person does with it afterwards.
+that wait for long and whose wish names delays; what is long a BY in mode N says, else the settings. A mail
+without a wish, with the null reverse path or of Postroom itself is never reported; neither is one twice,
+whatever a person does with it afterwards.
 
 Pure: the store's pictures and the time are arguments.
 """
@@ -70,6 +71,8 @@ _STATUS_OF_STATE = {
     S.ACCEPTED: "2.0.0",
 }
 """4.4.7, delivery time expired, is of class 4: sent again later it may arrive (RFC 3463 section 2)."""
+_LIMIT_OVER = "5.4.7"
+"""The sender's own limit (RFC 2852): later it is not wanted any more."""
 _DELAYED_STATUS = "4.0.0"
 _DECIDED_ELSEWHERE = frozenset({S.SUPPRESSED, S.BOUNCED})
 _UNDER_WAY = frozenset({Stage.OPEN.value, Stage.COMMITTING.value})
@@ -142,7 +145,7 @@ def finding(
         message: The mail as stored.
         view: Its recipients with their attempts.
         before: What was reported of it.
-        delayed_after: How long a mail may wait before that is told.
+        delayed_after: How long a mail may wait before that is told, unless its sender said it.
         now: The wall time.
     """
     wish = message.reports
@@ -153,7 +156,7 @@ def finding(
         return Finding(recipients=_ended(message, wish, view.recipients, before.passed_on))
     look_at: list[datetime] = []
     if not before.is_delay_told and (late := [one for one in waiting if _wants(message, one, Notify.DELAY)]):
-        due_at = message.send_at + delayed_after
+        due_at = wish.late_at or message.send_at + delayed_after
         if now >= due_at:
             delayed = tuple(_reported(message, one, ReportAction.DELAYED) for one in late)
             return Finding(recipients=delayed, look_at=now)
@@ -227,7 +230,7 @@ def _reported(message: Message, recipient: RecipientView, action: ReportAction) 
         original="" if wish is None else wish.original.get(address, ""),
         state=recipient.state,
         action=action,
-        status=_status(recipient, attempt, action),
+        status=_status(recipient, attempt, action, is_limited=wish is not None and wish.is_limited),
         cause=recipient.cause or (attempt.cause if attempt is not None and is_said else ""),
         code=None if attempt is None else attempt.code,
         text="" if attempt is None else attempt.text,
@@ -244,8 +247,12 @@ def _telling(recipient: RecipientView) -> AttemptView | None:
     return ended[-1] if ended else None
 
 
-def _status(recipient: RecipientView, attempt: AttemptView | None, action: ReportAction) -> str:
+def _status(
+    recipient: RecipientView, attempt: AttemptView | None, action: ReportAction, *, is_limited: bool
+) -> str:
     """Return the server's enhanced code where it fits what is reported, else our own."""
+    if recipient.state is S.EXPIRED and is_limited:
+        return _LIMIT_OVER
     if action is ReportAction.RELAYED or recipient.state is S.EXPIRED:
         return _STATUS_OF_STATE[recipient.state]
     klass = 4 if action is ReportAction.DELAYED else 5

@@ -4,7 +4,7 @@
 |---|---|
 | ``HOLDFOR=n``, ``HOLDUNTIL=t`` (RFC 4865) | ``send_at``; a time that is over means now |
 | ``BY=n;R`` (RFC 2852) | ``expires_at``: not sent by then, it is given back as expired |
-| ``BY=n;N`` | nothing changes; who wants to hear of a delay says so with NOTIFY |
+| ``BY=n;N`` | what waits then is reported as delayed, but for recipients with ``NOTIFY=NEVER`` |
 | ``MT-PRIORITY=3`` to ``9`` (RFC 6710) | class alert |
 | ``MT-PRIORITY=-2`` to ``2``, or none | the class that the mail has anyway |
 | ``MT-PRIORITY=-9`` to ``-3`` | class bulk |
@@ -14,11 +14,12 @@ for; that class is asked for by its name. The steps at 3 and -3 leave room for c
 slightly more or less urgent (RFC 6710 section 4 counts from -9 to 9 with 0 as the usual).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from postroom.model.message import MailClass
+from postroom.model.address import Address
+from postroom.model.message import MailClass, Notify
 from postroom.smtp.server_events import Wishes
 from postroom.smtp.server_replies import ServerReply
 
@@ -26,6 +27,8 @@ URGENT_FROM = 3
 """Priorities from here on are class alert."""
 PATIENT_TO = -3
 """Priorities down from here are class bulk."""
+_USUAL = frozenset({Notify.FAILURE})
+"""The wish of who wishes nothing (RFC 3461 section 4.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,8 @@ class Terms:
     expires_at: datetime | None = None
     relative: Mapping[str, timedelta] = field(default_factory=dict)
     """Which of the two were counted from the arrival, and how long."""
+    late_at: datetime | None = None
+    """When what waits is to be reported as delayed."""
     mail_class: MailClass | None = None
 
 
@@ -50,8 +55,19 @@ def terms_of(wishes: Wishes, *, now: datetime) -> Terms:
         send_at=_release(wishes, now),
         expires_at=now + relative["expires_at"] if "expires_at" in relative else None,
         relative=relative,
+        late_at=None if by is None or by.returns else now + timedelta(seconds=by.seconds),
         mail_class=_class_of(wishes.priority),
     )
+
+
+def and_of_delay(
+    notify: Mapping[Address, frozenset[Notify]], recipients: Iterable[Address]
+) -> Mapping[Address, frozenset[Notify]]:
+    """Return the wishes of all recipients with that for a delay beside the others; NEVER stays alone."""
+    wanted = {address: notify.get(address, _USUAL) for address in recipients}
+    return {
+        address: said if Notify.NEVER in said else said | {Notify.DELAY} for address, said in wanted.items()
+    }
 
 
 def objection_to(wishes: Wishes, *, now: datetime, max_hold: timedelta) -> ServerReply | None:

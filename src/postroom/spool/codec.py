@@ -124,6 +124,10 @@ def _wish(wish: ReportWish) -> dict[str, Any]:
         stored["notify"] = [[address.spec, *sorted(wanted)] for address, wanted in wish.notify.items()]
     if wish.original:
         stored["original"] = [[address.spec, given] for address, given in wish.original.items()]
+    if wish.late_at is not None:
+        stored["late_at"] = micros(wish.late_at)
+    if wish.is_limited:
+        stored["is_limited"] = True
     return stored
 
 
@@ -137,6 +141,8 @@ def _wish_of(stored: dict[str, Any] | None) -> ReportWish | None:
         envelope_id=take("envelope_id", ""),
         notify={_address_of(spec): frozenset(map(Notify, wanted)) for spec, *wanted in take("notify", ())},
         original={_address_of(spec): given for spec, given in take("original", ())},
+        late_at=None if (late_at := take("late_at")) is None else instant(late_at),
+        is_limited=take("is_limited", False),
     )
 
 
