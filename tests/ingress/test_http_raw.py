@@ -6,11 +6,13 @@ import pytest
 
 from ingress.asgi_client import Answer, call
 from peers.fake_service import FakeService
+from postroom.engine.service import Receipt
 from postroom.ingress.http.app import build_app
 from postroom.ingress.http.settings import HttpSettings
 from postroom.model.address import NULL_PATH, Mailbox, parse_address
 from postroom.model.message import BlobRef, Door, MailClass, Notify, Submission
 from postroom.schema.raw_submission import SMALL_BODY
+from postroom.web.budget import MIB, ByteBudget
 
 MAIL = (
     b"From: Ann <ann@example.com>\r\nTo: bob@example.org\r\nBcc: eve@example.org\r\nSubject: Hello\r\n"
@@ -101,6 +103,30 @@ def test_a_large_body_is_a_file() -> None:
     assert raw is not None
     assert isinstance(raw.body, BlobRef)
     assert len(b"It works.\r\n" + body) == raw.body.size
+
+
+class Metered(FakeService):
+    """Notes what the byte budget was charged when a mail is handed over."""
+
+    def __init__(self, budget: ByteBudget) -> None:
+        super().__init__()
+        self.budget = budget
+        self.charged = 0
+
+    async def submit(self, submission: Submission, **options: Any) -> Receipt:
+        self.charged = self.budget.used
+        return await super().submit(submission, **options)
+
+
+def test_a_body_in_a_file_is_charged_for_what_is_in_memory() -> None:
+    """16 MiB in a file take less than 1 MiB of the byte budget, so that a few of them lock out nobody."""
+    service = Metered(ByteBudget())
+    app = build_app(service, HttpSettings(), budget=service.budget)
+    pieces = [MAIL, *[b"a line of a large mail\r\n" * 1024] * 700]
+    answer = call(app, "POST", "/v1/messages/raw", body=pieces, headers={"content-type": "message/rfc822"})
+    assert 202 == answer.status
+    assert 0 < service.charged < MIB
+    assert 0 == service.budget.used
 
 
 @pytest.mark.parametrize(

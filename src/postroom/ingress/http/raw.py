@@ -115,9 +115,11 @@ class _Body:
         self._pieces.append(piece)
         self._size += len(piece)
         if self._size <= (SMALL_BODY if self._blob is None else WRITE_BATCH):
-            self._hold.grow(len(piece))
+            if self._blob is None:
+                self._hold.grow(len(piece))
             return
         if self._blob is None:
+            self._hold.grow(WRITE_BATCH)  # all that is ever kept of a body that goes into a file
             self._blob = self._stage()
         self._blob.write(b"".join(self._pieces))
         self._pieces.clear()
