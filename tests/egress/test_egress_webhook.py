@@ -14,6 +14,7 @@ from egress.hook_works import LINKS, attached, content, posted, webhook
 from egress.works import file_blobs, told
 from net.wires import listening
 from peers.hook_server import HookServer, hook_server, plain
+from postroom.clock import SystemClock
 from postroom.model.address import parse_mailbox
 from postroom.model.message import Content
 from postroom.model.outcome import OutcomeKind
@@ -113,7 +114,7 @@ def test_files_are_links_and_pictures_stand_in_the_text(tmp_path: Path) -> None:
 
     def link(number: int, name: str) -> str:
         place = FilePlace(tenant=work.tenant, message=work.message_id, number=number)
-        return LINKS.url(place, name=name, accepted_at=content().date)
+        return LINKS.url(place, name=name, accepted_at=content().date, now=SystemClock().now())
 
     assert {"offer.pdf": link(0, "offer.pdf"), "offer (2).pdf": link(1, "offer.pdf")} == body["Attachments"]
     assert f'<img src="{link(2, "logo.png")}"><img src="cid:unknown">' == body["Body"]

@@ -66,7 +66,7 @@ def test_a_mail_in_its_own_bytes_is_read_into_the_members(tmp_path: Path, is_lar
 
     def link(number: int, name: str) -> str:
         place = FilePlace(tenant=work.tenant, message=work.message_id, number=number)
-        return LINKS.url(place, name=name, accepted_at=content().date)
+        return LINKS.url(place, name=name, accepted_at=content().date, now=SystemClock().now())
 
     assert {
         "ToEmails": ["to@example.net"],

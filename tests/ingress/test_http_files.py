@@ -69,7 +69,7 @@ class Room:
     def link(self, number: int = 0, *, keys: LinkKeys = KEYS, tenant: str = DEFAULT_TENANT) -> str:
         place = FilePlace(tenant=tenant, message=MESSAGE, number=number)
         links = Links(public_url="", keys=keys)
-        return links.url(place, name="a b.pdf", accepted_at=self.clock.now())
+        return links.url(place, name="a b.pdf", accepted_at=self.clock.now(), now=self.clock.now())
 
     def get(self, link: str, *, method: str = "GET", **headers: str) -> Answer:
         path, _, query = link.partition("?")
@@ -246,10 +246,22 @@ def test_links_are_the_same_whenever_they_are_made() -> None:
     clock = ManualClock()
     place = FilePlace(tenant="t", message=MESSAGE, number=3)
     links = Links(public_url="https://mail.example.com/in/", keys=KEYS)
-    first = links.url(place, name="a/b?.pdf", accepted_at=clock.now())
-    assert first == links.url(place, name="a/b?.pdf", accepted_at=clock.now())
+    accepted_at = clock.now()
+    first = links.url(place, name="a/b?.pdf", accepted_at=accepted_at, now=accepted_at)
+    later = accepted_at + timedelta(days=14)
+    assert first == links.url(place, name="a/b?.pdf", accepted_at=accepted_at, now=later)
     assert first.startswith(f"https://mail.example.com/in/files/t/{MESSAGE}/3/a%2Fb%3F.pdf?s=")
     assert KEYS.reads(place, first.partition("?s=")[2]) == clock.now() + timedelta(days=30)
+
+
+@pytest.mark.parametrize(("waited", "left"), [(0, 30), (14, 16), (15, 30), (40, 20), (365, 25)])
+def test_a_mail_that_waited_is_posted_with_links_that_are_good(waited: int, left: int) -> None:
+    """A mail scheduled or held for weeks has links with half of their time left at least."""
+    accepted_at = ManualClock().now()
+    now = accepted_at + timedelta(days=waited)
+    place = FilePlace(tenant="t", message=MESSAGE, number=0)
+    link = Links(public_url="", keys=KEYS).url(place, name="a", accepted_at=accepted_at, now=now)
+    assert now + timedelta(days=left) == KEYS.reads(place, link.partition("?s=")[2])
 
 
 def test_the_response_type_is_the_files(room: Room) -> None:

@@ -130,6 +130,7 @@ class WebhookTransport:
                     FilePlace(tenant=work.tenant, message=work.message_id, number=number),
                     name=one.name,
                     accepted_at=content.date,
+                    now=self._clock.now(),
                 ),
             )
             for number, one in enumerate(mail.files)

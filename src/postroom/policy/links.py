@@ -2,8 +2,9 @@
 
 A link is ``PUBLIC_URL/files/TENANT/MESSAGE/NUMBER/NAME?s=EXPIRY.KEY.SIGNATURE``. The signature is an
 HMAC-SHA256 over tenant, message, number and expiry; the name is for people and is not part of it, because
-whoever asks is told the stored name. The expiry is counted from the day the mail was accepted, so a second
-post of the same mail has the same links. All keys of the file are good for reading, the first one signs; each
+whoever asks is told the stored name. The expiry is counted in half lives from the day the mail was accepted,
+so a second post of the same mail has the same links, and one that waited for weeks has links that are good.
+All keys of the file are good for reading, the first one signs; each
 is known by the beginning of its hash, so that a link says which one it wants.
 
 Pure: keys and instants are arguments.
@@ -18,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 LIFETIME = timedelta(days=30)
-"""As long as content is kept; receivers fetch files within minutes, and no class waits longer than days."""
+"""As long as content is kept; receivers fetch files within minutes. A posted link has half of it left."""
 _SIGNED = re.compile(r"([0-9]{1,12})\.([0-9a-f]{8})\.([A-Za-z0-9_\-]{43})\Z")
 
 
@@ -73,9 +74,11 @@ class Links:
         """What every link of these settings shares: part of the digest of what is posted."""
         return f"{self.public_url.rstrip('/')} {self.keys.id}"
 
-    def url(self, place: FilePlace, *, name: str, accepted_at: datetime) -> str:
-        """Return the link to a file."""
-        expires = int((accepted_at + LIFETIME).timestamp())
+    def url(self, place: FilePlace, *, name: str, accepted_at: datetime, now: datetime) -> str:
+        """Return the link to a file as it is posted ``now``."""
+        half = LIFETIME / 2
+        halves = max((now - accepted_at) // half, 0)
+        expires = int((accepted_at + halves * half + LIFETIME).timestamp())
         path = "/".join(
             quote(part, safe="") for part in (place.tenant, place.message, str(place.number), name)
         )
