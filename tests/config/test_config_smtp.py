@@ -9,6 +9,7 @@ from postroom.config.load import load
 from postroom.config.settings import Settings, SmtpListener
 from postroom.config.sources import Flags
 from postroom.errors import ConfigError
+from postroom.model.address import Address
 
 TRANSPORT = {"POSTROOM_TRANSPORT": "smtps://app@example.com:pw@mx.example.com"}
 
@@ -32,6 +33,14 @@ def test_there_is_no_door_unless_it_is_asked_for(tmp_path: Path) -> None:
     found = loaded(tmp_path, "[smtp]\nkeyless = true\n")
     assert found.smtp.listeners == ()
     assert any("no SMTP door" in warning for warning in found.warnings)
+
+
+def test_the_postmaster_is_an_address(tmp_path: Path) -> None:
+    """None is named unless it is set; what is no address is refused by its name."""
+    assert loaded(tmp_path).smtp.postmaster is None
+    found = loaded(tmp_path, "[smtp]\npostmaster = 'Ann <ann@example.com>'\n")
+    assert Address("ann", "example.com") == found.smtp.postmaster
+    assert {"smtp.postmaster"} == {field for _, field in refused(tmp_path, "[smtp]\npostmaster = 'ann'\n")}
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ async def open_submission(room: SmtpRoom) -> AsyncIterator[SmtpStarted | None]:
         tls=pair,
         keyless=smtp.keyless,
         networks=parse_networks(smtp.networks),
+        postmaster=smtp.postmaster,
         limits=_limits(room),
         descriptor_reserve=room.descriptor_reserve,
         is_overloaded=room.is_overloaded,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from postroom.engine.limits import MIB, MessageLimits
-from postroom.model.address import Mailbox
+from postroom.model.address import Address, Mailbox
 from postroom.model.message import MailClass, UncertainPolicy
 from postroom.model.route import Route
 from postroom.model.secret import Secret
@@ -147,6 +147,8 @@ class SmtpSettings:
     max_connections: int = 1024
     max_connections_per_address: int = 20
     """Loopback and ``networks`` are exempt."""
+    postmaster: Address | None = None
+    """Whom ``<postmaster>`` without a domain means; ``None``: nobody, and it is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ def smtp_settings(section: SmtpSection, *, tls: TlsFiles | None) -> SmtpSettings
         networks=section.networks,
         max_connections=section.max_connections,
         max_connections_per_address=section.max_connections_per_address,
+        postmaster=None if section.postmaster is None else section.postmaster.address,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from postroom.config.settings import SmtpListener
-from postroom.schema.written import Count, HostName, Networks, Section, host_port, listed
+from postroom.schema.written import Count, HostName, Networks, Section, Sender, host_port, listed
 
 IMPLICIT_TLS_PORT = 465
 """RFC 8314 section 7.3: submissions, TLS from the first byte."""
@@ -49,3 +49,5 @@ class SmtpSection(Section):
     """Sessions at once."""
     max_connections_per_address: Count = 20
     """Sessions at once from one address; loopback and `networks` are exempt."""
+    postmaster: Sender | None = None
+    """Address that a recipient `<postmaster>` without a domain means; none is refused."""

@@ -16,6 +16,7 @@ from postroom.engine.service import Service
 from postroom.ingress.submission import answers
 from postroom.ingress.submission.admission import Admission, WrongKeys
 from postroom.ingress.submission.session import Session, SessionLimits
+from postroom.model.address import Address
 from postroom.policy.submitting import objection_to
 from postroom.smtp.server_events import NO_WISHES, MailGiven, Offers
 from postroom.smtp.server_replies import ServerReply
@@ -58,6 +59,8 @@ class SubmissionSetup:
     keyless: bool = False
     networks: tuple[Network, ...] = ()
     """Peers that need no key, and are not limited by address."""
+    postmaster: Address | None = None
+    """Whom ``<postmaster>`` without a domain means."""
     limits: SessionLimits = field(default_factory=SessionLimits)
     descriptor_reserve: int = 0
     """Nothing is accepted while fewer descriptors are left."""
@@ -103,6 +106,7 @@ class SubmissionDoor:
                 plain_login=is_loopback(peer),
                 max_hold=MAX_HOLD,
                 min_deliver_by_s=MIN_DELIVER_BY_S,
+                postmaster=self.setup.postmaster,
                 max_errors=0 if is_stressed else 20,
             )
         return found
