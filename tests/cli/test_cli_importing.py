@@ -394,6 +394,28 @@ def test_secrets_are_shown_only_when_asked(postroom: Run, tmp_path: Path) -> Non
     assert SECRET == (tmp_path / "kept" / "nexus.password").read_text()
 
 
+def test_a_colon_parts_properties_too(postroom: Run, tmp_path: Path) -> None:
+    """An equals sign in a value never makes a part of the value a name, which is shown."""
+    text = "smtp.server.host: smtp.example.com\nemail.send.address: a@example.com\nx.token: hunter2=\n"
+    _, out, err = imported(postroom, tmp_path, "tapdata a.properties", text)
+    assert "x.token" in err
+    assert "hunter2" not in out + err
+
+
+def test_nobody_else_reads_what_is_made(postroom: Run, tmp_path: Path) -> None:
+    """The data directory that an import makes is private; a secret that others may read is refused."""
+    (tmp_path / "api.ini").write_text(NEXUS)
+    assert postroom("import", "nexus", "api.ini")[0] == 0
+    data = tmp_path / "postroom-data"
+    secret = data / "import-secrets" / "nexus.password"
+    made = (data, secret.parent, secret)
+    assert [0o700, 0o700, 0o600] == [stat.S_IMODE(one.stat().st_mode) for one in made]
+    secret.chmod(0o644)
+    code, _, err = postroom("import", "nexus", "api.ini")
+    assert code == 1
+    assert "chmod 600" in err
+
+
 def test_a_login_in_a_url_is_a_secret_too(postroom: Run, tmp_path: Path) -> None:
     """The whole URL goes into the file then."""
     url = "smtp://u:hidden-in-url@mail.example.com:587"
@@ -421,6 +443,7 @@ def test_a_login_in_a_url_is_a_secret_too(postroom: Run, tmp_path: Path) -> None
         ("appbuilder a.txt", "URI | ftp://mail.example.com\n", "URI"),
         ("appbuilder a.txt", "words", "line 1"),
         ("appbuilder a.txt", "Benutzername | u\n", "URI"),
+        ("appbuilder a.txt", "URI | smtp://mail.example.com\nPassword: hunter2=\n", "line 2"),
         ("hyperion .env", "SMTP_ACTIVE=maybe\n", "SMTP_ACTIVE"),
         ("hyperion .env", "SMTP_ACTIVE=true\n", "SMTP_SERVER"),
         ("hyperion .env.yaml", "SMTP_PASSWORD: |\n  x\n", "SMTP_PASSWORD"),
@@ -436,6 +459,7 @@ def test_what_is_wrong_is_named(  # noqa: PLR0917 - two fixtures and a table
     code, out, err = postroom("import", system, name)
     assert (2, "") == (code, out)
     assert said in err
+    assert "hunter2" not in err
 
 
 @pytest.mark.parametrize(

@@ -129,12 +129,16 @@ def _write(path: Path, secret: str) -> None:
     """Write a file that only its owner may read; one with another content is never replaced."""
     data = secret.encode()
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in (path.parent.parent, path.parent):  # the first is the data directory, or may be
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         if path.read_bytes() != data:
             fix = "Remove it when it is not used any more, or give --secrets DIR."
             raise CliError(Exit.FAILED, f"{path} exists with another secret", fix=fix) from None
+        if path.stat().st_mode & 0o077:
+            fix = f"Run `chmod 600 {path}`."
+            raise CliError(Exit.FAILED, f"{path} may be read by others", fix=fix) from None
         return
     except OSError as error:
         why = (error.strerror or "unknown reason").lower()

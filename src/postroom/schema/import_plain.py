@@ -96,7 +96,7 @@ def _rows(text: str, name: str) -> Iterator[tuple[str, str]]:
         if is_ruled:
             continue
         parts = _PART.split(row, maxsplit=1)
-        if len(parts) != 2:
+        if len(parts) != 2 or ":" in parts[0].strip().removesuffix(":"):  # `Password: a=b` would show an a
             cause = f"line {number} is neither `Property | Value` nor `key = value`"
             raise wrong("import-file", name, cause, "Give the table of the endpoint.")
         if parts[0].strip().lower() not in _HEADINGS:

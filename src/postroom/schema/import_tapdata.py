@@ -21,6 +21,8 @@ _UNITS_S = {"ms": 0.001, "second": 1, "minute": 60, "hour": 3600, "day": 86400, 
 _REASONS = {"emailhref": "the link in TapData's mails; alerts of Postroom have none yet"}
 _EVENT = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,63}\Z")
 _COMMENT = re.compile(r'("(?:[^"\\]|\\.)*+")|//[^\n]*')
+_SEPARATOR = re.compile("[=:]")
+"""Of a line of properties; whatever follows the first one is the value."""
 _GROUPS = ("runNotification", "systemNotification", "agentNotification")
 _DEFAULT_S = 300
 """TapData's interval of an alarm that says none."""
@@ -56,10 +58,10 @@ def _content(text: str, name: str) -> Any:
         row = line.strip()
         if not row or row.startswith(("#", "!")):
             continue
-        key, parted, value = row.partition("=") if "=" in row else row.partition(":")
-        if not parted:
+        parts = _SEPARATOR.split(row, maxsplit=1)
+        if len(parts) != 2:
             raise wrong("import-file", name, f"line {number} is not `key=value`", "Give TapData's settings.")
-        found[key.strip()] = value.strip()
+        found[parts[0].strip()] = parts[1].strip()
     return found
 
 
