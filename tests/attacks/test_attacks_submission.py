@@ -138,8 +138,8 @@ def content_before_the_reply(door: Door) -> None:
 
 @case("SMG-014")
 def before_the_greeting(door: Door) -> None:
-    # The greeting is written when the connection is made, so what comes before it was read comes behind it;
-    # the core refuses what it is given earlier (tests/smtp/test_smtp_server.py).
+    # This machine is greeted when the connection is made, so what comes before it was read comes behind it;
+    # others wait and are refused (tests/ingress/test_submission_envelope.py).
     with door.wire() as line:
         line.send(given("SMG-014"))
         assert ["220", "250"] == line.read(2)

@@ -158,7 +158,7 @@ SMTP_SESSIONS_REFUSED = Counter(
 SMTP_SESSIONS_CUT = Counter(
     "postroom_smtp_sessions_cut_total",
     "SMTP sessions that were ended for what their client did or did not do.",
-    labels={"reason": "slow-command, slow-content, stalled or flood"},
+    labels={"reason": "slow-command, slow-content, stalled, flood or too-soon"},
 )
 SMTP_STRESSED = Gauge("postroom_smtp_stressed", "1 while most sessions are in use and deadlines are short.")
 SMTP_MAILS = Counter(

@@ -40,6 +40,7 @@ from postroom.telemetry import logger
 from postroom.telemetry.catalogue import LOGINS_REFUSED, SMTP_MAILS, SMTP_SESSIONS_CUT, SMTP_SESSIONS_REFUSED
 from postroom.web.auth import Caller
 from postroom.web.household import Seat, ServerLimits
+from postroom.web.keyless import is_loopback
 
 if TYPE_CHECKING:
     from postroom.ingress.submission.server import SubmissionDoor
@@ -59,10 +60,12 @@ class SessionLimits(ServerLimits):
     command_s: float = 300.0
     """For a complete command; RFC 5321 section 4.5.3.2.7 asks for 5 minutes at least."""
     grace_s: float = 60.0
+    greeting_wait_s: float = 0.2
+    """Before others than this machine are greeted: who talks within it is a program that listens to nobody."""
 
     def under_stress(self) -> "SessionLimits":
         """Return what holds while most sessions are taken (reliability rule F4)."""
-        return replace(self, head_s=10.0, command_s=10.0, grace_s=10.0, stalled_s=10.0)
+        return replace(self, head_s=10.0, command_s=10.0, grace_s=10.0, stalled_s=10.0, greeting_wait_s=0.0)
 
 
 class Session(asyncio.Protocol):
@@ -87,6 +90,9 @@ class Session(asyncio.Protocol):
         self._after_handshake: list[bytes] | None = None
         """Content that came under TLS before the event loop told us of the handshake."""
         self._delay: asyncio.TimerHandle | None = None
+        """Until a wrong key is refused."""
+        self._greeting: asyncio.TimerHandle | None = None
+        """Until it is said."""
         self._is_read_paused = self._is_write_paused = False
         self._is_ending = False
         self._has_ended = False
@@ -116,16 +122,28 @@ class Session(asyncio.Protocol):
         self._dialogue = ServerSession(offers, opened_at=self._door.clock.now(), is_encrypted=bool(self._tls))
         self._since = self._loop.time()
         self._door.household.guests.add(self)
+        wait_s = self._limits.greeting_wait_s
+        if self._caller is None and wait_s and not is_loopback(self._peer):
+            self._greeting = self._loop.call_later(wait_s, self._greet)
+        else:
+            self._flush()
+
+    def _greet(self) -> None:
+        self._greeting = None
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
         """Count the session out; a mail that is being committed goes on, any other is dropped."""
         self._door.household.guests.discard(self)
         self._door.household.leave(self._seat)
-        if self._delay is not None:
-            self._delay.cancel()
+        self._stop_timers()
         if self.task is None:
             self._drop_mail()
+
+    def _stop_timers(self) -> None:
+        for timer in (self._delay, self._greeting):
+            if timer is not None:
+                timer.cancel()
 
     def shutdown(self) -> None:
         """End with 421, after the answer to a mail that is being committed."""
@@ -152,6 +170,10 @@ class Session(asyncio.Protocol):
         if self._after_handshake is not None:
             self._after_handshake.append(data)
             return
+        if self._greeting is not None:
+            self._greeting.cancel()
+            self._greeting = None
+            SMTP_SESSIONS_CUT.count(("too-soon",))
         self._dialogue.receive(data)
         self._content_size += len(data)
         if self.task is None and self._delay is None and not self._is_write_paused:
@@ -370,8 +392,7 @@ class Session(asyncio.Protocol):
 
     def _end(self, reply: ServerReply) -> None:
         if self._linger_until is None:
-            if self._delay is not None:
-                self._delay.cancel()
+            self._stop_timers()
             self._dialogue.close(reply)
             self._flush()
 
