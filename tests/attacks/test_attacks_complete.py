@@ -52,7 +52,6 @@ LATER = {
     r"api\.idempotency": "there is one tenant",
     r"api\.limits": "there are no rates and quotas yet",
     r"console\..*": "there is no console yet; rows that need no page of it are run",
-    r"cred\..*": "there are no proxies and no OAuth yet",
     r"internal\.size": "the size is the length of what was rendered; no text reaches it",
     r"queue": "there is one way out",
     r"db\.notify": "there is no PostgreSQL store yet",

@@ -12,7 +12,7 @@ from attacks.attack_room import ANSWER_S, AttackRoom, attack_room, inputs, row
 
 pytestmark = pytest.mark.slow
 
-RUN = {"XSS-030", *(f"DSK-00{number}" for number in range(1, 8))}
+RUN = {"XSS-030", "CMD-015", "CMD-016", *(f"DSK-00{number}" for number in range(1, 8))}
 CSV = {"Content-Type": "text/csv"}
 FILTERS = ("tag", "sender", "recipient", "transport")
 
@@ -102,6 +102,24 @@ def test_tokens_that_are_not_ours(room: AttackRoom) -> None:
             status, answer = post(room, "/v1/messages/cancel", {**body, "token": token})
             assert (422, "token") == (status, answer["errors"][0]["field"])
     assert "queued" == room.server.call("GET", f"/v1/messages/{kept}")[1]["state"]
+
+
+def test_accounts_that_would_say_more(room: AttackRoom) -> None:
+    """CMD-015, CMD-016: a login or a server with a control character is refused when it would be stored."""
+    account = {"name": "attacked", "host": "mx.example.com", "username": "app", "password": "x"}
+    by_token = {
+        "oauth": {"token_url": "https://login.example.com/t", "client_id": "c", "secret": "r"},
+        "password": None,
+    }
+    behind = {"proxy": "http://proxy.example.com:3128"}
+    with room.watched():
+        for name, field, change in (("CMD-015", "username", by_token), ("CMD-016", "host", behind)):
+            status, made = post(room, "/v1/transports", {**account, **change})
+            assert (201, 204) == (status, room.server.call("DELETE", "/v1/transports/attacked")[0]), made
+            (text,) = inputs(row(name))
+            status, answer = post(room, "/v1/transports", {**account, **change, field: text})
+            assert (422, [field]) == (status, [one["field"] for one in answer["errors"]])
+            assert 404 == room.server.call("GET", "/v1/transports/attacked")[0]
 
 
 def test_uploads_that_never_end_well(room: AttackRoom) -> None:
