@@ -117,18 +117,21 @@ def _sender_problems(submission: Submission, sending: Sending, senders: Sequence
         return
     named = [("sender", mailbox) for mailbox in (submission.sender, *shown)]
     for name, mailbox in (("from", from_), *named):
-        if mailbox is not None and mailbox.address != NULL_PATH and not _is_allowed(mailbox.address, senders):
-            yield Problem(
-                code="sender-not-allowed",
-                field=name,
-                cause=f"this key may not send as {mailbox.address}; allowed: {', '.join(senders)}",
-                fix="Use an allowed sender, or a key that allows this one.",
-            )
+        if mailbox is not None and (problem := sender_problem(mailbox.address, senders, field=name)):
+            yield problem
 
 
-def _is_allowed(address: Address, senders: Sequence[str]) -> bool:
+def sender_problem(address: Address, senders: Sequence[str], *, field: str) -> Problem | None:
+    """Return why a key may not send as this address; ``senders`` are what it allows, empty for any."""
     spec, domain = address.spec.lower(), f"@{address.domain}"
-    return any(allowed.lower() in (spec, domain) for allowed in senders)
+    if not senders or address == NULL_PATH or any(one.lower() in (spec, domain) for one in senders):
+        return None
+    return Problem(
+        code="sender-not-allowed",
+        field=field,
+        cause=f"this key may not send as {address}; allowed: {', '.join(senders)}",
+        fix="Use an allowed sender, or a key that allows this one.",
+    )
 
 
 def _recipient_problems(submission: Submission, limits: MessageLimits) -> Iterator[Problem]:

@@ -15,6 +15,8 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
+from postroom.engine.freezing import sender_problem
+from postroom.errors import InputError
 from postroom.ingress.submission import answers
 from postroom.ingress.submission.incoming import IncomingMail
 from postroom.model.message import Door
@@ -61,7 +63,7 @@ class SessionLimits(ServerLimits):
     """For a complete command; RFC 5321 section 4.5.3.2.7 asks for 5 minutes at least."""
     grace_s: float = 60.0
     greeting_wait_s: float = 0.2
-    """Before others than this machine are greeted: who talks within it is a program that listens to nobody."""
+    """Before others than this machine are greeted: who talks within it is a program that does not listen."""
 
     def under_stress(self) -> "SessionLimits":
         """Return what holds while most sessions are taken (reliability rule F4)."""
@@ -271,12 +273,21 @@ class Session(asyncio.Protocol):
         return self._mail
 
     def _begin_mail(self, event: MailGiven) -> None:
-        refusal = answers.KEY_GONE if self._is_key_gone() else self._door.objection(event)
+        refusal = self._objection(event)
         if refusal is not None:
             self._dialogue.refuse(refusal)
             return
         self._mail = IncomingMail(event)
         self._dialogue.accept()
+
+    def _objection(self, mail: MailGiven) -> ServerReply | None:
+        if self._is_key_gone():
+            return answers.KEY_GONE
+        # No header could make it right: a path that is not From is a sender of its own.
+        problem = sender_problem(mail.path, self._sender.senders, field="sender")
+        if problem is not None:
+            return answers.refusal_of(InputError([problem]))
+        return self._door.objection(mail)
 
     def _is_key_gone(self) -> bool:
         key = self._key
