@@ -401,6 +401,30 @@ def test_a_wish_that_was_passed_on_is_not_ours(house: House) -> None:
     asyncio.run(main())
 
 
+def test_a_wish_that_many_servers_took_over_is_not_ours(house: House) -> None:
+    """However many attempts passed a mail's wishes on, none of their recipients is told of by us."""
+
+    async def main() -> None:
+        names = [f"ok{number}@example.org" for number in range(120)]
+        wish = {"notify": {parse_address(name): frozenset({Notify.SUCCESS}) for name in names}}
+        async with house.life() as room:
+            transport = room.transports["main"]
+            attempt = transport.attempt
+            transport.max_recipients = 1
+
+            async def passing_on(work: Work) -> Report:
+                return Report(lines=(await attempt(work)).lines, passed_wishes=True)
+
+            transport.attempt = passing_on  # type: ignore[method-assign]  # a server of another kind
+            await room.send(*names, GONE, wish=wish)
+            await room.until(lambda: bool(room.sent()))
+
+            assert [{f"rfc822; {GONE}": "failed"}] == [actions(work) for work in room.sent()]
+            assert 120 == len(await room.events(EventKind.MESSAGE_REPORT_PASSED_ON))
+
+    asyncio.run(main())
+
+
 def test_a_report_speaks_the_language_of_the_mail(house: House) -> None:
     """Accept-Language in the mail's header decides."""
 

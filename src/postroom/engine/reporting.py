@@ -223,7 +223,7 @@ class Reports:
             found = reporting.finding(
                 message,
                 view,
-                before=await self._told(key),
+                before=await self._told(message),
                 delayed_after=self._manner.delayed_after,
                 now=self._clock.now(),
             )
@@ -236,8 +236,10 @@ class Reports:
                 return None
         return None
 
-    async def _told(self, key: Key) -> reporting.Told:
-        wanted = EventFilter(tenant=key[1], kinds=reporting.DONE, message_id=key[0], limit=100)
+    async def _told(self, message: Message) -> reporting.Told:
+        # Two reports, and a wish that was passed on with each recipient; after a lost reply perhaps twice.
+        most = 2 + 2 * len(message.envelope.recipients)
+        wanted = EventFilter(tenant=message.tenant, kinds=reporting.DONE, message_id=message.id, limit=most)
         return reporting.told(await self._events.page(wanted))
 
     def _working(self, view: MessageView) -> Route | None:
