@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from hashlib import sha256
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -162,3 +163,10 @@ def test_fields_are_read_and_written_exactly(pairs: list[tuple[bytes, bytes]]) -
         assert head == b"".join([name + b":" + value + b"\r\n" for name, value in found])
     elif all(octet not in b"\r\n" for _, value in pairs for octet in value):
         raise AssertionError("a header of simple fields was not read")
+
+
+def test_junk_is_no_header_and_read_once() -> None:
+    """A quarter of a megabyte of lines that are almost fields is judged in a moment."""
+    begun_s = process_time()
+    assert read_fields((b"a" * 76 + b"\r\n") * 3000) is None
+    assert process_time() - begun_s < 0.05

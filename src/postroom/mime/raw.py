@@ -44,8 +44,8 @@ ONCE = frozenset(
 )
 """At most one of each (RFC 5322 section 3.6): readers differ in which of two they show."""
 
-_FIELD = re.compile(rb"([!-9;-~]{1,77}+):((?:[^\r]++|\r\n[ \t])*+)\r\n")
-"""One field with its folded lines."""
+_FIELD = re.compile(rb"^([!-9;-~]{1,77}+):((?:[^\r]++|\r\n[ \t])*+)\r\n", re.MULTILINE)
+"""One field with its folded lines; looked for at the start of lines only, so that junk is read once."""
 
 Field = tuple[bytes, bytes]
 """Name and value as they stand; with the colon between them and CR LF after them they are the field."""
