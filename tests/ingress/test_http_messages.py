@@ -1,7 +1,9 @@
 """The doors for messages, in process: what is taken, what is answered, what is refused and by which field."""
 
+import asyncio
 import base64
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from ingress.asgi_client import Answer, call
 from peers.fake_service import FakeService
 from postroom.errors import DiskFullError, OverloadError, StoreError, UnknownOutcomeError
 from postroom.ingress.http.app import build_app
+from postroom.ingress.http.messages import LARGE_JSON, beside
 from postroom.ingress.http.settings import HttpSettings
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import BlobRef, Disposition, MailClass
@@ -505,3 +508,13 @@ def test_unknown_outcome_says_how_to_repeat() -> None:
     service, app = room()
     service.failure = UnknownOutcomeError("sync failed")
     assert "same Idempotency-Key" in call(app, "POST", "/v1/messages", value=MAIL).json()["detail"]
+
+
+def test_a_large_body_is_read_beside_the_event_loop() -> None:
+    """What takes long for a hostile body keeps no other call waiting."""
+
+    async def threads() -> list[int]:
+        return [await beside(body, threading.get_ident) for body in (b"{}", b"x" * LARGE_JSON)]
+
+    small, large = asyncio.run(threads())
+    assert threading.get_ident() == small != large

@@ -31,7 +31,7 @@ DOCUMENT: dict[str, Any] = {
 
 
 def built(body: Mapping[str, object], **wishes: Any) -> Submission:
-    call, problems = hap.read_call(body)
+    call, problems = hap.read_call(body, limits=MessageLimits())
     settings = {"from_": FROM, "idempotency_key": None, "duplicate_window": timedelta(0), **wishes}
     return hap.build(call, problems, limits=MessageLimits(), tenant=DEFAULT_TENANT, **settings)
 
@@ -93,7 +93,7 @@ def test_what_is_missing_is_empty() -> None:
 
 def test_unknown_members_are_named() -> None:
     """They change nothing, and whoever logs them has their names."""
-    call, problems = hap.read_call({**DOCUMENT, "Priority": 1, "ccs": []})
+    call, problems = hap.read_call({**DOCUMENT, "Priority": 1, "ccs": []}, limits=MessageLimits())
     assert (("Priority", "ccs"), []) == (call.unknown, problems.found)
 
 
@@ -120,11 +120,17 @@ def test_wrong_members_are_refused_by_their_names() -> None:
     assert {"Attachments": "wrong-type"} == wrong({"ToEmails": "a@example.com", "Attachments": ["x"]})
 
 
+def test_too_many_files_are_refused_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No link of theirs is looked at, and the answer does not grow with them."""
+    monkeypatch.setattr(hap, "parse_url", None)
+    files = {f"{number}.pdf": "https://x.example.com/" for number in range(101)}
+    assert {"Attachments": "limit-exceeded"} == wrong({"ToEmails": "a@example.com", "Attachments": files})
+
+
 def test_a_file_without_a_link_is_named_in_the_answer() -> None:
     """It cannot be attached, and nobody is told that it was."""
-    call, _ = hap.read_call(
-        {**DOCUMENT, "Attachments": {"a": None, "b": " ", "c": "https://x.example.com/c"}}
-    )
+    files = {"a": None, "b": " ", "c": "https://x.example.com/c"}
+    call, _ = hap.read_call({**DOCUMENT, "Attachments": files}, limits=MessageLimits())
     assert (["c"], ("a", "b")) == ([file.filename for file in call.files], call.without_link)
     said = hap.stored(call, is_replay=False)
     assert "not attached, because they have no link: a, b" in said

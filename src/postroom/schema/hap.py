@@ -124,7 +124,7 @@ class HapCall:
     """Names of members that mean nothing here."""
 
 
-def read_call(members: Mapping[str, object]) -> tuple[HapCall, Problems]:
+def read_call(members: Mapping[str, object], *, limits: MessageLimits) -> tuple[HapCall, Problems]:
     """Read the members of one body, and what is wrong with them; a wrong member counts as empty."""
     problems, found, unknown = Problems(), dict[str, object](), list[str]()
     for name, value in members.items():
@@ -135,7 +135,7 @@ def read_call(members: Mapping[str, object]) -> tuple[HapCall, Problems]:
             problems.add("given-twice", known, f"given a second time, as {name}", "Give it once.")
         else:
             found[known] = value
-    files, without_link = _files(found.get("Attachments"), problems)
+    files, without_link = _files(found.get("Attachments"), problems, most=limits.max_attachments)
     call = HapCall(
         to=_addresses("ToEmails", found, problems),
         cc=_addresses("CcEmails", found, problems),
@@ -255,12 +255,16 @@ def _text(name: str, members: Mapping[str, object], problems: Problems) -> str:
     return ""
 
 
-def _files(value: object, problems: Problems) -> tuple[tuple[RemoteFile, ...], tuple[str, ...]]:
+def _files(value: object, problems: Problems, *, most: int) -> tuple[tuple[RemoteFile, ...], tuple[str, ...]]:
     if value is None or value in ([], "", {}):
         return (), ()
     if not isinstance(value, dict):
         cause, fix = "not an object of names and links", 'Write {"name.pdf": "https://..."}.'
         problems.add("wrong-type", "Attachments", cause, fix)
+        return (), ()
+    if len(value) > most:
+        cause = f"{len(value)} entries, at most {most}"
+        problems.add("limit-exceeded", "Attachments", cause, f"Give at most {most}.")
         return (), ()
     files, without_link = [], []
     for number, (name, link) in enumerate(value.items()):

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from postroom.engine.service import Service
 from postroom.errors import InputError
 from postroom.ingress.http.language import ACCEPT_LANGUAGE, tongue_of
-from postroom.ingress.http.messages import complete, parsed
+from postroom.ingress.http.messages import Content, beside, complete, parsed
 from postroom.ingress.http.replies import JsonReply, idempotency_header
 from postroom.model.message import Door
 from postroom.schema import answers
@@ -61,13 +61,15 @@ class AppBuilderDoor:
         """Take one mail."""
         caller, service = caller_of(request), self._service
         with self._budget.hold() as hold:
-            value = await parsed(await read_body(request, max_body=self._max_body, hold=hold))
-            submission, files, sources = read_submission(
-                mail_of(read_as(PluginInput, value)),
-                limits=service.limits,
-                tenant=caller.tenant,
-                idempotency_key=idempotency_header(request),
-            )
+            body = await read_body(request, max_body=self._max_body, hold=hold)
+            value = await parsed(body)
+            key = idempotency_header(request)
+
+            def reading() -> Content:
+                mail = mail_of(read_as(PluginInput, value))
+                return read_submission(mail, limits=service.limits, tenant=caller.tenant, idempotency_key=key)
+
+            submission, files, sources = await beside(body, reading)
             submission = replace(submission, door=Door.APP_BUILDER)
             submission = await complete(submission, files, sources, partial(service.stage, caller.tenant))
             receipt = await service.submit(submission, senders=caller.senders)

@@ -10,15 +10,18 @@ Not here: what the members of the body mean (``schema.hap``), how the files are 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from postroom.engine.service import Service
 from postroom.errors import InputError, Problem
-from postroom.ingress.http.messages import parsed
+from postroom.ingress.http.messages import beside, parsed
 from postroom.ingress.http.replies import JsonReply, idempotency_header
 from postroom.model.address import Mailbox
+from postroom.model.ids import TenantId
+from postroom.model.message import Submission
 from postroom.schema import hap
 from postroom.telemetry import logger
 from postroom.web.auth import SharedSecret
@@ -85,19 +88,8 @@ class HapDoors:
         with self._budget.hold() as hold:
             body = await read_body(request, max_body=self._setup.max_body, hold=hold)
             value = await parsed(body.removeprefix(_UTF8_MARK))
-            if not isinstance(value, dict):
-                fix = 'Send {"ToEmails": [...], ...}.'
-                problem = Problem(code="not-an-object", field="body", cause="not a JSON object", fix=fix)
-                raise InputError([problem])
-            call, problems = hap.read_call(value)
-            submission = hap.build(
-                call,
-                problems,
-                limits=self._service.limits,
-                tenant=caller.tenant,
-                from_=self._setup.from_(),
-                idempotency_key=idempotency_header(request),
-                duplicate_window=self._setup.duplicate_window,
+            call, submission = await beside(
+                body, partial(self._read, value, caller.tenant, idempotency_header(request))
             )
             receipt = await self._service.submit(submission, senders=caller.senders)
         self._tell_unknown(call)
@@ -109,6 +101,23 @@ class HapDoors:
         if self._service.mode == "capture":
             answer["mode"] = "capture"
         return JsonReply(answer, headers={"idempotency-replayed": "true"} if receipt.is_replay else {})
+
+    def _read(self, value: object, tenant: TenantId, key: str | None) -> tuple[hap.HapCall, Submission]:
+        if not isinstance(value, dict):
+            fix = 'Send {"ToEmails": [...], ...}.'
+            problem = Problem(code="not-an-object", field="body", cause="not a JSON object", fix=fix)
+            raise InputError([problem])
+        call, problems = hap.read_call(value, limits=self._service.limits)
+        submission = hap.build(
+            call,
+            problems,
+            limits=self._service.limits,
+            tenant=tenant,
+            from_=self._setup.from_(),
+            idempotency_key=key,
+            duplicate_window=self._setup.duplicate_window,
+        )
+        return call, submission
 
     def failure(self, error: Exception) -> Response:
         """Word an error as a problem document, with the names of the body's members."""

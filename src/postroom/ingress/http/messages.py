@@ -10,6 +10,7 @@ from binascii import a2b_base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -41,6 +42,7 @@ MAX_MESSAGE_PART = 16 * MIB
 """Bytes of the JSON in a form: two texts of 2 MiB, every character escaped, fit."""
 
 Content = tuple[Submission, list[FileFacts], list[AttachmentBody]]
+Result = TypeVar("Result")
 
 
 class MessageDoors:
@@ -248,9 +250,12 @@ async def _store_base64(
 
 async def parsed(body: bytes) -> object:
     """Parse JSON; a large one in a thread. Raises MalformedError, TooLargeError."""
-    if len(body) < LARGE_JSON:
-        return read_json(body)
-    return await asyncio.to_thread(read_json, body)
+    return await beside(body, partial(read_json, body))
+
+
+async def beside(body: bytes, reading: Callable[[], Result]) -> Result:
+    """Return what a reading of this body finds; of a large one beside the event loop."""
+    return reading() if len(body) < LARGE_JSON else await asyncio.to_thread(reading)
 
 
 def store_base64(stage: Callable[[], StagedBlob], contents: Mapping[int, str]) -> dict[int, BlobRef]:
