@@ -167,6 +167,9 @@ def test_a_link_named_sendmail(tmp_path: Path) -> None:
         assert 65 == run("-t", text=two, environ=where)[0]
         wrong = {"POSTROOM_URL": server.url, "POSTROOM_API_KEY": "wrong-wrong-wrong-wrong"}
         assert 77 == run("a@example.com", environ=wrong)[0]
+        assert 64 == run("-t", text=b"Subject: to nobody\n\nx\n", environ=where)[0]
+        code, said = run("a@example.com", text=b"a line of text\n" * 6_000_000, environ=where)
+        assert (69, True) == (code, "are allowed" in said)
         assert (64, 1) == (run(environ=where)[0], run(environ=where)[1].count("\n"))
         sources = captured(server)
     first, second, third = [message_from_bytes(one, policy=policy.SMTP) for one in sources]

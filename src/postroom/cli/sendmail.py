@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -314,7 +315,10 @@ def _asked(server: _Server, path: str, headers: Mapping[str, str], mail: bytes) 
     else:
         _fail(Sysexit.CONFIG, "POSTROOM_URL is not http://HOST:PORT")
     try:
-        connection.request("POST", parts.path + path, mail, dict(headers))
+        with suppress(
+            BrokenPipeError, ConnectionResetError
+        ):  # what is too large is answered before all is read
+            connection.request("POST", parts.path + path, mail, dict(headers))
         answer = connection.getresponse()
         return _judged(server, answer.status, answer.read())
     finally:
@@ -344,6 +348,8 @@ def _judged(server: _Server, status: int, body: bytes) -> Mapping[str, Any]:
     problems = [one for one in found.get("errors") or () if isinstance(one, dict)]
     causes = [f"{one.get('field')}: {one.get('cause')}" for one in problems]
     cause = "; ".join(causes) or str(found.get("detail") or found.get("title"))
+    if {"recipients-missing"} == {one.get("code") for one in problems}:
+        _fail(Sysexit.USAGE, cause)
     fields = {str(one.get("field")).partition(".")[0] for one in problems}
     _fail(_code_of(status, is_recipient=bool(fields) and fields <= {"to", "cc", "bcc"}), cause)
 
