@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,5 +95,28 @@ def test_a_scheduled_mail_waits_on_the_disk_alone(tmp_path: Path) -> None:
             await room.later(5 * 3600)
             await room.becomes(receipt.message_id, "accepted")
             assert 1 == len(room.transport.works)
+
+    asyncio.run(go())
+
+
+def test_a_fresh_message_is_claimed_in_the_commit_that_stores_it(tmp_path: Path) -> None:
+    """The line hears of it before the commit and asks once, so that storing and claiming are one write."""
+
+    async def go() -> None:
+        async with engine_room(tmp_path, lambda *_: OK) as room:
+            ledger = room.spool._writer._ledger  # type: ignore[attr-defined]  # the room's store is SQLite
+            claims, first = [], ledger.commits
+            claim = room.spool.claim
+
+            async def counted(**wish: Any) -> Any:
+                claims.append(ledger.commits - first)
+                found = await claim(**wish)
+                claims.append(ledger.commits - first)
+                return found
+
+            room.spool.claim = counted  # type: ignore[method-assign]  # looks on
+            receipt = await room.service.submit(replace(MAIL, idempotency_key=None))
+            await room.becomes(receipt.message_id, "accepted")
+            assert [0, 1] == claims[:2]
 
     asyncio.run(go())

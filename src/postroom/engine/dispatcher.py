@@ -47,6 +47,9 @@ One process owns the store, so a lease never has to end for another to take over
 BUSY_S = 5.0
 """A line whose claim was refused for now tries again after this."""
 
+Announced = tuple[Line, int] | None
+"""A line, and its claims so far, when something was announced to it."""
+
 log = logger("dispatcher")
 
 
@@ -114,12 +117,34 @@ class Dispatcher:
         await asyncio.gather(*self._tasks)
         await self.health.stop()
 
-    def wake(self, transport: str, *, due_at: datetime | None = None, is_urgent: bool = False) -> None:
+    def announce(self, transport: str, *, is_urgent: bool = False) -> Announced:
+        """Say that something due now is about to be stored for ``transport``.
+
+        A claim that begins before the commit shares it. ``wake`` is to be called all the same, with what this
+        gives.
+        """
+        line = self.roster.named(transport)
+        if line is None:
+            return None
+        line.is_urgent = line.is_urgent or is_urgent
+        line.wake.set()
+        return line, line.turns
+
+    def wake(
+        self,
+        transport: str,
+        *,
+        due_at: datetime | None = None,
+        is_urgent: bool = False,
+        announced: Announced = None,
+    ) -> None:
         """Say that something was queued for ``transport``, due now or at ``due_at``.
 
         ``is_urgent`` says it is a one-time code: it may use the slots that are kept for codes.
         """
         line = self.roster.named(transport)
+        if announced is not None and line is announced[0] and line.turns > announced[1]:
+            return  # a claim began behind it
         if line is None and is_guest_name(transport):
             self.recall(transport)
         elif line is None:
@@ -177,6 +202,7 @@ class Dispatcher:
         """Claim and begin; return whether more may be due."""
         way = line.way
         line.is_urgent = False
+        line.turns += 1
         batch = await self._spool.claim(
             transport=way.name,
             limit=room.limit,

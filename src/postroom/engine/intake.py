@@ -84,6 +84,10 @@ class Intake:
         message = self._frozen(submission, chosen.sending, senders, now=now, entropy=entropy)
         self._prove(message, way)
         claim = freezing.idempotency_claim(submission, message, None if guest is None else guest.guest)
+        is_urgent = submission.mail_class is MailClass.CODE
+        announced = None
+        if guest is None and message.send_at <= message.created_at:
+            announced = self._dispatcher.announce(way.name, is_urgent=is_urgent)
         stored = None
         try:
             stored = await self._spool.accept(
@@ -98,9 +102,7 @@ class Intake:
             measuring.replayed(submission, stored.message_id)
             return stored.message_id, way, True
         measuring.accepted(message, self._clock.monotonic() - begun_at)
-        self._dispatcher.wake(
-            way.name, due_at=submission.send_at, is_urgent=submission.mail_class is MailClass.CODE
-        )
+        self._dispatcher.wake(way.name, due_at=submission.send_at, is_urgent=is_urgent, announced=announced)
         return message.id, way, False
 
     def _frozen(

@@ -48,6 +48,7 @@ class Line:
         "is_urgent",
         "looked",
         "outstanding",
+        "turns",
         "wake",
         "way",
     )
@@ -56,6 +57,8 @@ class Line:
         """Begin idle."""
         self.way = way
         self.outstanding = 0
+        self.turns = 0
+        """Claims begun so far."""
         self.wake = asyncio.Event()
         self.due_at: datetime | None = None
         """The earliest known time at which something waiting becomes due."""
