@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 WIRE = Path(__file__).parents[1] / "ingress/wire"
 TENANT = (WIRE / "email_multipart_tenant_send.sh").read_text("utf-8")
-PASSWORD, OTHER = "62402580", "other-pass-0815"
+PASSWORD, OTHER = "tenant-pass-0815", "other-pass-0815"
 INI = """\
 [api]
 domain          = test3.example.net
@@ -186,6 +186,23 @@ def test_the_documents_command_over_tls(tmp_path: Path) -> None:
         until(lambda: guests_in(server.data) == 0)
         stored = b"".join(path.read_bytes() for path in server.data.iterdir() if path.is_file())
     assert PASSWORD.encode() not in stored + server.log.read_bytes()
+
+
+def test_tls_from_the_first_byte(tmp_path: Path) -> None:
+    """``smtps://`` speaks TLS at once, whatever ``ssl`` says; a certificate nobody vouches for gets no login."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with a_server(ssl_context=context) as (box, port):
+        account = an_account(port, smtp_url=f"smtps://127.0.0.1:{port}")
+        with a_gateway(tmp_path, port, environ={"SSL_CERT_FILE": str(tmp_path / "ca.pem")}) as (_, api_port):
+            assert "200" == tenant(api_port, **account)["code"]
+        assert f"test@example.com {PASSWORD}" == box.mails[0][0]
+        with a_gateway(tmp_path, port) as (_, api_port):
+            answer = tenant(api_port, **account)
+            assert "certificate" in answer["message"]
+        assert (1, 1) == (len(box.mails), len(box.logins))
 
 
 def test_every_route_ends_at_the_callers_server(tmp_path: Path) -> None:

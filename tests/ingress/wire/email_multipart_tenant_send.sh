@@ -1,7 +1,7 @@
 curl  -v -H "Expect:" -H "Content-type: multipart/form-data" -X POST  \
  -F 'smtp_url="smtp://127.0.0.1:465"' \
  -F 'user="test@example.com"' \
- -F 'password="62402580"' \
+ -F 'password="tenant-pass-0815"' \
  -F "ssl=true" \
  -F 'to="<test@example.com>"' \
  -F 'cc="<test@example.net>"' \
