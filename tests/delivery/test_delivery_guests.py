@@ -189,7 +189,7 @@ def test_the_documents_command_over_tls(tmp_path: Path) -> None:
 
 
 def test_tls_from_the_first_byte(tmp_path: Path) -> None:
-    """``smtps://`` speaks TLS at once, whatever ``ssl`` says; a certificate nobody vouches for gets no login."""
+    """``smtps://`` speaks TLS at once, whatever ``ssl`` says; a strange certificate gets no login."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
