@@ -11,6 +11,7 @@ from egress.hook_works import attached, content
 from egress.works import file_blobs
 from peers.manual import ManualClock
 from postroom.engine.mail_files import SharedFiles
+from postroom.ingress.http import files
 from postroom.ingress.http.files import FileDoors, disposition, span_of
 from postroom.model.ids import DEFAULT_TENANT, MessageId, TenantId
 from postroom.model.message import Content, RawMail
@@ -45,8 +46,8 @@ class Room:
         self.clock = ManualClock()
         self.mail = mail
         self.asked: list[tuple[str, TenantId]] = []
-        files = SharedFiles(self._spool(), file_blobs(data))
-        doors = FileDoors(files, keys=lambda: keys, clock=self.clock)
+        shared = SharedFiles(self._spool(), file_blobs(data))
+        doors = FileDoors(shared, keys=lambda: keys, clock=self.clock)
         self.gate = Gate(doors.operations(), Doorkeeper(lambda _: None, trusted_proxies=()))
 
     def _spool(self) -> Any:
@@ -225,6 +226,17 @@ def test_a_file_of_a_mail_in_its_own_bytes_is_decoded(tmp_path: Path) -> None:
     answer = raw.get(raw.link())
     assert (200, b"GIF", "image/gif") == (answer.status, answer.body, answer.headers["content-type"])
     assert 410 == raw.get(raw.link(1)).status
+
+
+def test_files_held_in_memory_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has to be decoded as a whole counts while it is there; beyond the bound a caller comes back."""
+    head, body = RAW
+    raw = Room(tmp_path, content(raw=RawMail(head=head, body=body), html=None))
+    monkeypatch.setattr(files, "MAX_IN_MEMORY", 4)
+    assert [200, 200, 200] == [raw.get(raw.link()).status for _ in range(3)]
+    monkeypatch.setattr(files, "MAX_IN_MEMORY", 2)
+    answer = raw.get(raw.link())
+    assert (503, "5") == (answer.status, answer.headers["retry-after"])
 
 
 def test_names_are_said_in_both_forms() -> None:

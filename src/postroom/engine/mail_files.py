@@ -9,7 +9,7 @@ import asyncio
 import io
 import mmap
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -34,6 +34,8 @@ class MailFile:
     """Bytes."""
     source: BinaryIO
     """At its beginning; whoever gets it closes it."""
+    is_in_memory: bool = False
+    """Decoded from a mail in its own bytes; else read from the disk."""
 
 
 class StoredMailFiles:
@@ -65,6 +67,7 @@ class StoredMailFiles:
                     content_type=one.content_type,
                     size=len(data),
                     source=io.BytesIO(data),
+                    is_in_memory=True,
                 )
         if number >= len(content.attachments):
             return None
@@ -119,6 +122,8 @@ class SharedFiles:
         """Take the store."""
         self._spool = spool
         self._files = StoredMailFiles(blobs)
+        self._reading = asyncio.Lock()
+        """One file at a time is decoded: that takes several times its size."""
 
     async def opened(self, place: FilePlace) -> MailFile | None:
         """Return the file of a link; ``None`` when its mail's content is deleted, or has no such file."""
@@ -128,8 +133,10 @@ class SharedFiles:
         message = await self._spool.message(MessageId(place.message), tenant=tenant)
         if message is None:
             return None
+        content = message.content
         try:
-            return await asyncio.to_thread(self._files.opened, tenant, message.content, place.number)
+            async with nullcontext() if content.raw is None else self._reading:
+                return await asyncio.to_thread(self._files.opened, tenant, content, place.number)
         except FileNotFoundError:
             return None
 

@@ -14,19 +14,23 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import quote
+from weakref import finalize
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from postroom.clock import Clock
 from postroom.engine.mail_files import MailFile, SharedFiles
-from postroom.errors import Problem
+from postroom.errors import OverloadError, Problem
 from postroom.policy.links import FilePlace, LinkKeys
 from postroom.web.gate import SECURITY_HEADERS, Operation
 from postroom.web.problem import HttpError
 
 CHUNK = 256 * 1024
 """Bytes read at once."""
+MAX_IN_MEMORY = 256 * 1024 * 1024
+"""Bytes of files that are held decoded (security limit): one link may be asked for any number of times."""
+BUSY_S = 5.0
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
 _NUMBER = re.compile(r"[0-9]{1,4}\Z")
 _NOT_ASCII = re.compile(r'[^ !#-\[\]-~]|["\\%]')
@@ -49,6 +53,8 @@ class FileDoors:
         self._files = files
         self._keys = keys
         self._clock = clock
+        self._in_memory = 0
+        """Bytes."""
 
     def operations(self) -> list[Operation]:
         """Return the table."""
@@ -87,10 +93,22 @@ class FileDoors:
         if found is None:
             raise _gone("the mail of this file was deleted", "Send the mail again.")
         try:
+            if found.is_in_memory:
+                self._keep(found)
             return _answer(request, found, etag)
         except BaseException:
             found.source.close()
             raise
+
+    def _keep(self, found: MailFile) -> None:
+        """Count what a file takes for as long as it is there, whatever becomes of its answer."""
+        if self._in_memory + found.size > MAX_IN_MEMORY:
+            raise OverloadError("too many files are read from mails at once", retry_after_s=BUSY_S)
+        self._in_memory += found.size
+        finalize(found.source, self._forget, found.size)
+
+    def _forget(self, size: int) -> None:
+        self._in_memory -= size
 
     async def _place(self, request: Request) -> FilePlace:
         """Return what a link names. Raises HttpError for what is no link of ours, and one that is over."""
