@@ -27,6 +27,7 @@ from postroom.policy.hooking import signature
 from postroom.policy.links import FilePlace
 from postroom.ports import Report
 from postroom.schema.hook_mapping import profile
+from postroom.telemetry.redaction import conceal, disclose
 
 OK = plain(200, b'{"status":"success"}')
 
@@ -69,6 +70,18 @@ def test_a_text_is_escaped_and_the_address_signs_for_a_nameless_sender(tmp_path:
     body = json.loads(server.requests[0].body)
     assert "a &lt; b<br>\n&nbsp;&nbsp;&amp; c" == body["Body"]
     assert "ann@example.com" == body["Signature"]
+
+
+def test_an_echoed_secret_is_not_kept(tmp_path: Path) -> None:
+    """A server that answers with the headers it got puts no secret into the story of the mail."""
+    secret = "echoed-hook-secret"
+    conceal(secret)
+    try:
+        _, (report,) = post(tmp_path, plain(403, f"bad {secret}!".encode()), headers={"X-Token": secret})
+    finally:
+        disclose(secret)
+    texts = {line.evidence.fault.text for line in report.lines if line.evidence.fault}
+    assert {"403 Forbidden: bad *****!"} == texts
 
 
 def test_runs_of_blanks_are_kept() -> None:

@@ -25,6 +25,7 @@ from postroom.net.guarded import GuardedBackend, deepest
 from postroom.policy.hook_outcomes import HookReply, lost, member_of
 from postroom.policy.hook_url import HookUrl
 from postroom.policy.hooking import retry_after_s
+from postroom.telemetry.redaction import redacted
 
 MAX_ANSWER = 64 * 1024
 """Bytes of an answer that are read (security limit)."""
@@ -230,7 +231,7 @@ async def _chunks(body: bytes, leave: Callable[[], Awaitable[None]]) -> AsyncIte
 
 
 def _shown(content: bytes) -> str:
-    text = content[: 4 * MAX_TEXT].decode("utf-8", "replace")
+    text = redacted(content[: 4 * MAX_TEXT].decode("utf-8", "replace"))  # a server may echo its headers
     return "".join(one if one.isprintable() else " " for one in text).strip()[:MAX_TEXT]
 
 
