@@ -126,6 +126,30 @@ def test_a_large_mail_is_staged(tmp_path: Path) -> None:
     run(scene())
 
 
+def test_a_quick_client_leaves_others_their_turn(tmp_path: Path) -> None:
+    """However much of a content has come, one turn of the loop reads a piece of it, and the next goes on."""
+
+    async def scene() -> None:
+        async with opened(tmp_path) as room, room.known() as client:
+            client.send(ENVELOPE + b"DATA\r\n")
+            assert [250, 250, 354] == await client.replies(3)
+            connection = client.writer.get_extra_info("socket").dup()
+            rest = memoryview(b"From: app@example.com\r\n\r\n" + b"line\r\n" * 2_000_000 + b".\r\n")
+            before, most = 0, 0
+            while rest:
+                with suppress(BlockingIOError):  # until the system takes no more: nobody reads meanwhile
+                    while rest:
+                        rest = rest[connection.send(rest) :]
+                await asyncio.sleep(0)
+                size = room.service.staged[0].size if room.service.staged else 0
+                before, most = size, max(most, size - before)
+            assert (await client.reply()).startswith(b"250")
+            connection.close()
+            assert 0 < most < 1024 * 1024
+
+    run(scene())
+
+
 def test_a_mail_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
     """A connection that ends within a large content stores nothing and removes what was staged."""
 
