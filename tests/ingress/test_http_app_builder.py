@@ -1,10 +1,14 @@
 """The App Builder door: who may call, what is stored, and how a refusal is worded."""
 
+import pytest
+
 from ingress.asgi_client import call
 from peers.fake_service import FakeService
+from postroom.errors import OverloadError
 from postroom.ingress.http.app import build_app
 from postroom.ingress.http.settings import HttpSettings
 from postroom.model.message import Door
+from postroom.model.view import MessageView
 
 PATH = "/app-builder/send"
 MAIL = {"to": "a@example.org", "subject": "s", "body": "x", "pdfattachment": "JVBERi0="}
@@ -41,3 +45,20 @@ def test_refusals() -> None:
     unknown = call(app, "POST", PATH, value={**MAIL, "bodi": "x"})
     assert (422, False) == (unknown.status, unknown.json()["responseSent"])
     assert call(app, "POST", PATH, body=b"{", headers={"content-type": "application/json"}).status == 400
+
+
+def test_nothing_after_the_commit_unsays_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stored mail whose story cannot be read is answered as stored: an error would be sent twice."""
+    service = FakeService()
+
+    async def failing(*_: object, **__: object) -> MessageView:
+        raise OverloadError("the store is busy", retry_after_s=1.0)
+
+    monkeypatch.setattr(service, "first_attempt", failing)
+    answer = call(build_app(service, HttpSettings()), "POST", PATH, value=MAIL)
+    (message_id,) = service.submissions
+    assert (200, True, message_id) == (
+        answer.status,
+        answer.json()["responseSent"],
+        answer.json()["messageId"],
+    )

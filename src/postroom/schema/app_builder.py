@@ -123,6 +123,12 @@ def output_of(shown: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
+def stored_of(message_id: str) -> dict[str, Any]:
+    """Return the outputs for a stored mail of which nothing more can be told now."""
+    text = "stored; what became of it is told at GET /v1/messages/{id}"
+    return _output(sent=True, error=None, status=None, text=text, message_id=message_id)
+
+
 def refusal_of(problems: Sequence[Problem], detail: str) -> dict[str, Any]:
     """Return the outputs for a mail that was not taken."""
     named = [_NAMED[one.code] for one in problems if one.code in _NAMED]

@@ -18,8 +18,9 @@ from postroom.ingress.http.messages import Content, beside, complete, parsed
 from postroom.ingress.http.replies import JsonReply, idempotency_header
 from postroom.model.message import Door
 from postroom.schema import answers
-from postroom.schema.app_builder import PluginInput, PluginOutput, mail_of, output_of, refusal_of
+from postroom.schema.app_builder import PluginInput, PluginOutput, mail_of, output_of, refusal_of, stored_of
 from postroom.schema.bodies import read_as, read_submission
+from postroom.telemetry import logger
 from postroom.web.budget import ByteBudget
 from postroom.web.gate import Operation, caller_of
 from postroom.web.problem import problem_of
@@ -28,6 +29,8 @@ from postroom.web.uploads import read_body
 PATH = "/app-builder/send"
 WAIT_S = 10.0
 """Seconds until the outputs are told as they stand."""
+
+_log = logger("app-builder")
 
 
 class AppBuilderDoor:
@@ -73,9 +76,13 @@ class AppBuilderDoor:
             submission = replace(submission, door=Door.APP_BUILDER)
             submission = await complete(submission, files, sources, partial(service.stage, caller.tenant))
             receipt = await service.submit(submission, senders=caller.senders)
-        view = await service.first_attempt(receipt.message_id, tenant=caller.tenant, wait_s=WAIT_S)
         tongue = tongue_of(request, service)
         headers = {**tongue.headers, **({"idempotency-replayed": "true"} if receipt.is_replay else {})}
+        try:
+            view = await service.first_attempt(receipt.message_id, tenant=caller.tenant, wait_s=WAIT_S)
+        except Exception as error:  # noqa: BLE001 - supervision point: nothing after the commit unsays it
+            _log.error("outcome unknown to the caller", message_id=receipt.message_id, exc_info=error)
+            return JsonReply(stored_of(receipt.message_id), headers=headers)
         return JsonReply(output_of(answers.message(view, service.mode, tongue.words)), headers=headers)
 
 
