@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from delivery.test_delivery_accounts import until
 from peers.fork_server import ForkServer
+from peers.http_receiver import http_receiver
 from peers.ledger_sink import Command, LedgerSink
 from peers.postroom_process import KEY, PostroomProcess, free_port
 
@@ -128,6 +130,26 @@ def test_what_hap_config_prints_leads_here(tmp_path: Path, forks: ForkServer) ->
         until(lambda: inner.call("GET", "/v1/captured")[1]["captured"])
         (captured,) = inner.call("GET", "/v1/captured")[1]["captured"]
         assert ("office@example.com", ["a@example.net"]) == (captured["from"], captured["recipients"])
+
+
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_certificate_validation_means_that_errors_are_ignored(
+    tmp_path: Path, forks: ForkServer, *, is_ignored: bool
+) -> None:
+    """A receiver with a strange certificate gets mail only where the file says ``true``, aloud."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("api.example.com").configure_cert(context)
+    with http_receiver(tls=context) as receiver:
+        file = {"WebhookUrl": receiver.url, "WebhookHeaders": {}, "CertificateValidation": is_ignored}
+        (tmp_path / "appextensions.json").write_text(json.dumps(file))
+        toml = 'hap_config = "appextensions.json"\nfrom = "ann@example.com"\n'
+        with house(tmp_path, forks, toml) as server:
+            mail = {"to": "a@example.net", "subject": "s", "text": "t"}
+            _, sent = server.call("POST", "/v1/messages", mail, headers={"Prefer": "wait=20"})
+            told = (sent["state"], sent["recipients"][0]["cause"])
+            assert (("accepted", "") if is_ignored else ("queued", "tls-untrusted")) == told
+            assert is_ignored is ("IGNORED" in server.log.read_text())
+        assert is_ignored is bool(receiver.posts)
 
 
 def test_strange_members_are_logged_once_and_many_files_refused(tmp_path: Path, forks: ForkServer) -> None:

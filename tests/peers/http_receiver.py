@@ -1,5 +1,6 @@
 """An HTTP receiver that others wrote (the standard library's): keeps what is posted, answers by a list."""
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +17,11 @@ class Receiver:
     posts: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     port: int = 0
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/email/webhook"
+        return f"{self.scheme}://127.0.0.1:{self.port}/email/webhook"
 
     def next(self) -> tuple[str, dict[str, str], bytes]:
         """Wait for the next post."""
@@ -28,9 +30,11 @@ class Receiver:
 
 
 @contextmanager
-def http_receiver(*statuses: int, answer: bytes = b'{"status":"success"}') -> Iterator[Receiver]:
+def http_receiver(
+    *statuses: int, answer: bytes = b'{"status":"success"}', tls: ssl.SSLContext | None = None
+) -> Iterator[Receiver]:
     """Run one."""
-    receiver = Receiver(list(statuses))
+    receiver = Receiver(list(statuses), scheme="https" if tls else "http")
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -48,6 +52,8 @@ def http_receiver(*statuses: int, answer: bytes = b'{"status":"success"}') -> It
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     receiver.port = server.server_port
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
