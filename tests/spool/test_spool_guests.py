@@ -11,7 +11,7 @@ from postroom.model.guest import Guest, StoredGuest, guest_name, is_guest_name, 
 from postroom.model.ids import DEFAULT_TENANT
 from postroom.model.message import Message
 from postroom.model.secret import Secret
-from postroom.model.transport import SmtpAccount, TlsMode
+from postroom.model.transport import Proxy, ProxyKind, SmtpAccount, TlsMode
 from postroom.ports import Stored
 from postroom.spool.sqlite.ledger import Ledger
 from postroom.spool.sqlite.opening import DATABASE
@@ -83,6 +83,21 @@ def test_a_guest_is_kept_as_it_was_brought(kind: str, tmp_path: Path) -> None:
         assert [NAME] == list(await lodge.store.guests.awaited())
 
     play_in_lodge(kind, tmp_path / "data", scenario)
+
+
+@every_store
+def test_the_proxy_of_a_guest_is_kept_with_it(kind: str, tmp_path: Path) -> None:
+    """A start after a crash goes the way that the caller named, with its login."""
+    proxy = Proxy(kind=ProxyKind.SOCKS5, host="::1", port=1080, username="ann", password=Secret("p"))
+    for number, one in enumerate((proxy, replace(proxy, username=None, password=None))):
+        guest = a_guest(f"{NAME}{number}")
+        record = replace(guest, guest=replace(guest.guest, account=replace(guest.guest.account, proxy=one)))
+
+        async def scenario(lodge: Lodge, record: StoredGuest = record) -> None:
+            await lodge.bring(record=record)
+            assert [record] == list(await lodge.store.guests.all())
+
+        play_in_lodge(kind, tmp_path / f"data{number}", scenario)
 
 
 @every_store

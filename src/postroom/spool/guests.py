@@ -1,19 +1,20 @@
 """What a guest is in any store: its JSON, and its password sealed."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from postroom.model.guest import Guest, StoredGuest
 from postroom.model.ids import TenantId
 from postroom.model.secret import Secret
-from postroom.model.transport import SmtpAccount, TlsMode
+from postroom.model.transport import Proxy, ProxyKind, SmtpAccount, TlsMode
 from postroom.spool.codec import instant, micros
 from postroom.spool.sealing import WRONG
 from postroom.spool.vault import Vault
 
 TABLE = "guest"
 _PASSWORD = "password"  # noqa: S105 - the field's name
+_PROXY = "proxy"
 
 
 def guest_row(
@@ -21,7 +22,7 @@ def guest_row(
 ) -> tuple[str, str, str, str, int]:
     """Return the row of a guest. Raises SecretKeyError, and StoreError when the key cannot be made."""
     account = record.guest.account
-    fields = {
+    fields: dict[str, Any] = {
         "host": account.host,
         "port": account.port,
         "tls": account.tls.value,
@@ -29,7 +30,10 @@ def guest_row(
         "allow_plaintext_login": account.allow_plaintext_login,
         "ehlo_name": record.guest.ehlo_name,
     }
-    secrets: dict[str, Secret] = {} if account.password is None else {_PASSWORD: account.password}
+    secrets = {} if account.password is None else {_PASSWORD: account.password}
+    if (proxy := account.proxy) is not None:
+        fields[_PROXY] = [proxy.kind.value, proxy.host, proxy.port, proxy.username]
+        secrets |= {} if proxy.password is None else {_PROXY: proxy.password}
     sealed = vault.seal(secrets, table=TABLE, row=record.name, is_anything_sealed=is_anything_sealed)
     return (record.name, record.guest.tenant, json.dumps(fields), sealed, micros(record.created_at))
 
@@ -48,6 +52,7 @@ def stored_guest(row: tuple[Any, ...], vault: Vault) -> StoredGuest:
             username=fields["username"],
             password=opened.secrets.get(_PASSWORD),
             allow_plaintext_login=bool(fields["allow_plaintext_login"]),
+            proxy=_proxy_of(fields.get(_PROXY), opened.secrets),
         )
         ehlo_name = fields["ehlo_name"]
     except (ValueError, KeyError, TypeError):
@@ -59,3 +64,10 @@ def stored_guest(row: tuple[Any, ...], vault: Vault) -> StoredGuest:
         created_at=instant(created_at),
         problem=problem,
     )
+
+
+def _proxy_of(stored: Any, secrets: Mapping[str, Secret]) -> Proxy | None:
+    if stored is None:
+        return None
+    kind, host, port, username = stored
+    return Proxy(kind=ProxyKind(kind), host=host, port=port, username=username, password=secrets.get(_PROXY))

@@ -105,7 +105,7 @@ class CheckDoors:
             raise InputError([problem])
         fields = dict(body)
         recipient = _address(fields.pop("recipient", None))
-        return await self._checked(request, await self._given(fields), recipient)
+        return await self._checked(request, await self.given(fields), recipient)
 
     async def check_known(self, request: Request) -> Response:
         """Check a transport as it is."""
@@ -136,7 +136,7 @@ class CheckDoors:
             idempotency_key=None,
         )
         if (remaining_s := self._trials.remaining_s(name)) > 0:
-            return _too_soon(remaining_s)
+            return problem_of(too_soon(remaining_s)).as_response(remaining_s=ceil(remaining_s))
         view = await self._trials.send(name, submission)
         answer = test_answer(view, self._service.mode, tongue.words, tongue.language)
         return JsonReply(answer, headers=tongue.headers)
@@ -180,8 +180,8 @@ class CheckDoors:
             return inbox, ""
         raise NotFoundError(f"there is no transport {name[:100]!r}")
 
-    async def _given(self, fields: Mapping[str, Any]) -> TransportSpec:
-        """Return what a body describes. Raises InputError with every problem."""
+    async def given(self, fields: Mapping[str, Any]) -> TransportSpec:
+        """Return what a body describes, with the stored secrets it asks for. Raises InputError."""
         name = str(fields.get("name", "default"))
         ground = self._accounts.ground
         configured, secrets = ground.configured.get(name), {}
@@ -244,7 +244,8 @@ def _shown(found: Checkup, language: str) -> Response:
     return JsonReply(checkup(found, language=language), headers=headers_in(language))
 
 
-def _too_soon(remaining_s: float) -> Response:
+def too_soon(remaining_s: float) -> HttpError:
+    """Return the refusal of a test mail within a minute of the last one."""
     seconds = ceil(remaining_s)
     problem = Problem(
         code="test-too-soon",
@@ -252,5 +253,4 @@ def _too_soon(remaining_s: float) -> Response:
         cause="a test mail went by this transport less than a minute ago",
         fix=f"Try again in {seconds} s.",
     )
-    error = HttpError(429, problem, {"retry-after": str(seconds)})
-    return problem_of(error).as_response(remaining_s=seconds)
+    return HttpError(429, problem, {"retry-after": str(seconds)})

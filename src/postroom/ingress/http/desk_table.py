@@ -8,6 +8,7 @@ from postroom.engine.desk import Desk
 from postroom.engine.endpoints import Endpoints
 from postroom.engine.health import Health
 from postroom.engine.service import Service
+from postroom.engine.trials import Trials
 from postroom.engine.ways import Ways
 from postroom.ingress.http.account_table import account_operations
 from postroom.ingress.http.accounts import AccountDoors
@@ -18,6 +19,7 @@ from postroom.ingress.http.desk import DeskDoors
 from postroom.ingress.http.language import ACCEPT_LANGUAGE
 from postroom.ingress.http.orders import MAX_IMPORT, OrderDoors
 from postroom.ingress.http.providers import provider_operations
+from postroom.ingress.http.tapdata import TapdataDoor
 from postroom.ingress.http.transports import TransportDoors
 from postroom.ingress.http.webhooks import WebhookDoors
 from postroom.ports.doctor import Doctor
@@ -49,15 +51,16 @@ def desk_operations(service: Service, room: DeskRoom, budget: ByteBudget) -> lis
     transports = TransportDoors(
         service, room.ways, room.health, room.accounts, budget=budget, clock=room.clock
     )
+    checks = CheckDoors(service, room.accounts, room.health, room.doctor, budget=budget, clock=room.clock)
+    tapdata = TapdataDoor(service, checks, room.ways, Trials(service, room.clock), budget=budget)
     return [
         *mail_operations(DeskDoors(service, room.desk, budget)),
         *order_operations(OrderDoors(service, room.desk, budget, room.clock)),
         *webhook_operations(WebhookDoors(service, room.endpoints, budget)),
         *transport_operations(transports),
         *account_operations(AccountDoors(room.accounts, transports, budget=budget)),
-        *check_operations(
-            CheckDoors(service, room.accounts, room.health, room.doctor, budget=budget, clock=room.clock)
-        ),
+        *check_operations(checks),
+        tapdata.operation(),
         *provider_operations(),
     ]
 
