@@ -82,6 +82,9 @@ def test_the_snippet_of_the_guide_reaches_the_server(host: MailHost) -> None:
     html = mail.get_body(("html",))
     assert html is not None
     assert html.get_content().strip() == "<p>Bienvenue à tous</p>"
+    plain = mail.get_body(("plain",))
+    assert plain is not None
+    assert plain.get_content().strip() == "Bienvenue à tous"
 
 
 def test_switched_off_nothing_leaves_and_a_line_says_so(
