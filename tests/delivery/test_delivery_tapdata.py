@@ -43,7 +43,7 @@ def context(tmp_path: Path) -> ssl.SSLContext:
 
 
 def test_the_button_of_the_settings_page(tmp_path: Path, context: ssl.SSLContext) -> None:
-    """What is typed is tried: stored password, SOCKS, prefix, receivers; once a minute, and nothing is kept."""
+    """What is typed is tried: stored password, SOCKS, prefix, receivers; once a minute, nothing kept."""
     with running(MailHost(PASSWORD), implicit=context) as host, proxies.running() as proxy:
         page = SETTINGS.format(port=host.port, password=PASSWORD, socks=proxy.socks)
         (tmp_path / "made.toml").write_text(page)
