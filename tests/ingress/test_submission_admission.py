@@ -15,6 +15,13 @@ def test_each_wrong_key_costs_more() -> None:
     assert 1.0 == keys.delay_s("192.0.2.2", 0.0)
 
 
+def test_thousands_of_wrong_keys_cost_no_more_than_ten() -> None:
+    """A guesser that goes on for hours is answered as before, and its address is forgiven in minutes."""
+    keys = WrongKeys()
+    assert {16.0} == {keys.delay_s("192.0.2.1", 0.0) for _ in range(5000)} - {1.0, 2.0, 4.0, 8.0}
+    assert 1.0 == keys.delay_s("192.0.2.1", 601.0)
+
+
 def test_one_ipv6_host_has_many_addresses() -> None:
     """Addresses of one network of 64 bits count together, others do not."""
     keys = WrongKeys()

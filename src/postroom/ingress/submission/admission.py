@@ -21,6 +21,8 @@ _FORGET_S = 60.0
 """One wrong key of an address is forgotten in this time."""
 _FIRST_DELAY_S = 1.0
 _MAX_DELAY_S = 16.0
+_MAX_COUNT = 10.0
+"""Wrong keys of an address that are counted: ten minutes after a flood its users wait no longer than others."""
 _MAX_ADDRESSES = 4096
 """Addresses whose wrong keys are remembered; the one that was wrong the longest ago goes (security limit)."""
 
@@ -69,7 +71,7 @@ class WrongKeys:
         place = _place(peer)
         count, at_s = self._seen.pop(place, (0.0, now_s))
         count = max(count - (now_s - at_s) / _FORGET_S, 0.0)
-        self._seen[place] = (count + 1, now_s)
+        self._seen[place] = (min(count + 1, _MAX_COUNT), now_s)
         if len(self._seen) > _MAX_ADDRESSES:
             self._seen.popitem(last=False)
         return float(min(_FIRST_DELAY_S * 2.0**count, _MAX_DELAY_S))
