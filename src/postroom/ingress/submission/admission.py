@@ -22,7 +22,7 @@ _FORGET_S = 60.0
 _FIRST_DELAY_S = 1.0
 _MAX_DELAY_S = 16.0
 _MAX_COUNT = 10.0
-"""Wrong keys of an address that are counted: ten minutes after a flood nobody there waits longer than others."""
+"""Wrong keys of an address that are counted: ten minutes after a flood nobody there waits any longer."""
 _MAX_ADDRESSES = 4096
 """Addresses whose wrong keys are remembered; the one that was wrong the longest ago goes (security limit)."""
 
