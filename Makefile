@@ -14,6 +14,9 @@ BUILD := build
 NEEDS_MORE := slow or postfix or chromium or strace
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup -rs
 
+# What pytest makes of the tests' assertions is kept for the next run, which else makes it anew for 20 s.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench faults docs lock clean
 .DELETE_ON_ERROR:
@@ -29,7 +32,7 @@ ifeq ($(CI),1)
 	@.ci/system-packages
 endif
 	@failed=0; \
-	$(PYTEST) -m "not ($(NEEDS_MORE))" --junitxml $(BUILD)/tests-fast.xml || failed=1; \
+	.ci/in-memory $(PYTEST) -m "not ($(NEEDS_MORE))" --junitxml $(BUILD)/tests-fast.xml || failed=1; \
 	$(PYTEST) -m "$(NEEDS_MORE)" --junitxml $(BUILD)/tests-rest.xml || failed=1; \
 	exit $$failed
 
@@ -38,7 +41,7 @@ check: $(VENV)/.installed-dev  ## format, lint, types, layers, fast tests, docum
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -m "not ($(NEEDS_MORE))" --junitxml $(BUILD)/tests-check.xml
+	.ci/in-memory $(PYTEST) -m "not ($(NEEDS_MORE))" --junitxml $(BUILD)/tests-check.xml
 	@.ci/check-locks
 
 bench: $(VENV)/.installed-dev  ## Postfix and Postroom on the same work (BENCH="--help" for its options)

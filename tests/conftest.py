@@ -1,5 +1,6 @@
 """Rules for every test: what a missing system package means, how hypothesis searches, how long faults run."""
 
+import gc
 import os
 import shutil
 from asyncio.selector_events import BaseSelectorEventLoop
@@ -51,6 +52,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--faults", type=float, default=0.0, metavar="SECONDS", help="let the fault tests share SECONDS"
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spare the collector of garbage the tests themselves: they live to the end, and there are many."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

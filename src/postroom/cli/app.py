@@ -1,7 +1,8 @@
 """The commands that have no module of their own, and how a failure becomes an exit code."""
 # ruff: noqa: PLC0415 - commands import what they need when they run, so that --help answers at once
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,7 +97,7 @@ app.add_typer(config_app, name="config")
 def run(args: Sequence[str]) -> int:
     """Run one command and return its exit code; failures are told on standard error."""
     try:
-        app(args=list(args), prog_name="postroom")
+        _command()(args=list(args), prog_name="postroom")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else Exit.OK
     except (CliError, CallerError, OperatorError) as error:
@@ -106,6 +107,11 @@ def run(args: Sequence[str]) -> int:
         say_error(told, as_json="--json" in args)
         return told.exit_code
     return Exit.OK
+
+
+@cache  # what it is made of takes as long as most commands
+def _command() -> Callable[..., object]:
+    return typer.main.get_command(app)
 
 
 def _told(error: CallerError | OperatorError) -> CliError:

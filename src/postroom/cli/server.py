@@ -100,7 +100,7 @@ class Server(AbstractContextManager["Server"]):
                 base_url=target.url,
                 headers=headers,
                 timeout=TIMEOUT_S,
-                verify=_trust(target.certificate),
+                verify=_trust(target),
                 trust_env=not _is_loopback(target.url),  # a proxy never stands before this machine
             )
         except (httpx2.InvalidURL, ValueError, OSError):
@@ -194,10 +194,11 @@ def _json_of(answer: httpx2.Response) -> Any:
         return None
 
 
-def _trust(certificate: str | None) -> ssl.SSLContext | bool:
-    if certificate is None:
-        return True
-    context = ssl.create_default_context(cafile=certificate)
+def _trust(target: Target) -> ssl.SSLContext | bool:
+    if target.certificate is None:
+        # Reading every authority takes longer than most commands, and without https nobody asks them.
+        return urlsplit(target.url).scheme == "https" or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.create_default_context(cafile=target.certificate)
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
