@@ -168,6 +168,10 @@ def test_multiparts_are_counted() -> None:
         [b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(400)]
     )
     assert [("raw-too-deep", "mail")] == refused(HEAD + nested)
+    for size in (1, 7, 100):  # wherever the client cuts it
+        problem = read(HEAD + nested, size)[0].problem
+        assert problem is not None
+        assert "raw-too-deep" == problem.code
 
 
 def test_a_time_in_the_header_is_no_time_counted_from_the_arrival() -> None:

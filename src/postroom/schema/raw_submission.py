@@ -49,6 +49,7 @@ SMALL_BODY = 64 * 1024
 """Octets up to which a body is better kept in memory than in a file."""
 
 _END = b"\r\n\r\n"
+_MULTIPART = b"multipart/"
 _TO = frozenset({b"to", b"cc", b"bcc"})
 _RESENT = frozenset({b"resent-to", b"resent-cc", b"resent-bcc"})
 _ADDRESS_FIELDS = (b"from", b"sender", b"reply-to", b"to", b"cc", b"resent-from", b"resent-to", b"resent-cc")
@@ -73,6 +74,7 @@ class RawReader:
         "_in_body",
         "_line",
         "_multiparts",
+        "_tail",
         "has_8bit",
         "head",
         "problem",
@@ -91,6 +93,8 @@ class RawReader:
         self._line = 0
         self._multiparts: int | None = None
         """How many came; ``None`` while the header names none."""
+        self._tail = b""
+        """The end of the chunk before, in which another may begin."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; return those that belong to the body."""
@@ -180,7 +184,9 @@ class RawReader:
     def _count(self, chunk: bytes) -> None:
         if self._multiparts is None:
             return
-        self._multiparts += chunk.lower().count(b"multipart/")
+        text = self._tail + chunk.lower()
+        self._tail = text[1 - len(_MULTIPART) :]
+        self._multiparts += text.count(_MULTIPART)
         if self._multiparts > MAX_MULTIPARTS:
             cause = f"more than {MAX_MULTIPARTS} multiparts"
             self._found(code="raw-too-deep", cause=cause, fix="Send the parts as files, or as several mails.")
