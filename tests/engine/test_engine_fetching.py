@@ -286,6 +286,6 @@ def test_no_mail_is_rendered_without_its_files(tmp_path: Path) -> None:
             message = await room.spool.message(view.id, tenant=DEFAULT_TENANT)
             assert message is not None
             with pytest.raises(InvariantError, match="not fetched"):
-                RenderedMessages().take(message, DEFAULT_VARIANT)
+                await RenderedMessages().take(message, DEFAULT_VARIANT)
 
     asyncio.run(main())

@@ -63,7 +63,7 @@ class Attempts:
 
         recipients = tuple([(number, message.envelope.recipients[number]) for number in claimed.recipients])
         try:
-            rendered = self._rendered.take(message, way.transport.variant)
+            rendered = await self._rendered.take(message, way.transport.variant)
             content = way.transport.variant.applied(message.content)
             digest = rendered.digest if way.digest is None else way.digest(content, rendered)
             if claimed.digest is not None and claimed.digest != digest:

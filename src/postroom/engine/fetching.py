@@ -21,12 +21,10 @@ from typing import Any, Protocol
 from postroom.clock import Clock, Dice
 from postroom.engine import measuring
 from postroom.engine.limits import MessageLimits
-from postroom.engine.rendering import size_problem
+from postroom.engine.rendering import proven, size_problem
 from postroom.engine.signals import Signals
 from postroom.errors import DiskFullError, OverloadError
-from postroom.mime import parseback
 from postroom.mime.rendered import DEFAULT_VARIANT
-from postroom.mime.writer import render
 from postroom.model.attempt import Claimed
 from postroom.model.ids import MessageId
 from postroom.model.message import Attachment, MailClass, Message, RemoteFile
@@ -156,7 +154,7 @@ class Fetching:
         except TimeoutError:
             text = f"the {len(files)} files were not there within {STAGE_S:g} s together"
             return Download(fault=Fault(kind=FaultKind.TIMEOUT, text=text, cause=fetching.TIMEOUT))
-        if (fault := self._wire_fault(message, attachments)) is not None:
+        if (fault := await self._wire_fault(message, attachments)) is not None:
             return Download(fault=fault)
         return tuple(attachments)
 
@@ -173,12 +171,11 @@ class Fetching:
         kind = fetching.media_type(download.content_type, file.filename)
         return Attachment(filename=file.filename, content_type=kind, blob=ref)
 
-    def _wire_fault(self, message: Message, fetched: list[Attachment]) -> Fault | None:
+    async def _wire_fault(self, message: Message, fetched: list[Attachment]) -> Fault | None:
         """Prove that the whole mail can be written, and within the limit, before it is stored."""
         together = message.content.attachments + tuple(fetched)
         whole = replace(message.content, attachments=together, remote_files=())
-        rendered = render(whole)
-        parseback.check(rendered, whole, DEFAULT_VARIANT)
+        rendered = await proven(whole, DEFAULT_VARIANT)
         if (problem := size_problem(rendered, self._limits)) is None:
             return None
         return Fault(kind=FaultKind.LOCAL, text=problem.cause, cause=fetching.TOO_LARGE)

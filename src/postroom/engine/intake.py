@@ -11,12 +11,10 @@ from postroom.clock import Clock, Dice
 from postroom.engine import freezing, measuring
 from postroom.engine.dispatcher import Dispatcher
 from postroom.engine.limits import MessageLimits
-from postroom.engine.rendering import RenderedMessages, size_problem
+from postroom.engine.rendering import RenderedMessages, proven, size_problem
 from postroom.engine.routes import Routes
 from postroom.engine.ways import Way, Ways
 from postroom.errors import InputError, TooLargeError
-from postroom.mime import parseback
-from postroom.mime.writer import render
 from postroom.model.guest import StoredGuest
 from postroom.model.ids import MessageId
 from postroom.model.message import MailClass, Message, Submission
@@ -82,7 +80,7 @@ class Intake:
             chosen = self._routes.given(route)
         way = chosen.way
         message = self._frozen(submission, chosen.sending, senders, now=now, entropy=entropy)
-        self._prove(message, way)
+        await self._prove(message, way)
         claim = freezing.idempotency_claim(submission, message, None if guest is None else guest.guest)
         is_urgent = submission.mail_class is MailClass.CODE
         announced = None
@@ -126,15 +124,14 @@ class Intake:
             entropy=entropy,
         )
 
-    def _prove(self, message: Message, way: Way) -> None:
+    async def _prove(self, message: Message, way: Way) -> None:
         """Render the default variant and read it back; keep the bytes for an attempt that is due now.
 
         What has still to be fetched is not in these bytes: such a message is rendered anew.
         """
         variant = way.transport.variant
-        rendered = render(message.content, variant)
+        rendered = await proven(message.content, variant)
         if (problem := size_problem(rendered, self._limits)) is not None:
             raise TooLargeError(problem)
-        parseback.check(rendered, message.content, variant)
         if message.send_at <= message.created_at and not message.content.remote_files:
             self._rendered.keep(message.id, variant, rendered)
