@@ -32,7 +32,7 @@ ifeq ($(CI),1)
 	@.ci/system-packages
 endif
 	@failed=0; \
-	.ci/in-memory $(PYTEST) -m "not ($(NEEDS_MORE))" --junitxml $(BUILD)/tests-fast.xml || failed=1; \
+	$(PYTEST) -m "not ($(NEEDS_MORE))" --junitxml $(BUILD)/tests-fast.xml || failed=1; \
 	$(PYTEST) -m "$(NEEDS_MORE)" --junitxml $(BUILD)/tests-rest.xml || failed=1; \
 	exit $$failed
 
@@ -41,7 +41,7 @@ check: $(VENV)/.installed-dev  ## format, lint, types, layers, fast tests, docum
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	.ci/in-memory $(PYTEST) -m "not ($(NEEDS_MORE))" --junitxml $(BUILD)/tests-check.xml
+	$(PYTEST) -m "not ($(NEEDS_MORE))" --junitxml $(BUILD)/tests-check.xml
 	@.ci/check-locks
 
 bench: $(VENV)/.installed-dev  ## Postfix and Postroom on the same work (BENCH="--help" for its options)
