@@ -8,6 +8,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ async def _accept_while_open(  # noqa: PLR0917 - the signature of asyncio
 
 
 BaseSelectorEventLoop._accept_connection2 = _accept_while_open  # type: ignore[attr-defined]
+
+# A mistake of the program is told plainly here too: drawing all its frames takes longer than most tests.
+for _one in structlog.get_config()["processors"]:
+    if isinstance(_one, structlog.dev.ConsoleRenderer):
+        _one.exception_formatter = structlog.dev.plain_traceback
 
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)

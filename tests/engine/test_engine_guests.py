@@ -315,6 +315,7 @@ def test_there_is_a_bound() -> None:
     play(lambda _work, _number: OK, scenario, most=1)
 
 
+@pytest.mark.slow
 def test_five_hundred_guests() -> None:
     """Five hundred accounts at once are each served over their own way, and all of them leave."""
 
