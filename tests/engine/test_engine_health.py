@@ -250,6 +250,22 @@ def test_a_person_suspends_and_resumes(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_what_waited_for_the_end_of_a_pause_goes_when_a_person_resumes(tmp_path: Path) -> None:
+    """A mail that was to be tried again after the pause does not stay behind the mail that comes later."""
+
+    async def story(room: TwoLegs) -> None:
+        reply = Reply(530, ("5.7.0 Authentication required",), b"")
+        room.says["a"] = Evidence(step=Step.MAIL, reply=reply)
+        waiting = await room.accept(Route(("a",)))
+        view = await room.becomes(waiting, "queued", attempts=1)
+        assert (view.recipients[0].due_at or room.clock.now()) > room.clock.now()
+        room.says["a"] = OK
+        assert await room.dispatcher.health.resume("a", author="ops")
+        await room.becomes(waiting, "accepted")
+
+    play(tmp_path, story)
+
+
 def test_a_suspension_with_an_end_is_over_by_itself(tmp_path: Path) -> None:
     """The duty of the minute tells it."""
 

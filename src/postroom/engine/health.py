@@ -131,6 +131,9 @@ class Health:
     async def resume(self, name: str, *, author: str) -> bool:
         """End a suspension, and let every other pause end now, so that one message probes at once.
 
+        What was queued until the end of a pause is due now too; without it, it would stand there beside mail
+        that goes.
+
         Returns ``False`` when the transport waited for nothing.
         """
         way, now = self._way(name), self._clock.now()
@@ -141,6 +144,7 @@ class Health:
         for pause in list(way.pauses.values()):
             if pause.kind is not PauseKind.SECRETS:  # only the key ends that
                 await self._end(way, pause, now)
+        await self._spool.hurry(name, now=now)
         await self._tell(EventKind.TRANSPORT_RESUMED, name, data={"author": author})
         self.changed()
         return True
