@@ -101,6 +101,7 @@ OWN = {
     "/v1/explain",
     "/v1/diagnose",
     "/app-builder/send",
+    "/api/Settings/testEmail",
 }
 """Where a POST makes something of the caller's own; it is proved below that this changes no other's."""
 

@@ -53,6 +53,7 @@ class Started:
     """What a person is told when the server is up."""
 
     urls: tuple[str, ...]
+    """First the one that people and the command line call."""
     data: Path
     mode: str
     durability: str
@@ -88,10 +89,12 @@ async def _serve(settings: Settings, announce: Callable[[Started], None]) -> int
         server, smtp, warnings = await stack.enter_async_context(
             _open_doors(settings, room, stopping.hurry, clock)
         )
-        first_key = await _first_keys(settings, room, server.bound[settings.front].url)
+        urls = [bound.url for bound in server.bound]
+        urls.insert(0, urls.pop(settings.front))
+        first_key = await _first_keys(settings, room, urls[0])
         announce(
             Started(
-                urls=tuple(bound.url for bound in server.bound),
+                urls=tuple(urls),
                 data=settings.data,
                 mode=room.service.mode,
                 durability=store.durability,
