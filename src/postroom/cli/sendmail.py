@@ -348,6 +348,8 @@ def _judged(server: _Server, status: int, body: bytes) -> Mapping[str, Any]:
     problems = [one for one in found.get("errors") or () if isinstance(one, dict)]
     causes = [f"{one.get('field')}: {one.get('cause')}" for one in problems]
     cause = "; ".join(causes) or str(found.get("detail") or found.get("title"))
+    if status == 401:
+        cause += "; the key is POSTROOM_API_KEY, of the environment or the settings of sendmail"
     if {"recipients-missing"} == {one.get("code") for one in problems}:
         _fail(Sysexit.USAGE, cause)
     fields = {str(one.get("field")).partition(".")[0] for one in problems}

@@ -176,6 +176,8 @@ class Server(AbstractContextManager["Server"]):
             )
         if "Retry-After" in answer.headers:
             return f"Try again in {answer.headers['Retry-After']} s."
+        if answer.status_code == 404:
+            return "Check the id, number or name; the commands without one list what there is."
         return "" if problems else "Look into the server's log."
 
 

@@ -49,5 +49,5 @@ _WAITING = (
         "uncertain: find out whether the mail arrived, then say so (arrived, send-again or drop)",
         "postroom resolve --state uncertain --as arrived --note 'HOW YOU KNOW'",
     ),
-    (RecipientState.HELD, "held and wait for a person", "postroom release --state held"),
+    (RecipientState.HELD, "held for a person", "postroom release --state held"),
 )

@@ -208,7 +208,9 @@ def stored(call: HapCall, *, is_replay: bool) -> str:
     """Return the sentence of the answer."""
     if is_replay:
         return "stored before: this is the same mail"
-    said = "stored" if not call.files else f"stored; {len(call.files)} files are fetched before it is sent"
+    count = len(call.files)
+    files = "1 file is" if count == 1 else f"{count} files are"
+    said = f"stored; {files} fetched before it is sent" if count else "stored"
     if call.without_link:
         said += f"; not attached, because they have no link: {', '.join(call.without_link)}"
     return said

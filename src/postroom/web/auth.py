@@ -117,7 +117,8 @@ class Doorkeeper:
             decision = keyless_allowed(keyless, approach_of(peer, scope["scheme"], headers))
             if decision.is_allowed:
                 return Caller(peer=peer)
-            raise _unknown(f"no key was sent, and {decision.reason}", 'Bearer realm="postroom"')
+            sent = "no key was sent" if shared is None else f"no key was sent and no {shared.header}"
+            raise _unknown(f"{sent}, and {decision.reason}", 'Bearer realm="postroom"')
         match = _BEARER.match(given[0]) if len(given) == 1 else None
         key = self._key_for(match[1].decode("ascii")) if match else None
         if key is None:
