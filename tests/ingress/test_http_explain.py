@@ -131,7 +131,7 @@ def test_nothing_is_stored(tmp_path: Path) -> None:
         assert files == sorted(data.rglob("*"))
         watcher.close()
 
-    visit(tmp_path, what)
+    visit(tmp_path, what, toml=f"{TOML}\n[reports]\nsend = false\n")  # which store their place at a start
 
 
 def test_what_is_sent_is_what_was_explained(tmp_path: Path) -> None:
