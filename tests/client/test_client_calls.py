@@ -124,7 +124,9 @@ def test_a_refusal_is_an_error_with_the_words_of_the_server(status: int, kind: t
     assert (status, 77.0, "to.0") == (error.status, error.retry_after, error.problems[0].field)
 
 
-@pytest.mark.parametrize("content", [b"<html>", b"[]", b"{}", b'{"id": 1}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"<html>", b"[]", b"{}", b'{"id": 1}', b"\xff", b'{"errors": 5}', b'{"errors": null}']
+)
 def test_an_answer_of_something_else_is_an_error(content: bytes) -> None:
     """A 200 that is no message, as of a proxy's page, never looks like success."""
     postroom, _ = asked(lambda _: httpx2.Response(200, content=content))

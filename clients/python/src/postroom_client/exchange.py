@@ -69,9 +69,10 @@ def read(status: int, headers: Mapping[str, str], content: bytes) -> Message:
 
 
 def _error(status: int, headers: Mapping[str, str], document: Mapping[str, Any]) -> PostroomError:
+    listed = document.get("errors")
     problems = tuple(
         Problem(**{name: str(one.get(name, "")) for name in ("code", "field", "cause", "fix")})
-        for one in document.get("errors", ())
+        for one in (listed if isinstance(listed, list) else ())
         if isinstance(one, dict)
     )
     after = headers.get("retry-after", "")
