@@ -17,11 +17,16 @@ def pins(name: str) -> dict[str, str]:
 
 
 def licence_words(package: str) -> list[str]:
-    """Return every statement a package makes about its licence, without the licence's full text."""
+    """Return every statement a package makes about its licence; of the texts in full the first lines only."""
     fields = metadata.metadata(package)
     named = [*(fields.get_all("License-Expression") or []), *(fields.get_all("License") or [])]
     classed = [one for one in fields.get_all("Classifier") or [] if one.startswith("License ::")]
-    return [word for word in (*(text.split("\n")[0] for text in named), *classed) if word]
+    words = [word for word in (*(text.split("\n")[0] for text in named), *classed) if word]
+    return words or [first_line(file) for file in metadata.files(package) or [] if "licenses" in file.parts]
+
+
+def first_line(file: metadata.PackagePath) -> str:
+    return next(line.strip() for line in file.read_text("utf-8").splitlines() if line.strip())
 
 
 def installed(package: str) -> bool:

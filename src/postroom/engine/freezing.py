@@ -256,6 +256,7 @@ def freeze(
         tags=submission.tags,
         metadata=submission.metadata,
         reports=submission.reports,
+        template=submission.template,
     )
 
 
@@ -284,7 +285,7 @@ def _digested_fields() -> tuple[str, ...]:
     return tuple(field.name for field in fields(Submission) if field.name not in left_out)
 
 
-_LATER = frozenset({"raw", "remote_files"})
+_LATER = frozenset({"raw", "remote_files", "template", "template_values"})
 """Fields that came later: left out while empty, so that an earlier program's digests stay the same."""
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from postroom.model.address import Address, Mailbox
 from postroom.model.ids import DEFAULT_TENANT, MessageId, TenantId
+from postroom.model.template import TemplatePin
 
 
 class MailClass(StrEnum):
@@ -193,6 +194,10 @@ class Submission:
     message_id: str | None = None
     """Of a raw mail: its Message-ID without angle brackets."""
     reports: ReportWish | None = None
+    template: TemplatePin | None = None
+    """What subject and texts were rendered from; they are in place already."""
+    template_values: str = ""
+    """Of a submission with a template: a digest of its variables, which stand for the texts in repeats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,3 +263,4 @@ class Message:
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     reports: ReportWish | None = None
+    template: TemplatePin | None = None

@@ -18,6 +18,7 @@ from postroom.ports.stores import (
     StagedBlob,
     TransportRecords,
 )
+from postroom.ports.templates import Renderer, TemplateRecords
 from postroom.ports.transport import Report, ReportLine, TokenSource, Transport, Work
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Marks",
     "Operations",
     "Recovery",
+    "Renderer",
     "Replayed",
     "Report",
     "ReportLine",
@@ -46,6 +48,7 @@ __all__ = [
     "Spool",
     "StagedBlob",
     "Stored",
+    "TemplateRecords",
     "TokenSource",
     "Transport",
     "TransportRecords",

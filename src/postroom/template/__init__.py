@@ -1,0 +1,1 @@
+"""Sources of templates to Jinja, Jinja and variables to a mail: pure, without files or processes."""
