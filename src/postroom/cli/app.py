@@ -25,6 +25,7 @@ from postroom.cli import (
     setting_up,
     smtp_door,
     suppressions,
+    templates,
     transport_changes,
     webhook_trial,
     webhooks,
@@ -88,6 +89,7 @@ app.add_typer(secrets.app, name="secrets")
 app.add_typer(providers.app, name="providers")
 app.add_typer(smtp_door.app, name="smtp")
 app.add_typer(suppressions.app, name="suppress")
+app.add_typer(templates.app, name="templates")
 app.add_typer(transport_changes.app, name="transports")
 app.add_typer(webhook_trial.app, name="webhook")
 app.add_typer(webhooks.app, name="webhooks")
