@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +10,7 @@ from postroom.engine.freezing import FREEZE_BYTES, Sending, field_digests, freez
 from postroom.engine.limits import MessageLimits
 from postroom.model.address import parse_address, parse_mailbox
 from postroom.model.message import Attachment, BlobRef, MailClass, Message, Submission, UncertainPolicy
+from postroom.model.template import TemplatePin
 from postroom.model.transport import FromPolicy
 from postroom.policy.retry import CLASS_RULES
 
@@ -161,6 +163,24 @@ def test_digests_differ_exactly_in_the_fields_that_differ(one: str, two: str) ->
     second = field_digests(replace(_submission(), subject=two))
     assert [name for name in first if first[name] != second[name]] == ([] if one == two else ["subject"])
     assert {"from", "class"} <= set(first)
+
+
+def test_a_repeat_of_a_mail_from_a_template_is_the_same_after_a_new_version() -> None:
+    """What the caller wrote counts; the version and the texts it renders do not."""
+    asked = {"template": "a1", "locale": "b1", "variables": "c1"}
+
+    def digests(version: str, subject: str, **change: str) -> Mapping[str, str]:
+        pin = TemplatePin(name="welcome", version=version, locale="en")
+        wanted = {**asked, **change}
+        return field_digests(
+            replace(_submission(), subject=subject, html=subject, template=pin, template_asked=wanted)
+        )
+
+    first = digests("1", "Welcome")
+    assert first == digests("2", "Hello")
+    second = digests("1", "Welcome", variables="c2")
+    assert ["variables"] == [name for name in first if first[name] != second[name]]
+    assert not {"subject", "text", "html"} & set(first)
 
 
 def test_a_time_counted_from_the_arrival_is_the_same_when_it_is_repeated() -> None:

@@ -282,21 +282,26 @@ def _completed(
 @lru_cache(maxsize=1)
 def _digested_fields() -> tuple[str, ...]:
     left_out = {"idempotency_key", "idempotency_life", "tenant", "door", "message_id", "reports", "relative"}
+    left_out |= {"template", "template_asked"}
     return tuple(field.name for field in fields(Submission) if field.name not in left_out)
 
 
-_LATER = frozenset({"raw", "remote_files", "template", "template_values"})
+_LATER = frozenset({"raw", "remote_files"})
 """Fields that came later: left out while empty, so that an earlier program's digests stay the same."""
+_RENDERED = frozenset({"subject", "text", "html"})
+"""What a template gives; a newer version of it gives another, and a repeat is still the same mail."""
 
 
 def field_digests(submission: Submission) -> Mapping[str, str]:
     """Return a short digest of each field, by the name callers use, to say later what differs.
 
     Of a raw mail the client's own bytes count, of a time that was counted from the arrival how long it is;
-    who hears what becomes of a mail does not.
+    who hears what becomes of a mail does not. Of a template its caller's words count, not what it rendered.
     """
-    digests = {}
+    digests = dict(submission.template_asked or ())
     for name in _digested_fields():
+        if submission.template is not None and name in _RENDERED:
+            continue
         value = submission.relative.get(name, getattr(submission, name))
         if name in _LATER and not value:
             continue

@@ -196,8 +196,10 @@ class Submission:
     reports: ReportWish | None = None
     template: TemplatePin | None = None
     """What subject and texts were rendered from; they are in place already."""
-    template_values: str = ""
-    """Of a submission with a template: a digest of its variables, which stand for the texts in repeats."""
+    template_asked: Mapping[str, str] | None = None
+    """Of a submission with a template: digests, by field, of what its caller wrote: template, locale,
+    variables, a subject or text of his own. In repeats they stand for pin and texts, which a newer version
+    of the template changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from postroom.model.ids import MessageId, TenantId
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import BlobRef, Door, MailClass
+from postroom.model.template import TemplatePin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,8 @@ class MessageView:
     recipients: tuple[RecipientView, ...]
     route: str = ""
     """Written form of the route; empty when there is none besides ``transport``."""
+    template: TemplatePin | None = None
+    """What it was rendered from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
