@@ -14,6 +14,7 @@ from postroom.engine.keyring import KeyRing
 from postroom.engine.limits import MessageLimits
 from postroom.engine.signals import Signals
 from postroom.engine.standing import Status, show, standing
+from postroom.engine.templates import Templating
 from postroom.engine.ways import Ways
 from postroom.errors import ConflictError, NotFoundError, Problem
 from postroom.model.address import Mailbox
@@ -59,6 +60,9 @@ class Words:
 
 class Service:
     """Submit, look, cancel. Raises only what ``errors`` draws; a door turns that into its dialect."""
+
+    templates: Templating
+    """Set by the wiring."""
 
     def __init__(  # noqa: PLR0913 - the wiring hands over every part by name
         self,

@@ -5,6 +5,7 @@ is compiled once to four Jinja templates (subject, preheader, HTML, text); a mes
 when it is accepted, and pins what it was made from.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,15 @@ from enum import StrEnum
 from typing import Any
 
 from postroom.model.ids import DEFAULT_TENANT, TenantId
+
+TEMPLATE_NAME = re.compile(r"[a-z0-9_-]{1,64}\Z")
+"""What a template may be called; nothing of it means anything to a file system or to Jinja."""
+LOCALE_TAG = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,7}\Z")
+"""A BCP 47 tag, as far as its form goes (RFC 5646 section 2.1)."""
+MAX_SOURCE = 256 * 1024
+"""Bytes of one source in UTF-8 (security limit)."""
+MAX_VARIANTS = 20
+"""Locales of one version."""
 
 
 class SourceForm(StrEnum):
@@ -80,6 +90,17 @@ class Shelf:
     """CSS by path: what ``@import`` in a layout may name."""
     theme: Mapping[str, Any] = field(default_factory=dict)
     """Additions to the utility classes' theme: ``{"colors": {"primary": "#f97316"}}``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """What a directory or a package holds at one look."""
+
+    sources: Mapping[str, tuple[TemplateSource, ...]]
+    """By name; the first is the default variant."""
+    shelf: Shelf = field(default_factory=Shelf)
+    findings: tuple[Finding, ...] = ()
+    """What is not used, and why: junk, files too large, links that lead outside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from postroom.ports.stores import (
     StagedBlob,
     TransportRecords,
 )
-from postroom.ports.templates import Renderer, TemplateRecords
+from postroom.ports.templates import Collections, Renderer, TemplateRecords
 from postroom.ports.transport import Report, ReportLine, TokenSource, Transport, Work
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "BlobSource",
     "Blobs",
     "Captures",
+    "Collections",
     "Doctor",
     "Download",
     "Events",

@@ -5,7 +5,14 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from postroom.model.ids import TenantId
-from postroom.model.template import CompiledTemplate, Rendered, Shelf, TemplateSource, TemplateVersion
+from postroom.model.template import (
+    Collection,
+    CompiledTemplate,
+    Rendered,
+    Shelf,
+    TemplateSource,
+    TemplateVersion,
+)
 
 
 class Renderer(Protocol):
@@ -28,6 +35,14 @@ class Renderer(Protocol):
         Raises InputError: every missing variable (``field``: ``variables.NAME``, code ``variable-missing``),
         an expression that fails, a bound that is crossed. Raises OverloadError when no worker can be had.
         """
+        ...
+
+
+class Collections(Protocol):
+    """A place with templates that others write: a directory, an installed package."""
+
+    async def look(self) -> Collection:
+        """Return what is there: the very same object as before while nothing has changed. Never raises."""
         ...
 
 

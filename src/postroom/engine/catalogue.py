@@ -1,0 +1,421 @@
+"""Which template is meant: references, the chain of locales, and compiling each thing once.
+
+Rules: a bare name is looked for in the directory and then among the tenant's own stored templates; a package
+is named before a colon. What has been compiled is kept by its content, so that a change of one file compiles
+what depends on it and nothing else. A source that cannot be compiled any more leaves its last good form in
+use, and that is told. A stored version is compiled when it is stored and never again.
+
+What it does not do: rendering, storing, reading files.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_core import to_json
+
+from postroom.errors import InputError, NotFoundError, Problem
+from postroom.model.ids import TenantId
+from postroom.model.template import (
+    LOCALE_TAG,
+    TEMPLATE_NAME,
+    Collection,
+    CompiledTemplate,
+    Finding,
+    Severity,
+    Shelf,
+    TemplatePin,
+    TemplateSource,
+    TemplateVersion,
+)
+from postroom.ports import Collections, Renderer, TemplateRecords
+from postroom.telemetry import logger
+
+MAX_COMPILED = 2048
+"""Compiled variants that are kept, some 30 KB each; the longest unused goes first."""
+MAX_STORED = 512
+"""Stored versions in use that are kept in memory."""
+DIRECTORY = ""
+"""The package of what stands in the directory."""
+_PACKAGE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
+
+log = logger("templates")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """How a caller names a template."""
+
+    package: str = DIRECTORY
+    """Empty: the directory, else the store."""
+    name: str
+    number: int | None = None
+    """Of a stored version; ``None``: the one in use."""
+
+    def __str__(self) -> str:
+        head = f"{self.package}:{self.name}" if self.package else self.name
+        return head if self.number is None else f"{head}@{self.number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The variant that is meant."""
+
+    compiled: CompiledTemplate
+    pin: TemplatePin
+    chain: tuple[str, ...]
+    """The locales that were tried, in order; the last one is that of the variant."""
+
+
+def parse_reference(text: str) -> Reference:
+    """Read ``NAME``, ``NAME@VERSION`` or ``PACKAGE:NAME``. Raises InputError."""
+    package, colon, rest = text.rpartition(":")
+    name, at, number = rest.partition("@")
+    is_sound = TEMPLATE_NAME.match(name) is not None
+    if colon:
+        is_sound = is_sound and not at and _PACKAGE.match(package) is not None
+    if at:
+        is_sound = is_sound and number.isascii() and number.isdigit() and 0 < len(number) < 10
+    if not is_sound:
+        raise InputError(
+            [
+                Problem(
+                    code="template-name",
+                    field="template",
+                    cause=f"{text[:80]!r} is not the name of a template",
+                    fix="Write NAME, NAME@VERSION or PACKAGE:NAME; a name has 1 to 64 of a-z, 0-9, _ and -.",
+                )
+            ]
+        )
+    return Reference(package=package, name=name, number=int(number) if at else None)
+
+
+def locale_chain(locale: str) -> tuple[str, ...]:
+    """Return the tags to look for, most special first (RFC 4647 section 3.4). Raises InputError."""
+    if not locale:
+        return ()
+    tag = locale.replace("_", "-")
+    if LOCALE_TAG.match(tag) is None:
+        raise InputError(
+            [
+                Problem(
+                    code="locale",
+                    field="locale",
+                    cause=f"{locale[:80]!r} is not a language tag",
+                    fix="Write a BCP 47 tag, for example fr or pt-BR.",
+                )
+            ]
+        )
+    parts = tag.split("-")
+    found = []
+    while parts:
+        found.append("-".join(parts))
+        parts.pop()
+        if parts and len(parts[-1]) == 1:  # a singleton introduces what was just left out
+            parts.pop()
+    return tuple(found)
+
+
+def chosen(locales: Sequence[str], asked: str) -> tuple[int, tuple[str, ...]]:
+    """Return which of these locales is taken, and what was tried; the first one is the default."""
+    known = {locale.lower(): index for index, locale in reversed(list(enumerate(locales)))}
+    tried: list[str] = []
+    for tag in locale_chain(asked):
+        tried.append(tag)
+        if (index := known.get(tag.lower())) is not None and tag:
+            return index, tuple(tried)
+    return 0, tuple(tried)
+
+
+class _Shop:
+    """Compiles, and keeps what came of it, good or bad, by content."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+        self._kept: OrderedDict[str, CompiledTemplate | InputError] = OrderedDict()
+        self._running: dict[str, asyncio.Task[CompiledTemplate]] = {}
+
+    async def compiled(self, source: TemplateSource, shelf: Shelf, tag: str) -> CompiledTemplate:
+        """Return the compiled form. Raises InputError, OverloadError."""
+        key = _digest(source, tag)
+        kept = self._kept.get(key)
+        if kept is None:
+            task = self._running.get(key)
+            if task is None:
+                task = asyncio.create_task(self._compile(key, source, shelf), name="compile a template")
+                self._running[key] = task
+                task.add_done_callback(lambda done: self._ended(key, done))
+            # One caller that gives up does not take it from the others.
+            return await asyncio.shield(task)
+        self._kept.move_to_end(key)
+        if isinstance(kept, InputError):
+            raise InputError(kept.problems)
+        return kept
+
+    def _ended(self, key: str, task: asyncio.Task[CompiledTemplate]) -> None:
+        self._running.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # looked at, in case everybody who waited has given up
+
+    async def _compile(self, key: str, source: TemplateSource, shelf: Shelf) -> CompiledTemplate:
+        kept: CompiledTemplate | InputError
+        try:
+            kept = await self._renderer.compile(source, shelf)
+        except InputError as error:
+            self._keep(key, error)
+            raise
+        self._keep(key, kept)
+        return kept
+
+    def _keep(self, key: str, kept: CompiledTemplate | InputError) -> None:
+        self._kept[key] = kept
+        while len(self._kept) > MAX_COMPILED:
+            self._kept.popitem(last=False)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Place:
+    """A directory or a package, with what its variants compiled to."""
+
+    package: str
+    collections: Collections
+    seen: Collection | None = None
+    tag: str = ""
+    """Digest of the shelf of ``seen``."""
+    ready: dict[tuple[str, str], CompiledTemplate] = field(default_factory=dict)
+    """What is in use, by name and locale, as of ``seen``."""
+    good: dict[tuple[str, str], CompiledTemplate] = field(default_factory=dict)
+    """The last that compiled."""
+    broken: dict[tuple[str, str], InputError] = field(default_factory=dict)
+    """Why a variant is not what its source says."""
+    told: set[str] = field(default_factory=set)
+    """Troubles that were logged."""
+
+    async def look(self) -> Collection:
+        now = await self.collections.look()
+        if now is not self.seen:
+            self.seen = now
+            self.tag = _shelf_digest(now.shelf)
+            self.ready = {}
+            self.broken = {}
+            there = {(name, source.locale) for name, sources in now.sources.items() for source in sources}
+            self.good = {key: one for key, one in self.good.items() if key in there}
+            for finding in now.findings:
+                self.tell(f"{finding.file}: {finding.cause}")
+        return now
+
+    def tell(self, trouble: str) -> None:
+        if trouble not in self.told:
+            if len(self.told) >= MAX_COMPILED:
+                self.told.clear()
+            self.told.add(trouble)
+            log.warning("a template is not used as it stands", package=self.package, trouble=trouble[:500])
+
+
+class Catalogue:
+    """Finds templates."""
+
+    def __init__(
+        self,
+        *,
+        renderer: Renderer,
+        records: TemplateRecords,
+        places: Mapping[str, Collections],
+    ) -> None:
+        """Take who compiles, the stored templates, and the places by package (``""`` is the directory)."""
+        self._shop = _Shop(renderer)
+        self._records = records
+        self._places = {
+            package: _Place(package=package, collections=collections)
+            for package, collections in places.items()
+        }
+        self._stored: OrderedDict[tuple[TenantId, str, int | None], TemplateVersion] = OrderedDict()
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The places, in the order of the settings."""
+        return tuple(self._places)
+
+    async def find(self, reference: Reference, locale: str, tenant: TenantId) -> Found:
+        """Return the variant that is meant.
+
+        Raises NotFoundError: there is none, or not for this tenant; InputError: the locale is no tag, or the
+        source has never compiled; OverloadError.
+        """
+        place = self._places.get(reference.package)
+        if place is not None and reference.number is None:
+            collection = await place.look()
+            sources = collection.sources.get(reference.name)
+            if sources is not None:
+                return await self._of_place(place, reference, sources, locale)
+        if not reference.package:
+            version = await self.version(reference.name, reference.number, tenant)
+            if version is not None:
+                return of_version(version, locale)
+        raise NotFoundError(f"there is no template {str(reference)!r}")
+
+    async def version(self, name: str, number: int | None, tenant: TenantId) -> TemplateVersion | None:
+        """Return a stored version, without a number the one in use."""
+        key = (tenant, name, number)
+        kept = self._stored.get(key)
+        if kept is not None:
+            self._stored.move_to_end(key)
+            return kept
+        version = await self._records.one(tenant, name, number)
+        if version is not None and number is None:
+            self._stored[key] = version
+            while len(self._stored) > MAX_STORED:
+                self._stored.popitem(last=False)
+        return version
+
+    def forget(self, name: str, tenant: TenantId) -> None:
+        """Read a stored template again: it was changed."""
+        self._stored.pop((tenant, name, None), None)
+
+    async def shelf(self) -> tuple[Shelf, str]:
+        """Return what the directory keeps for every template, and its digest."""
+        place = self._places.get(DIRECTORY)
+        if place is None:
+            return Shelf(), ""
+        return (await place.look()).shelf, place.tag
+
+    async def compiled(self, source: TemplateSource) -> CompiledTemplate:
+        """Compile a source with the directory's components. Raises InputError, OverloadError."""
+        shelf, tag = await self.shelf()
+        return await self._shop.compiled(source, shelf, tag)
+
+    async def has(self, name: str) -> bool:
+        """Say whether the directory has a template of this name."""
+        place = self._places.get(DIRECTORY)
+        return place is not None and name in (await place.look()).sources
+
+    async def of_package(self, package: str) -> Sequence["InPlace"]:
+        """Return every template of a place, compiled as far as that goes. Raises OverloadError."""
+        place = self._places[package]
+        collection = await place.look()
+        return [
+            await self._in_place(place, name, sources) for name, sources in sorted(collection.sources.items())
+        ]
+
+    async def in_place(self, reference: Reference) -> "InPlace | None":
+        """Return one template of a place. Raises OverloadError."""
+        place = self._places.get(reference.package)
+        if place is None or reference.number is not None:
+            return None
+        sources = (await place.look()).sources.get(reference.name)
+        return None if sources is None else await self._in_place(place, reference.name, sources)
+
+    async def junk(self, package: str) -> tuple[Finding, ...]:
+        """Return what a place holds that is not used."""
+        return (await self._places[package].look()).findings
+
+    async def _in_place(self, place: _Place, name: str, sources: Sequence[TemplateSource]) -> "InPlace":
+        compiled: list[CompiledTemplate] = []
+        findings: list[Finding] = []
+        for source in sources:
+            try:
+                found = await self._variant(place, name, source)
+            except InputError as error:
+                findings += _as_findings(error, source)
+                continue
+            compiled.append(found)
+            findings += found.findings
+            if (error_now := place.broken.get((name, source.locale))) is not None:
+                findings += _as_findings(error_now, source)
+        return InPlace(
+            reference=Reference(package=place.package, name=name),
+            sources=tuple(sources),
+            compiled=tuple(compiled),
+            findings=tuple(findings),
+        )
+
+    async def _of_place(
+        self, place: _Place, reference: Reference, sources: Sequence[TemplateSource], locale: str
+    ) -> Found:
+        index, tried = chosen([source.locale for source in sources], locale)
+        compiled = await self._variant(place, reference.name, sources[index])
+        return _found(compiled, str(reference), compiled.digest[:12], tried)
+
+    async def _variant(self, place: _Place, name: str, source: TemplateSource) -> CompiledTemplate:
+        key = (name, source.locale)
+        ready = place.ready.get(key)
+        if ready is not None:
+            return ready
+        seen, tag = place.seen, place.tag
+        try:
+            compiled = await self._shop.compiled(source, seen.shelf if seen else Shelf(), tag)
+        except InputError as error:
+            good = place.good.get(key)
+            place.tell(str(error))
+            if good is None:
+                raise
+            compiled = good
+            if seen is place.seen:
+                place.broken[key] = error
+        if seen is place.seen:
+            place.ready[key] = place.good[key] = compiled
+        return compiled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InPlace:
+    """One template of a directory or a package."""
+
+    reference: Reference
+    sources: tuple[TemplateSource, ...]
+    """The first is the default variant."""
+    compiled: tuple[CompiledTemplate, ...]
+    """What is in use, in the same order; a variant that has never compiled is left out."""
+    findings: tuple[Finding, ...]
+    """An error among them: what is in use is not what the source says."""
+
+
+def of_version(version: TemplateVersion, locale: str) -> Found:
+    """Return the variant of a stored version that is meant. Raises InputError."""
+    locales = list(version.variants)
+    index, tried = chosen(locales, locale)
+    compiled = version.variants[locales[index]].compiled
+    return _found(compiled, version.name, str(version.number), tried)
+
+
+def _found(compiled: CompiledTemplate, name: str, version: str, tried: tuple[str, ...]) -> Found:
+    if not tried or tried[-1].lower() != compiled.locale.lower():
+        tried = (*tried, compiled.locale)
+    return Found(
+        compiled=compiled,
+        pin=TemplatePin(name=name, version=version, locale=compiled.locale),
+        chain=tried,
+    )
+
+
+def _as_findings(error: InputError, source: TemplateSource) -> list[Finding]:
+    """Return what the compiler said; its fields are ``FILE:LINE``."""
+    found = []
+    for problem in error.problems:
+        file, _, line = problem.field.rpartition(":")
+        found.append(
+            Finding(
+                code=problem.code,
+                severity=Severity.ERROR,
+                file=file or source.file or source.name,
+                line=int(line) if line.isdigit() else 0,
+                cause=problem.cause,
+                fix=problem.fix,
+            )
+        )
+    return found
+
+
+def _digest(source: TemplateSource, tag: str) -> str:
+    parts: Any = [source.name, source.locale, source.form, source.text, source.text_part, source.file, tag]
+    return hashlib.sha256(to_json(parts)).hexdigest()
+
+
+def _shelf_digest(shelf: Shelf) -> str:
+    return hashlib.sha256(
+        to_json([dict(shelf.components), dict(shelf.styles), dict(shelf.theme)])
+    ).hexdigest()
