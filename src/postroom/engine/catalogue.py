@@ -272,6 +272,14 @@ class Catalogue:
                 self._stored.popitem(last=False)
         return version
 
+    async def names(self, tenant: TenantId) -> Sequence[str]:
+        """Return what this tenant may write as a reference, without compiling anything."""
+        names = [version.name for version in await self._records.names(tenant)]
+        for package, place in self._places.items():
+            sources = (await place.look()).sources
+            names += [str(Reference(package=package, name=name)) for name in sorted(sources)]
+        return names
+
     def forget(self, name: str, tenant: TenantId) -> None:
         """Read a stored template again: it was changed."""
         self._stored.pop((tenant, name, None), None)

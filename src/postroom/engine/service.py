@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from postroom.clock import Clock
+from postroom.engine import freezing
 from postroom.engine.hosting import Hosting, NoGuests
 from postroom.engine.intake import Intake
 from postroom.engine.keyring import KeyRing
@@ -33,7 +34,7 @@ from postroom.model.view import (
     MessageView,
     TransportPause,
 )
-from postroom.ports import Blobs, Captures, Spool, StagedBlob
+from postroom.ports import Blobs, Captures, IdempotencyClaim, Replayed, Spool, StagedBlob
 from postroom.ports.gauge import StoreGauge
 from postroom.providers import replies
 
@@ -143,6 +144,21 @@ class Service:
             is_capture=way.transport.is_capture,
             is_replay=is_replay,
         )
+
+    async def earlier(self, submission: Submission) -> Receipt | None:
+        """Return the message that this submission repeats under its key, ``None`` when it repeats none."""
+        if submission.idempotency_key is None:
+            return None
+        now = self._clock.now()
+        claim = IdempotencyClaim(
+            key=submission.idempotency_key, fields=freezing.field_digests(submission), keep_until=now
+        )
+        found = await self._spool.earlier_use(claim, tenant=submission.tenant, now=now)
+        if not isinstance(found, Replayed):
+            return None
+        view = await self.view(found.message_id, tenant=submission.tenant)
+        is_capture = self.mode == "capture"
+        return Receipt(message_id=view.id, transport=view.transport, is_capture=is_capture, is_replay=True)
 
     async def first_attempt(self, message_id: MessageId, *, tenant: TenantId, wait_s: float) -> MessageView:
         """Return the message after its first attempt or the pause of its transport, or after ``wait_s``."""

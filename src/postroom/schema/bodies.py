@@ -45,6 +45,11 @@ AddressValue = Annotated[Any, WithJsonSchema(_ADDRESS_SCHEMA)]
 AddressValues = Annotated[Any, WithJsonSchema(_ADDRESSES_SCHEMA)]
 HeaderValues = Annotated[Any, WithJsonSchema(_HEADERS_SCHEMA)]
 
+TEMPLATE_HELP = (
+    "`NAME`, `NAME@VERSION` or `PACKAGE:NAME`. It gives html, and subject and text where the mail has none."
+)
+LOCALE_HELP = "A BCP 47 tag. Taken is the nearest variant: fr-CA, then fr, then the template's default."
+
 
 class Body(BaseModel):
     """A JSON object that a caller sends: unknown names and other types are refused."""
@@ -91,12 +96,20 @@ class SubmissionBody(Body):
     send_at: str | None = Field(None, json_schema_extra={"format": "date-time"})
     expires_at: str | None = Field(None, json_schema_extra={"format": "date-time"})
     idempotency_key: str | None = Field(None, description="As the header Idempotency-Key.")
+    template: str | None = Field(None, description=TEMPLATE_HELP, examples=["welcome", "welcome@3"])
+    variables: dict[str, Any] | None = Field(None, description="What the template prints: plain JSON values.")
+    locale: str | None = Field(None, description=LOCALE_HELP, examples=["fr-CA"])
 
 
 class BatchBody(Body):
     """Up to 500 mails, each accepted or refused by itself."""
 
     messages: list[Any] = Field(json_schema_extra={"items": {"$ref": "#/components/schemas/SubmissionBody"}})
+    defaults: dict[str, Any] | None = Field(
+        None,
+        description="Fields of every mail that does not bring its own; `variables` are merged, one level.",
+        json_schema_extra={"anyOf": [{"$ref": "#/components/schemas/SubmissionBody"}, {"type": "null"}]},
+    )
 
 
 class KeyBody(Body):
@@ -144,6 +157,8 @@ def read_submission(
         _check_rest(value, error, limits, problems)
         problems.raise_any()
         raise
+    if body.template is not None or body.variables is not None or body.locale is not None:
+        _refuse_template(body, problems)
     sources = body.attachments or []
     files = [_facts(source, uploads) for source in sources]
     if sources or uploads:
@@ -179,6 +194,17 @@ def read_submission(
         problems=problems,
     )
     return submission, files, sources
+
+
+def _refuse_template(body: SubmissionBody, problems: Problems) -> None:
+    """Refuse what was not rendered before (``schema.templates``): never a mail without its texts."""
+    if body.template is not None:
+        fix = "Use POST /v1/messages."
+        problems.add("template-not-here", "template", "this door does not render templates", fix)
+        return
+    for name, given in (("variables", body.variables), ("locale", body.locale)):
+        if given is not None:
+            problems.add("template-missing", name, "there is no template beside it", "Name the `template`.")
 
 
 def _check_rest(value: object, error: ValidationError, limits: MessageLimits, problems: Problems) -> None:
