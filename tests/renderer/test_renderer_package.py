@@ -46,7 +46,7 @@ TEMPLATES = (
     packable(
         compiled(
             "receipt",
-            '<p title="{{ note }}">{% for one in lines %}{{ one.label }};{% endfor %} {{ _product_name }}</p>',
+            '<p title="{{ note }}">{% for x in lines %}{{ x.label }};{% endfor %} {{ _product_name }}</p>',
             subject="Receipt & thanks {{ total }}",
             text="{% for line in lines %}{{ line.label }}\n{% endfor %}{{ _year > 2000 }}\n",
             properties={"lines": LINES, "total": {"type": "number"}, "note": {**TEXT, "default": 'a "b"\\'}},
