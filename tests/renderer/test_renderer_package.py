@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from hatchling.build import build_wheel
+from jinja2 import UndefinedError
 
 from postroom.errors import InputError
 from postroom.model.template import CompiledTemplate
@@ -48,7 +49,7 @@ TEMPLATES = (
             "receipt",
             '<p title="{{ note }}">{% for x in lines %}{{ x.label }};{% endfor %} {{ _product_name }}</p>',
             subject="Receipt & thanks {{ total }}",
-            text="{% for line in lines %}{{ line.label }}\n{% endfor %}{{ _year > 2000 }}\n",
+            text="{% for line in lines %}{{ line.label }}\n{% endfor %}{{ "now" if _year > 2000 }}\n",
             properties={"lines": LINES, "total": {"type": "number"}, "note": {**TEXT, "default": 'a "b"\\'}},
             required=["lines", "total"],
             globals=("_product_name",),
@@ -66,7 +67,7 @@ TEMPLATES = (
             "mail-migration-confirmation",
             "<a href='{{ confirmation_url }}'>Bonjour {{ _locale }}</a>",
             locale="fr",
-            text="Bonjour\n",
+            text="Bonjour {{ 1234.5|number }}\n",
             properties={"confirmation_url": TEXT},
         ),
         getter="mail_migration_confirm",
@@ -219,7 +220,7 @@ def test_getters_of_an_installed_package(installed: Path) -> None:
     html = mails.get_mail_receipt([{"label": "<b>"}], 3.5)
     assert html == '<p title="a &#34;b&#34;\\">&lt;b&gt;; Postroom &amp; Co</p>'
     assert mails.get_subject_receipt([], 3.5) == "Receipt & thanks 3.5"
-    assert mails.get_text_receipt([{"label": "<b>"}], 1) == "<b>\nTrue\n"
+    assert mails.get_text_receipt([{"label": "<b>"}], 1) == "<b>\nnow\n"
     url = "https://example.com/?a=1&b=2"
     assert mails.get_mail_mail_migration_confirm(url) == (
         "<a href='https://example.com/?a=1&amp;b=2'>"
@@ -227,12 +228,15 @@ def test_getters_of_an_installed_package(installed: Path) -> None:
     )
     for locale in ("fr", "fr-CA", "fr_FR", "FR"):
         assert "Bonjour fr" in mails.get_mail_mail_migration_confirm(url, locale=locale)
+        assert mails.get_text_mail_migration_confirm(url, locale=locale) == "Bonjour 1\u202f234,5\n"
     assert "Example" in mails.get_mail_mail_migration_confirm(url, locale="de")
     assert not hasattr(mails, "get_subject_2fa")  # its subject is the caller's
     with pytest.raises(TypeError, match="tos_version"):
         mails.get_mail_2fa()
-    with pytest.raises(TypeError, match="None stands"):
+    with pytest.raises(UndefinedError, match="tos_version"):
         mails.get_mail_2fa(None)
+    with pytest.raises(TypeError, match=r"\[\] stands where a text"):
+        mails.get_mail_2fa([])
     said = inspect.getdoc(mails.get_mail_receipt) or ""
     assert "Sent after a \"purchase\" ''' \\" in said
     assert (installed / "sample_mails/py.typed").is_file()

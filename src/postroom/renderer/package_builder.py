@@ -1,8 +1,9 @@
 """Builds an installable Python package from compiled templates: typed getters, HTML, and a table of the rest.
 
 The same templates give the same bytes. What is written is ``src/NAME`` with a ``pyproject.toml`` for
-Hatchling. The package needs jinja2 and not Postroom. It is a catalogue too: ``renderer.packages`` reads its
-table, which ``docs/templates.md`` describes.
+Hatchling. The package needs jinja2, and Babel when a template uses a filter of ours, whose module is copied
+then; it does not need Postroom. It is a catalogue too: ``renderer.packages`` reads its table, which
+``docs/templates.md`` describes.
 """
 
 import json
@@ -14,9 +15,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from jinja2 import Environment, nodes
+
 from postroom.errors import InputError, Problem
+from postroom.model.template import CompiledTemplate
+from postroom.template.filters import NAMES
 from postroom.template.getter_types import is_name
-from postroom.template.getters import Packable, check, source_of
+from postroom.template.getters import Names, Packable, check, source_of
 
 _PACKAGE = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_][A-Za-z0-9]+)*\Z")
 _VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)*(?:(?:a|b|rc|\.post|\.dev)[0-9]+)?\Z")
@@ -78,14 +83,19 @@ def package_files(templates: Sequence[Packable], spec: PackageSpec) -> dict[str,
     templates = sorted(templates, key=lambda one: one.name)
     check(templates)
     home = f"src/{spec.module}"
+    has_filters = any(_uses_filters(variant) for one in templates for variant in one.variants)
+    names = Names(class_name=spec.class_name, logo=f"{spec.module}/logo.png", has_filters=has_filters)
     made = {
-        "pyproject.toml": _project(spec),
+        "pyproject.toml": _project(spec, has_filters=has_filters),
         f"{home}/__init__.py": _init(spec),
-        f"{home}/_rendering.py": files("postroom.renderer").joinpath("package_runtime.py").read_text("utf-8"),
-        f"{home}/mail.py": source_of(templates, class_name=spec.class_name, logo=f"{spec.module}/logo.png"),
+        f"{home}/_rendering.py": _own("renderer", "package_runtime.py"),
+        f"{home}/mail.py": source_of(templates, names),
         f"{home}/py.typed": "",
         f"{home}/templates.json": _table(templates),
     }
+    if has_filters:
+        made[f"{home}/_filters.py"] = _own("template", "filters.py")
+        made[f"{home}/_wrong.py"] = _own("renderer", "package_wrong.py")
     for one in templates:
         for variant in one.variants:
             made[f"{home}/mail_templates/{_html_file(one, variant.locale)}"] = variant.html
@@ -109,6 +119,21 @@ def write_package(made: Mapping[str, str], target: Path) -> None:
         file = target / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(text.encode())
+
+
+def _own(room: str, file: str) -> str:
+    """Return the source of a module of ours that is copied."""
+    text = files(f"postroom.{room}").joinpath(file).read_text("utf-8")
+    return text.replace("from postroom.template.wrong import", "from ._wrong import")
+
+
+def _uses_filters(variant: CompiledTemplate) -> bool:
+    """Say whether a variant uses a filter that Jinja does not have by itself, or has otherwise."""
+    for text in (variant.html, variant.text, variant.subject):
+        tree = Environment(autoescape=True).parse(text)
+        if any(one.name in NAMES for one in tree.find_all(nodes.Filter)):
+            return True
+    return False
 
 
 def _html_file(one: Packable, locale: str) -> str:
@@ -146,8 +171,8 @@ def _init(spec: PackageSpec) -> str:
     )
 
 
-def _project(spec: PackageSpec) -> str:
-    dependencies = ['"jinja2>=3.1.6"']
+def _project(spec: PackageSpec, *, has_filters: bool) -> str:
+    dependencies = ['"jinja2>=3.1.6"', *(['"babel>=2.18"', '"tzdata"'] if has_filters else [])]
     return f"""[build-system]
 requires = ["hatchling>=1.27"]
 build-backend = "hatchling.build"
