@@ -127,7 +127,7 @@ class BackupBody(Body):
     path: str
 
 
-_NO_UPLOADS: Mapping[str, tuple[str, str]] = {}
+NO_UPLOADS: Mapping[str, tuple[str, str]] = {}
 _UNKNOWN_TYPE = "application/octet-stream"
 """What clients say when they know nothing; the suffix may know more."""
 
@@ -140,7 +140,7 @@ def read_submission(
     limits: MessageLimits,
     tenant: TenantId,
     idempotency_key: str | None,
-    uploads: Mapping[str, tuple[str, str]] = _NO_UPLOADS,
+    uploads: Mapping[str, tuple[str, str]] = NO_UPLOADS,
 ) -> tuple[Submission, list[FileFacts], list[AttachmentBody]]:
     """Read the JSON value of one mail.
 

@@ -81,6 +81,10 @@ class Problems:
         if len(self.found) < MAX_PROBLEMS:
             self.found.append(Problem(code=code, field=name, cause=cause, fix=fix))
 
+    def take(self, problems: Sequence[Problem]) -> None:
+        """Note what another reader found."""
+        self.found += problems[: MAX_PROBLEMS - len(self.found)]
+
     def raise_any(self) -> None:
         """Raise InputError when there is a problem."""
         if self.found:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
@@ -29,6 +29,10 @@ _TEXTS = frozenset({"subject", "text", "html"})
 _OWN = frozenset({"subject", "text"})
 _NOT_GIVEN = (None, "")
 """Programs write both for a text they do not have."""
+_NO_DEFAULTS = {
+    "idempotency_key": "one key for every mail would make one mail of them",
+    "attachments": "files are stored for each mail",
+}
 _SHOWN = 100
 """Characters of a member's name in a path."""
 
@@ -80,25 +84,24 @@ class Use:
         ]
 
 
-def has_template(value: object) -> bool:
+def has_template(value: object) -> TypeGuard[dict[str, Any]]:
     """Say whether a body names a template. Almost none does, so this is all that others pay."""
     return type(value) is dict and value.get("template") is not None
 
 
 def read_use(value: Mapping[str, Any], problems: Problems) -> Use | None:
-    """Read what a body says about its template; ``None`` when that is wrong."""
-    before = len(problems.found)
+    """Read what a body says about its template; ``None`` when it cannot be rendered."""
     body, canonical = None, b"{}"
     try:
         body = UseBody.model_validate({name: one for name, one in value.items() if name in USE_FIELDS})
+        canonical = _canonical(body.variables or {}, problems)
     except ValidationError as error:
         add_shape_problems(error, UseBody, problems)
+    can_render = not problems.found
     if value.get("html") not in _NOT_GIVEN:
         fix = "Leave out `html`, or `template`; a text of your own may stand beside a template."
         problems.add("html-with-template", "html", "html beside a template", fix)
-    if body is not None and body.variables:
-        canonical = _canonical(body.variables, problems)
-    if body is None or len(problems.found) > before:
+    if body is None or not can_render:
         return None
     own = {name: one for name, one in value.items() if name in _OWN and one and isinstance(one, str)}
     order = TemplateOrder(template=body.template, variables=body.variables or {}, locale=body.locale or "")
@@ -114,18 +117,27 @@ def filled(value: Mapping[str, Any], rendered: Rendered | None) -> dict[str, Any
     return body
 
 
-def merged(defaults: Mapping[str, Any], value: object) -> object:
-    """Return one mail of a batch with what it does not bring itself; variables are merged, one level.
+def with_defaults(defaults: Mapping[str, Any] | None, items: Sequence[object]) -> Sequence[object]:
+    """Return the mails of a batch with what they do not bring themselves; variables are merged, one level.
 
-    A mail that says ``"template": null`` has none, and no variables but its own.
+    A mail that says ``"template": null`` has none, and no variables but its own. Raises InputError.
     """
-    if type(value) is not dict:
-        return value
-    body = {**defaults, **value}
-    common, own = defaults.get("variables"), value.get("variables")
+    if defaults is None:
+        return items
+    problems = Problems()
+    for name, cause in _NO_DEFAULTS.items():
+        if name in defaults:
+            problems.add("no-default", f"defaults.{name}", cause, f"Give each mail its own {name}.")
+    problems.raise_any()
+    return [_merged(defaults, item) if type(item) is dict else item for item in items]
+
+
+def _merged(defaults: Mapping[str, Any], item: Mapping[str, Any]) -> Mapping[str, Any]:
+    body = {**defaults, **item}
     if body.get("template") is None:
-        body = {name: one for name, one in body.items() if name not in USE_FIELDS or name in value}
-    elif isinstance(common, dict) and isinstance(own, dict):
+        return {name: one for name, one in body.items() if name not in USE_FIELDS or name in item}
+    common, own = defaults.get("variables"), item.get("variables")
+    if isinstance(common, dict) and isinstance(own, dict):
         body["variables"] = {**common, **own}
     return body
 

@@ -13,8 +13,9 @@ from starlette.responses import Response
 
 from postroom.engine.service import Service
 from postroom.errors import InputError
+from postroom.ingress.http.filling import Content
 from postroom.ingress.http.language import ACCEPT_LANGUAGE, tongue_of
-from postroom.ingress.http.messages import Content, beside, complete, parsed
+from postroom.ingress.http.messages import beside, complete, parsed
 from postroom.ingress.http.replies import JsonReply, idempotency_header
 from postroom.model.message import Door
 from postroom.schema import answers

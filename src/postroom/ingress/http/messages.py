@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from postroom.engine.service import Receipt, Service
 from postroom.errors import ConflictError, InputError, Problem
+from postroom.ingress.http.filling import Content, UnrenderedError, read_filled
 from postroom.ingress.http.language import tongue_of
 from postroom.ingress.http.replies import JsonReply, idempotency_header, wait_preference
 from postroom.model.lifecycle import message_state
@@ -24,10 +25,11 @@ from postroom.model.message import BlobRef, Submission
 from postroom.model.view import MessageView
 from postroom.ports import StagedBlob
 from postroom.schema import answers
-from postroom.schema.bodies import AttachmentBody, BatchBody, read_as, read_submission
+from postroom.schema.bodies import NO_UPLOADS, AttachmentBody, BatchBody, read_as, read_submission
 from postroom.schema.filters import read_message_filter
 from postroom.schema.json_text import read_json
 from postroom.schema.submission import FileFacts, Problems, read_key, with_files
+from postroom.schema.templates import has_template, with_defaults
 from postroom.web.auth import Caller
 from postroom.web.budget import MIB, ByteBudget, Hold
 from postroom.web.gate import caller_of, media_type_of
@@ -38,10 +40,12 @@ MESSAGE_PART = "message"
 """Name of the form part that carries the JSON."""
 LARGE_JSON = 256 * 1024
 """Bytes from which JSON is parsed in a thread (reliability rule F6)."""
+FILLED_AT_ONCE = 64
+"""Mails of a batch that are rendered and stored at a time: enough for every worker and one commit, and a
+small body that means a large batch is not in memory as a whole."""
 MAX_MESSAGE_PART = 16 * MIB
 """Bytes of the JSON in a form: two texts of 2 MiB, every character escaped, fit."""
 
-Content = tuple[Submission, list[FileFacts], list[AttachmentBody]]
 Result = TypeVar("Result")
 
 
@@ -68,8 +72,12 @@ class MessageDoors:
         caller = caller_of(request)
         with self._budget.hold() as hold:
             stage = partial(self._service.stage, caller.tenant)
-            submission = await self.read(request, caller, hold, stage=stage)
-            receipt = await self._service.submit(submission, senders=caller.senders)
+            try:
+                submission = await self.read(request, caller, hold, stage=stage)
+            except UnrenderedError as error:
+                receipt = await self._earlier(error, None)
+            else:
+                receipt = await self._service.submit(submission, senders=caller.senders)
         return await self.receipt_reply(request, receipt, caller)
 
     async def read(
@@ -91,7 +99,7 @@ class MessageDoors:
                 form.discard()
         body = await read_body(request, max_body=self._max_body, hold=hold)
         value = read_json(body) if len(body) < LARGE_JSON else await parsed(body)
-        submission, files, sources = self._read(value, caller, key)
+        submission, files, sources = await self._read(value, caller, key)
         return await complete(submission, files, sources, stage) if files else submission
 
     async def submit_batch(self, request: Request) -> Response:
@@ -108,7 +116,8 @@ class MessageDoors:
         limit = self._service.limits.max_batch
         with self._budget.hold() as hold:
             value = await parsed(await read_body(request, max_body=self._max_body, hold=hold))
-            items = read_as(BatchBody, value).messages
+            batch = read_as(BatchBody, value)
+            items: Sequence[object] = batch.messages
             if not 1 <= len(items) <= limit:
                 problem = Problem(
                     code="limit-exceeded",
@@ -117,9 +126,12 @@ class MessageDoors:
                     fix="Send several batches.",
                 )
                 raise InputError([problem])
+            items = with_defaults(batch.defaults, items)
+            is_small = batch.defaults is None and not any(map(has_template, items))
+            turns = asyncio.Semaphore(limit if is_small else FILLED_AT_ONCE)
             results = await asyncio.gather(
                 *(
-                    self._item(item, caller, None if key is None else f"{key}/{number}")
+                    self._item(item, caller, None if key is None else f"{key}/{number}", turns)
                     for number, item in enumerate(items)
                 )
             )
@@ -132,20 +144,54 @@ class MessageDoors:
         }
         return JsonReply(answer, 202 if accepted == len(results) else 207)
 
-    async def _item(self, value: object, caller: Caller, key: str | None) -> answers.Json:
+    async def _item(
+        self, value: object, caller: Caller, key: str | None, turns: asyncio.Semaphore
+    ) -> answers.Json:
         try:
-            stage = partial(self._service.stage, caller.tenant)
-            submission = await complete(*self._read(value, caller, None), stage)
-            if submission.idempotency_key is None:
-                submission = replace(submission, idempotency_key=key)
-            receipt = await self._service.submit(submission, senders=caller.senders)
+            async with turns:
+                receipt = await self._item_stored(value, caller, key)
         except Exception as error:  # noqa: BLE001 - supervision point: one item never decides about another
             document = problem_of(error)
             return {"status": document.status, "problem": document.as_json()}
         return {"status": 202, "id": receipt.message_id, "state": await self._state(receipt, caller)}
 
-    def _read(self, value: object, caller: Caller, key: str | None) -> Content:
-        return read_submission(value, limits=self._service.limits, tenant=caller.tenant, idempotency_key=key)
+    async def _item_stored(self, value: object, caller: Caller, key: str | None) -> Receipt:
+        stage = partial(self._service.stage, caller.tenant)
+        try:
+            submission = await complete(*await self._read(value, caller, None), stage)
+        except UnrenderedError as error:
+            return await self._earlier(error, key)
+        if submission.idempotency_key is None:
+            submission = replace(submission, idempotency_key=key)
+        return await self._service.submit(submission, senders=caller.senders)
+
+    async def _read(
+        self,
+        value: object,
+        caller: Caller,
+        key: str | None,
+        uploads: Mapping[str, tuple[str, str]] = NO_UPLOADS,
+    ) -> Content:
+        read = partial(
+            read_submission,
+            limits=self._service.limits,
+            tenant=caller.tenant,
+            idempotency_key=key,
+            uploads=uploads,
+        )
+        if has_template(value):
+            return await read_filled(value, read, self._service.templates, caller.tenant)
+        return read(value)
+
+    async def _earlier(self, error: UnrenderedError, key: str | None) -> Receipt:
+        """Return the mail that one with a template repeats, whatever became of the template since."""
+        submission = error.submission
+        if submission.idempotency_key is None:
+            submission = replace(submission, idempotency_key=key)
+        receipt = await self._service.earlier(submission)
+        if receipt is None:
+            raise error
+        return receipt
 
     async def _from_form(
         self, form: Form, caller: Caller, key: str | None, stage: Callable[[], StagedBlob]
@@ -160,13 +206,8 @@ class MessageDoors:
                 fix="Send the JSON in the part `message` and each file in a part of its own name.",
             )
             raise InputError([problem])
-        submission, files, sources = read_submission(
-            await parsed(texts[0].encode()),
-            limits=self._service.limits,
-            tenant=caller.tenant,
-            idempotency_key=key,
-            uploads=uploads,
-        )
+        value = await parsed(texts[0].encode())
+        submission, files, sources = await self._read(value, caller, key, uploads)
         refs = await _store_base64(sources, stage)
         by_name = dict(zip(uploads, await form.store(), strict=True))
         stored = [

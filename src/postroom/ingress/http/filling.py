@@ -1,0 +1,95 @@
+"""From a body that names a template to a submission: rendered before it is accepted, problems all told.
+
+What was rendered goes through the same reading as a caller's own texts. A mail without a template never comes
+here. When nothing but the rendering failed, the error has the submission without its texts: under its
+idempotency key it may repeat a mail that was accepted when the template was another one.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from postroom.engine.templates import Templating
+from postroom.errors import InputError, NotFoundError, Problem
+from postroom.model.ids import TenantId
+from postroom.model.message import Submission
+from postroom.model.template import Rendered, TemplatePin
+from postroom.schema.bodies import AttachmentBody
+from postroom.schema.submission import FileFacts, Problems
+from postroom.schema.templates import Use, filled, read_use
+
+Content = tuple[Submission, list[FileFacts], list[AttachmentBody]]
+"""A submission without its files, what is said of them, and where each one's content is."""
+_SHOWN_NAME = 100
+"""Characters of a reference in a problem."""
+
+
+class UnrenderedError(InputError):
+    """The template could not be rendered; nothing else is wrong."""
+
+    def __init__(self, problems: Problems, submission: Submission) -> None:
+        """Take what is wrong, and the submission without texts."""
+        super().__init__(problems.found)
+        self.submission = submission
+
+
+async def read_filled(
+    value: Mapping[str, Any], read: Callable[[object], Content], templates: Templating, tenant: TenantId
+) -> Content:
+    """Render what a body asks for, and ``read`` the body with its texts in place.
+
+    Raises InputError with everything that is wrong, OverloadError.
+    """
+    problems = Problems()
+    use = read_use(value, problems)
+    is_sound = not problems.found
+    rendered, pin = None, None
+    if use is not None:
+        pin = TemplatePin(name=use.order.template, version="", locale="")
+        try:
+            rendered, pin = await _rendered(use, templates, tenant)
+        except InputError as error:
+            problems.take(error.problems)
+    try:
+        submission, files, sources = read(filled(value, rendered))
+    except InputError as error:
+        for problem in error.problems:
+            problems.take([problem] if use is None or rendered is None else use.causes(problem, rendered))
+        raise InputError(problems.found) from None
+    if use is None:
+        raise InputError(problems.found)
+    submission = replace(submission, template=pin, template_asked=use.digests())
+    if is_sound and problems.found and not files:
+        raise UnrenderedError(problems, submission)
+    return problems.unless_any(submission), files, sources
+
+
+async def _rendered(use: Use, templates: Templating, tenant: TenantId) -> tuple[Rendered, TemplatePin]:
+    try:
+        rendered, pin = await templates.rendered(use.order, tenant)
+    except NotFoundError:
+        raise InputError([await unknown(use.order.template, templates, tenant)]) from None
+    if not rendered.subject and "subject" not in use.own:
+        raise InputError([_no_subject(pin)])
+    return rendered, pin
+
+
+async def unknown(reference: str, templates: Templating, tenant: TenantId) -> Problem:
+    """Return what is wrong with a template that is not there; the fix names the nearest ones."""
+    near = difflib.get_close_matches(reference[:_SHOWN_NAME], await templates.catalogue.names(tenant), 3)
+    return Problem(
+        code="template-unknown",
+        field="template",
+        cause=f"there is no template {reference[:_SHOWN_NAME]!r}",
+        fix=f"Did you mean {' or '.join(near)}?" if near else "GET /v1/templates lists what there is.",
+    )
+
+
+def _no_subject(pin: TemplatePin) -> Problem:
+    return Problem(
+        code="subject-missing",
+        field="subject",
+        cause=f"the template {pin.name} renders no subject",
+        fix="Give `subject` beside `template`, or write one in the template's front matter.",
+    )
