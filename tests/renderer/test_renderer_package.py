@@ -49,7 +49,7 @@ TEMPLATES = (
             "receipt",
             '<p title="{{ note }}">{% for x in lines %}{{ x.label }};{% endfor %} {{ _product_name }}</p>',
             subject="Receipt & thanks {{ total }}",
-            text="{% for line in lines %}{{ line.label }}\n{% endfor %}{{ "now" if _year > 2000 }}\n",
+            text="{% for line in lines %}{{ line.label }}\n{% endfor %}{{ 'now' if _year > 2000 }}\n",
             properties={"lines": LINES, "total": {"type": "number"}, "note": {**TEXT, "default": 'a "b"\\'}},
             required=["lines", "total"],
             globals=("_product_name",),
