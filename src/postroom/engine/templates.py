@@ -214,8 +214,8 @@ class Templating:
             raise NotFoundError(f"there is no template {reference!r}")
         versions = await self._records.versions(tenant, wanted.name)
         version = await self._records.one(tenant, wanted.name, wanted.number)
-        if version is None and wanted.number is None and versions:
-            version = versions[0]  # never published: the newest draft
+        if version is None and wanted.number is None and versions:  # never published: the newest draft
+            version = await self._records.one(tenant, wanted.name, versions[0].number)
         if version is None:
             raise NotFoundError(f"there is no template {reference!r}")
         return ShownTemplate(

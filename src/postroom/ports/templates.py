@@ -50,19 +50,23 @@ class TemplateRecords(Protocol):
     """Stored templates, per tenant."""
 
     async def add(self, version: TemplateVersion) -> int:
-        """Store a version and return the number it got; its own ``number`` is ignored."""
+        """Store a version and return the number it got; its own ``number`` is ignored.
+
+        Of more versions than are kept the oldest go, never the one in use. Raises TooLargeError: the tenant
+        has too many templates.
+        """
         ...
 
     async def names(self, tenant: TenantId) -> Sequence[TemplateVersion]:
-        """Return, by name, the version in use of every template, else its newest draft."""
+        """Return, by name, the version in use of every template, else its newest draft; texts are empty."""
         ...
 
     async def one(self, tenant: TenantId, name: str, number: int | None = None) -> TemplateVersion | None:
-        """Return a version; without a number the latest published one."""
+        """Return a version; without a number the one that was published last."""
         ...
 
     async def versions(self, tenant: TenantId, name: str) -> Sequence[TemplateVersion]:
-        """Return every version of a template, newest first."""
+        """Return every version of a template, newest first; texts are empty."""
         ...
 
     async def publish(self, tenant: TenantId, name: str, number: int, *, at: datetime) -> bool:

@@ -29,6 +29,7 @@ from postroom.model.message import (
     ReportWish,
     UncertainPolicy,
 )
+from postroom.model.template import TemplatePin
 
 VERSION = 2
 
@@ -84,6 +85,8 @@ def encode_message(message: Message) -> bytes:
     _add_optional(stored, content)
     if message.reports is not None:
         stored["reports"] = _wish(message.reports)
+    if (pin := message.template) is not None:
+        stored["template"] = [pin.name, pin.version, pin.locale]
     if content.raw is None:
         return to_json(stored)
     return _with_mail(stored, content.raw)
@@ -212,7 +215,16 @@ def decode_message(body: bytes) -> Message:
         tags=tuple(take("tags", ())),
         metadata=take("metadata", {}),
         reports=_wish_of(take("reports")),
+        template=pin_of(take("template")),
     )
+
+
+def pin_of(stored: list[str] | None) -> TemplatePin | None:
+    """Return what a message was made from, stored as name, version and locale."""
+    if stored is None:
+        return None
+    name, version, locale = stored
+    return TemplatePin(name=name, version=version, locale=locale)
 
 
 def _address_of(spec: str) -> Address:

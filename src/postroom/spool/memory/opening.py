@@ -10,6 +10,7 @@ from postroom.spool.memory.inbox import MemoryBlobs, MemoryCaptures, MemoryKeys
 from postroom.spool.memory.ledger import MemoryLedger
 from postroom.spool.memory.operations import MemoryOperations
 from postroom.spool.memory.spool import MemorySpool
+from postroom.spool.memory.templates import MemoryTemplates
 from postroom.spool.memory.transports import MemoryTransports
 from postroom.spool.sealing import KEY_BYTES, SealingKeys
 from postroom.spool.settings import SpoolSettings
@@ -32,6 +33,7 @@ class MemoryStore:
     marks: MemoryHooks
     transports: MemoryTransports
     guests: MemoryGuests
+    templates: MemoryTemplates
     durability: str
 
     async def close(self) -> None:
@@ -60,5 +62,6 @@ def open_memory(*, settings: SpoolSettings | None = None, dice: Dice | None = No
         marks=hooks,
         transports=MemoryTransports(vault),
         guests=guests,
+        templates=MemoryTemplates(),
         durability=DURABILITY,
     )

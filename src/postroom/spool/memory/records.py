@@ -122,6 +122,7 @@ def view_of(record: Record) -> MessageView:
         subject=message.content.subject,
         tags=message.tags,
         metadata=dict(message.metadata),
+        template=message.template,
         recipients=tuple(
             RecipientView(
                 number=number,

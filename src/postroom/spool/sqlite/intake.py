@@ -220,6 +220,7 @@ def _message_row(seq: int, intake: Intake, times: tuple[int, int, int]) -> tuple
         json.dumps(dict(message.metadata)) if message.metadata else None,
         intake.route,
         send_at if send_at > created_at else None,
+        None if (pin := message.template) is None else json.dumps((pin.name, pin.version, pin.locale)),
     )
 
 

@@ -40,6 +40,7 @@ from postroom.spool.sqlite.sealed import (
     sealed_rows,
 )
 from postroom.spool.sqlite.spool import SqliteSpool
+from postroom.spool.sqlite.templates import SqliteTemplates
 from postroom.spool.sqlite.transports import SqliteTransports
 from postroom.spool.sqlite.writer import Writer
 from postroom.spool.vault import Vault
@@ -73,6 +74,7 @@ class SqliteStore:
     marks: SqliteHooks
     transports: SqliteTransports
     guests: SqliteGuests
+    templates: SqliteTemplates
     secrets: SqliteSecrets
     gauge: SqliteGauge
     durability: str
@@ -153,6 +155,7 @@ def open_sqlite(
         marks=hooks,
         transports=SqliteTransports(writer, reader, vault),
         guests=SqliteGuests(writer, reader, vault),
+        templates=SqliteTemplates(writer, reader),
         secrets=SqliteSecrets(writer, vault),
         gauge=SqliteGauge(reader=reader, disk=disk, path=path, waiting=writer.waiting),
         durability=DURABILITY,

@@ -22,7 +22,7 @@ from postroom.model.view import (
     QueueCounts,
     RecipientView,
 )
-from postroom.spool.codec import decode_message, instant, instant_or_none, micros
+from postroom.spool.codec import decode_message, instant, instant_or_none, micros, pin_of
 from postroom.spool.groups import members_of
 from postroom.spool.sqlite.lanes import Lane
 from postroom.spool.sqlite.statement import statement
@@ -69,9 +69,8 @@ def view(db: apsw.Connection, message_id: MessageId, tenant: TenantId) -> Messag
     row: tuple[Any, ...] | None = db.execute(statement("message_row"), (message_id, tenant)).fetchone()
     if row is None:
         return None
-    seq, id_, door, mail_class, transport, created_at, expires_at, sender, subject, tags, metadata, route = (
-        row
-    )
+    seq, id_, door, mail_class, transport, created_at, expires_at, sender, subject, *rest = row
+    tags, metadata, route, pin = rest
     waiting = _waiting(db, seq)
     attempts = _attempts(db, seq)
     return MessageView(
@@ -88,6 +87,7 @@ def view(db: apsw.Connection, message_id: MessageId, tenant: TenantId) -> Messag
         subject=subject,
         tags=_tags(tags),
         metadata=json.loads(metadata) if metadata else {},
+        template=pin_of(json.loads(pin)) if pin else None,
         recipients=tuple(
             _recipient(recipient, waiting, attempts)
             for recipient in db.execute(statement("recipients"), (seq,))

@@ -7,8 +7,8 @@ INSERT OR REPLACE INTO idempotency (tenant, key, message_id, fields, keep_until)
 -- insert_message: The facts of a message that lists and views show.
 INSERT INTO message (
     seq, id, tenant, door, mail_class, transport, uncertain_policy, created_at, expires_at, sender, subject, tags, metadata,
-    route, send_at
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    route, send_at, template
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- insert_content: The message itself.
 INSERT INTO content (seq, sha256, body) VALUES (?, ?, ?);

@@ -10,7 +10,8 @@ SELECT name, value FROM tally;
 SELECT created_at FROM message WHERE seq = (SELECT min(seq) FROM queue);
 
 -- message_row: One message of a tenant.
-SELECT seq, id, door, mail_class, transport, created_at, expires_at, sender, subject, tags, metadata, route
+SELECT seq, id, door, mail_class, transport, created_at, expires_at, sender, subject, tags, metadata, route,
+    template
 FROM message WHERE id = ? AND tenant = ?;
 
 -- stored_body: The stored form of a tenant's message and its hash.
