@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 BUILD := build
 NEEDS_MORE := slow or postfix or chromium or strace
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup -rs
+PYTEST := $(BIN)/python -m pytest --dist loadgroup -rs
 
 # What pytest makes of the tests' assertions is kept for the next run, which else makes it anew for 20 s.
 unexport PYTHONDONTWRITEBYTECODE
@@ -27,13 +27,14 @@ help:  ## list the targets
 run: $(VENV)/.installed  ## set up when needed and start `postroom serve` (ARGS="--http 127.0.0.1:8600")
 	@exec $(BIN)/postroom serve $(ARGS)
 
+# The slow tests wait a third of their time: one worker more than processors.
 test: $(VENV)/.installed-dev  ## set up when needed and run every test (CI=1: install Debian packages, no skips)
 ifeq ($(CI),1)
 	@.ci/system-packages
 endif
 	@failed=0; \
-	$(PYTEST) -m "not ($(NEEDS_MORE))" --junitxml $(BUILD)/tests-fast.xml || failed=1; \
-	$(PYTEST) -m "$(NEEDS_MORE)" --junitxml $(BUILD)/tests-rest.xml || failed=1; \
+	$(PYTEST) -n 2 -m "not ($(NEEDS_MORE))" --junitxml $(BUILD)/tests-fast.xml || failed=1; \
+	$(PYTEST) -n 3 -m "$(NEEDS_MORE)" --junitxml $(BUILD)/tests-rest.xml || failed=1; \
 	exit $$failed
 
 check: $(VENV)/.installed-dev  ## format, lint, types, layers, fast tests, documents, locks
@@ -41,7 +42,7 @@ check: $(VENV)/.installed-dev  ## format, lint, types, layers, fast tests, docum
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -m "not ($(NEEDS_MORE))" --junitxml $(BUILD)/tests-check.xml
+	$(PYTEST) -n 2 -m "not ($(NEEDS_MORE))" --junitxml $(BUILD)/tests-check.xml
 	@.ci/check-locks
 
 bench: $(VENV)/.installed-dev  ## Postfix and Postroom on the same work (BENCH="--help" for its options)
