@@ -16,6 +16,7 @@ from postroom.config.reports_section import ReportsSection
 from postroom.config.settings import NexusAnswer
 from postroom.config.smtp_section import SmtpSection
 from postroom.config.sources import DEFAULT_DATA
+from postroom.config.templates_section import TemplatesSection
 from postroom.engine.limits import MIB
 from postroom.model.address import parse_address
 from postroom.model.message import MailClass, UncertainPolicy
@@ -286,6 +287,7 @@ class Document(Section):
     hap: HapSection = HapSection()
     classes: ClassesSection = ClassesSection()
     reports: ReportsSection = ReportsSection()
+    templates: TemplatesSection = TemplatesSection()
     webhooks: WebhooksSection = WebhooksSection()
     providers: ProvidersSection = ProvidersSection()
     egress: EgressSection = EgressSection()

@@ -41,6 +41,7 @@ from postroom.config.settings import (
 from postroom.config.smtp import keyless_smtp_problems, smtp_settings, smtp_warnings
 from postroom.config.smtp_section import SmtpSection
 from postroom.config.sources import Flags, Sources, data_directory, read_sources
+from postroom.config.templates_section import template_settings
 from postroom.config.ways_out import WaysOut
 from postroom.engine.limits import MessageLimits
 from postroom.errors import ConfigError, Problem, StoreError
@@ -133,6 +134,7 @@ class _Loading:
             webhooks=WebhookSettings(
                 timeout_s=document.webhooks.timeout, keep_trying=_span(document.webhooks.keep_trying)
             ),
+            templates=template_settings(document.templates, self._sources, self._cwd),
             allowed_networks=document.egress.allowed_networks,
             blocked=document.recipients.blocked,
             alerts=alert_settings(document.alerts),

@@ -275,6 +275,23 @@ class WebhookSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateSettings:
+    """Where templates are and what rendering may cost."""
+
+    directory: Path | None = None
+    """Absolute."""
+    packages: Mapping[str, Path] = field(default_factory=dict)
+    """The directories of installed packages, by name."""
+    workers: int = 1
+    time_limit_s: float = 1.0
+    """Seconds of one rendering (security limit)."""
+    memory_bytes: int = 256 * MIB
+    """Of a process that renders (security limit)."""
+    globals: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    """Names with an underscore in front."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertEvent:
     """What is done about one event of another program."""
 
@@ -335,6 +352,7 @@ class Settings:
     failures: FailureSettings = FailureSettings()
     reports: ReportSettings = ReportSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    templates: TemplateSettings = field(default_factory=TemplateSettings)
     allowed_networks: tuple[str, ...] = ()
     """Networks in CIDR form that caller-supplied URLs and hosts may lead to although they are not public."""
     blocked: tuple[str, ...] = ()

@@ -47,6 +47,8 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "POSTROOM_HAP_CONFIG": ("hap_config",),
     "POSTROOM_HAP_SECRET": ("hap", "secret"),
     "POSTROOM_HAP_SECRET_FILE": ("hap", "secret_file"),
+    "POSTROOM_TEMPLATES": ("templates", "directory"),
+    "POSTROOM_TEMPLATE_PACKAGES": ("templates", "packages"),
     "POSTROOM_LOG_JSON": ("log", "json"),
 }
 """Variables and the setting each one is."""

@@ -41,6 +41,8 @@ MAX_STORED = 512
 """Stored versions in use that are kept in memory."""
 DIRECTORY = ""
 """The package of what stands in the directory."""
+SHIPPED = "postroom"
+"""The package of what comes with Postroom."""
 _PACKAGE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
 
 log = logger("templates")
@@ -69,6 +71,8 @@ class Found:
     pin: TemplatePin
     chain: tuple[str, ...]
     """The locales that were tried, in order; the last one is that of the variant."""
+    is_foreign: bool = False
+    """Of a package that others built."""
 
 
 def parse_reference(text: str) -> Reference:
@@ -346,7 +350,7 @@ class Catalogue:
     ) -> Found:
         index, tried = chosen([source.locale for source in sources], locale)
         compiled = await self._variant(place, reference.name, sources[index])
-        return _found(compiled, str(reference), compiled.digest[:12], tried)
+        return _found(compiled, reference, compiled.digest[:12], tried)
 
     async def _variant(self, place: _Place, name: str, source: TemplateSource) -> CompiledTemplate:
         key = (name, source.locale)
@@ -387,16 +391,17 @@ def of_version(version: TemplateVersion, locale: str) -> Found:
     locales = list(version.variants)
     index, tried = chosen(locales, locale)
     compiled = version.variants[locales[index]].compiled
-    return _found(compiled, version.name, str(version.number), tried)
+    return _found(compiled, Reference(name=version.name), str(version.number), tried)
 
 
-def _found(compiled: CompiledTemplate, name: str, version: str, tried: tuple[str, ...]) -> Found:
+def _found(compiled: CompiledTemplate, reference: Reference, version: str, tried: tuple[str, ...]) -> Found:
     if not tried or tried[-1].lower() != compiled.locale.lower():
         tried = (*tried, compiled.locale)
     return Found(
         compiled=compiled,
-        pin=TemplatePin(name=name, version=version, locale=compiled.locale),
+        pin=TemplatePin(name=str(reference), version=version, locale=compiled.locale),
         chain=tried,
+        is_foreign=reference.package not in (DIRECTORY, SHIPPED),
     )
 
 

@@ -136,13 +136,18 @@ class Templating:
         renderer: Renderer,
         clock: Clock,
         names: Mapping[str, Any],
+        package_names: Mapping[str, Any],
     ) -> None:
-        """Take the parts, and the globals every template can read."""
+        """Take the parts, and the globals: ``names`` for our own templates, ``package_names`` for others'.
+
+        What ours leave out when it is empty would be a hole in those.
+        """
         self.catalogue = catalogue
         self._records = records
         self._renderer = renderer
         self._clock = clock
         self._names = dict(names)
+        self._package_names = dict(package_names)
 
     # ------------------------------------------------------------------ rendering
 
@@ -179,9 +184,8 @@ class Templating:
         return await self._shown(Found(compiled=compiled, pin=pin, chain=chain), order.variables)
 
     async def _shown(self, found: Found, variables: Mapping[str, Any]) -> Preview:
-        rendered = await self._renderer.render(
-            found.compiled, variables, names=self._names, at=self._clock.now()
-        )
+        names = self._package_names if found.is_foreign else self._names
+        rendered = await self._renderer.render(found.compiled, variables, names=names, at=self._clock.now())
         return Preview(rendered=rendered, pin=found.pin, chain=found.chain, compiled=found.compiled)
 
     # ------------------------------------------------------------------ looking
