@@ -1,0 +1,204 @@
+"""Style sheets and style attributes of a finished page, and what of them holds for an element.
+
+Selectors are understood as far as mail uses them: elements, classes, ids, descendants and children. A rule
+with any other selector, or under a condition other than dark mode, holds for no element here; what mail
+programs understand of it is judged elsewhere.
+
+Sources: CSS Syntax Level 3 (tinycss2), CSS Cascading and Inheritance Level 4 section 6.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import tinycss2
+from tinycss2 import ast
+
+from postroom.template.lint_page import Element, Page, Text, mask
+
+_COMPOUND = re.compile(r"(?:[a-zA-Z][\w-]*|\*)?(?:[.#](?:[\w-]|\\.|[^\x00-\x7f])+)*\Z")
+_PART = re.compile(r"[.#]?(?:[\w*-]|\\.|[^\x00-\x7f])+")
+_ESCAPE = re.compile(r"\\(.)")
+_DARK = re.compile(r"prefers-color-scheme\s*:\s*dark")
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A property with its value."""
+
+    name: str
+    """In lower case."""
+    value: str
+    important: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StyleRule:
+    """One rule of a style sheet."""
+
+    selectors: str
+    declarations: Sequence[Declaration]
+    condition: str
+    """What stands behind ``@media``, of all at-rules around it; empty outside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """Everything that stands in a page's style elements."""
+
+    rules: Sequence[StyleRule]
+    at_rules: Sequence[tuple[str, str]]
+    """Name and what follows it, of every at-rule."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Match:
+    """One selector with its declarations, ready to be compared with elements."""
+
+    compounds: tuple[tuple[str, frozenset[str], str], ...]
+    """Name, classes and id of each, the element's own first, then those around it."""
+    weight: tuple[int, int, int]
+    declarations: Sequence[Declaration]
+
+
+def sheet_of(page: Page) -> Sheet:
+    """Read every style element of a page."""
+    rules: list[StyleRule] = []
+    at_rules: list[tuple[str, str]] = []
+    for style in page.elements("style"):
+        for text in style.children:
+            if isinstance(text, Text):
+                nodes = tinycss2.parse_stylesheet(
+                    mask(text.value)[0], skip_comments=True, skip_whitespace=True
+                )
+                _read_rules(nodes, "", rules, at_rules)
+    return Sheet(rules=rules, at_rules=at_rules)
+
+
+def _read_rules(
+    nodes: Iterable[ast.Node], condition: str, rules: list[StyleRule], at_rules: list[tuple[str, str]]
+) -> None:
+    for node in nodes:
+        if isinstance(node, ast.QualifiedRule):
+            rules.append(
+                StyleRule(
+                    selectors=tinycss2.serialize(node.prelude).strip(),
+                    declarations=_declarations(node.content),
+                    condition=condition,
+                )
+            )
+        elif isinstance(node, ast.AtRule):
+            prelude = tinycss2.serialize(node.prelude).strip()
+            name = node.lower_at_keyword
+            at_rules.append((name, prelude))
+            if node.content is not None and name in {"media", "supports", "layer"}:
+                inner = tinycss2.parse_rule_list(node.content, skip_comments=True, skip_whitespace=True)
+                _read_rules(inner, f"{condition} {prelude}".strip() or name, rules, at_rules)
+
+
+def declarations_of(style: str) -> tuple[Declaration, ...]:
+    """Return the declarations of a style attribute; expressions in it are unknown values."""
+    return _declarations(mask(style)[0]) if style else ()
+
+
+def _declarations(content: str | Iterable[ast.Node]) -> tuple[Declaration, ...]:
+    nodes = tinycss2.parse_blocks_contents(content, skip_comments=True, skip_whitespace=True)
+    return tuple(
+        Declaration(one.lower_name, tinycss2.serialize(one.value).strip(), one.important)
+        for one in nodes
+        if isinstance(one, ast.Declaration)
+    )
+
+
+@dataclass(slots=True)
+class Cascade:
+    """What holds for an element, in light or in dark mode."""
+
+    _by_key: dict[str, list[_Match]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, sheet: Sheet, *, dark: bool) -> "Cascade":
+        """Take the rules without a condition, and in dark mode those of dark mode."""
+        made = cls()
+        for order, rule in enumerate(sheet.rules):
+            if not rule.condition or (dark and _DARK.search(rule.condition)):
+                for selector in rule.selectors.split(","):
+                    compounds = _compounds(selector)
+                    if compounds:
+                        made._add(compounds, rule.declarations, order)
+        return made
+
+    def _add(
+        self,
+        compounds: tuple[tuple[str, frozenset[str], str], ...],
+        declarations: Sequence[Declaration],
+        order: int,
+    ) -> None:
+        name, classes, id_ = compounds[0]
+        ids = sum(1 for one in compounds if one[2])
+        named = sum(len(one[1]) for one in compounds)
+        match = _Match(compounds=compounds, weight=(ids, named, order), declarations=declarations)
+        key = f"#{id_}" if id_ else f".{min(classes)}" if classes else name
+        self._by_key.setdefault(key, []).append(match)
+
+    def styles(self, element: Element) -> Mapping[str, str]:
+        """Return the value of each property that is declared for an element itself."""
+        best: dict[str, tuple[tuple[bool, bool, tuple[int, int, int]], str]] = {}
+        keys = ["*", "", element.name, f"#{element.get('id')}"]
+        keys += [f".{name}" for name in element.get("class").split()]
+        for key in keys:
+            for match in self._by_key.get(key, ()):
+                if _fits(match.compounds, element):
+                    for one in match.declarations:
+                        _take(best, one, (one.important, False, match.weight))
+        for one in declarations_of(element.get("style")):
+            _take(best, one, (one.important, True, (0, 0, 0)))
+        return {name: value for name, (_, value) in best.items()}
+
+
+def _take(
+    best: dict[str, tuple[tuple[bool, bool, tuple[int, int, int]], str]],
+    one: Declaration,
+    weight: tuple[bool, bool, tuple[int, int, int]],
+) -> None:
+    if one.name not in best or best[one.name][0] <= weight:
+        best[one.name] = weight, one.value
+        if one.name == "background":  # it sets all of them
+            for part in ("background-color", "background-image"):
+                if part in best and best[part][0] <= weight:
+                    del best[part]
+
+
+def _compounds(selector: str) -> tuple[tuple[str, frozenset[str], str], ...]:
+    """Return the parts of a selector, the last first; empty when one of them is not understood."""
+    found = []
+    for word in reversed(selector.replace(">", " ").split()):
+        if not _COMPOUND.match(word):
+            return ()
+        name, id_, classes = "", "", set()
+        for part in _PART.findall(word):
+            plain = _ESCAPE.sub(r"\1", part[1:])
+            if part[0] == ".":
+                classes.add(plain)
+            elif part[0] == "#":
+                id_ = plain
+            else:
+                name = part.lower()
+        found.append((name, frozenset(classes), id_))
+    return tuple(found)
+
+
+def _fits(compounds: tuple[tuple[str, frozenset[str], str], ...], element: Element) -> bool:
+    if not _is(compounds[0], element):
+        return False
+    around: Iterator[Element] = element.above()
+    return all(any(_is(one, above) for above in around) for one in compounds[1:])
+
+
+def _is(compound: tuple[str, frozenset[str], str], element: Element) -> bool:
+    name, classes, id_ = compound
+    return (
+        name in {"", "*", element.name}
+        and (not id_ or id_ == element.get("id"))
+        and classes <= set(element.get("class").split())
+    )
