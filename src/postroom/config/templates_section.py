@@ -1,4 +1,4 @@
-"""``[templates]`` of the settings file: where templates are, what rendering may cost, what all of them read."""
+"""``[templates]`` of the settings file: where templates are, what rendering may cost, what all can read."""
 
 from collections.abc import Mapping
 from pathlib import Path
