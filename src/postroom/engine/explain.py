@@ -5,7 +5,7 @@ may change the answer a second later. A leg that waits for a probe is not given 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from postroom.clock import Clock, Dice
@@ -16,8 +16,9 @@ from postroom.engine.rendering import size_problem
 from postroom.engine.routes import Chosen, Routes
 from postroom.engine.ways import Way, Ways
 from postroom.errors import Problem
+from postroom.mime.rendered import RenderedMessage
 from postroom.mime.writer import render
-from postroom.model.address import Address, Mailbox
+from postroom.model.address import Address, Mailbox, parse_mailbox
 from postroom.model.hold import Hold, Suppression, SuppressionReason
 from postroom.model.message import MailClass, Message, Submission, UncertainPolicy
 from postroom.model.view import TransportPause
@@ -29,6 +30,8 @@ from postroom.policy.retry import ClassRules, next_delay
 from postroom.ports import KeyReused, Operations, Replayed, Spool
 
 _UNMAKEABLE = frozenset({"from-missing", "recipients-missing"})
+NO_SENDER = parse_mailbox("sender@example.com")
+"""Stands for From where nobody has said any."""
 SHOWN_RETRIES = 5
 """Waits that are shown: enough to see the schedule's shape."""
 
@@ -179,6 +182,25 @@ class Explainer:
             max_size=self._limits.max_wire,
             made=made,
         )
+
+    def written(self, submission: Submission) -> RenderedMessage:
+        """Return the bytes that a submission would be on the wire, were it accepted now with all its files.
+
+        Message-ID, Date and boundary are those of this one time. Without any sender it is from
+        ``NO_SENDER``. The submission has a recipient.
+        """
+        now, entropy = self._clock.now(), self._dice.token(freezing.FREEZE_BYTES)
+        chosen = self._routes.foreseen(submission, now=now, entropy=entropy)
+        from_ = submission.from_ or chosen.sending.default_from or NO_SENDER
+        message = freezing.freeze(
+            replace(submission, from_=from_),
+            sending=chosen.sending,
+            rules=self._rules[submission.mail_class],
+            id_domain=None,
+            now=now,
+            entropy=entropy,
+        )
+        return render(message.content, chosen.way.transport.variant)
 
     async def _made(self, submission: Submission, message: Message, size: int, way: Way) -> Made:
         paced_until = self._paced_until(way, message.created_at)

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from postroom.model.lifecycle import OPEN_STATES, RecipientState, message_state
+from postroom.model.template import TemplatePin
 from postroom.model.view import ApiKey, CapturedMail, MessageSummary, MessageView, RecipientView
 
 Mode = Literal["live", "capture"]
@@ -45,6 +46,14 @@ class RecipientAnswer(_Answer):
     attempts: list[AttemptAnswer]
 
 
+class TemplateAnswer(_Answer):
+    """What a mail was rendered from. `locale` is that of the variant that was taken."""
+
+    name: str
+    version: str
+    locale: str
+
+
 class MessageAnswer(_Answer):
     """One message with the truth about each recipient. ``accepted`` is never said to be delivered."""
 
@@ -63,6 +72,7 @@ class MessageAnswer(_Answer):
     subject: str
     tags: list[str]
     metadata: dict[str, str]
+    template: TemplateAnswer | None
     recipients: list[RecipientAnswer]
 
 
@@ -223,7 +233,8 @@ def instant(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _or_null(at: datetime | None) -> str | None:
+def or_null(at: datetime | None) -> str | None:
+    """Write an instant that may lack."""
     return None if at is None else instant(at)
 
 
@@ -240,14 +251,20 @@ def message(view: MessageView, mode: str, words: Callable[[str], Wording]) -> Js
         "transport": view.transport,
         "route": view.route or view.transport,
         "created_at": instant(view.created_at),
-        "next_attempt_at": _or_null(view.next_attempt_at),
+        "next_attempt_at": or_null(view.next_attempt_at),
         "expires_at": instant(view.expires_at),
         "from": view.sender,
         "subject": view.subject,
         "tags": list(view.tags),
         "metadata": dict(view.metadata),
+        "template": None if view.template is None else pinned(view.template),
         "recipients": [_recipient(one, words) for one in view.recipients],
     }
+
+
+def pinned(pin: TemplatePin) -> Json:
+    """Write what a mail was rendered from."""
+    return {"name": pin.name, "version": pin.version, "locale": pin.locale}
 
 
 def _recipient(view: RecipientView, words: Callable[[str], Wording]) -> Json:
@@ -286,7 +303,7 @@ def summary(view: MessageSummary) -> Json:
         "transport": view.transport,
         "route": view.route or view.transport,
         "created_at": instant(view.created_at),
-        "next_attempt_at": _or_null(view.next_attempt_at),
+        "next_attempt_at": or_null(view.next_attempt_at),
         "from": view.sender,
         "subject": view.subject,
         "tags": list(view.tags),
@@ -326,5 +343,5 @@ def key(stored: ApiKey) -> Json:
         "senders": list(stored.senders),
         "networks": list(stored.networks),
         "created_at": instant(stored.created_at),
-        "revoked_at": _or_null(stored.revoked_at),
+        "revoked_at": or_null(stored.revoked_at),
     }

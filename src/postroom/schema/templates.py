@@ -22,8 +22,8 @@ from postroom.model.template import Rendered
 from postroom.schema.bodies import Body, add_shape_problems
 from postroom.schema.submission import Problems
 
-MAX_VARIABLES = 1024 * 1024
-"""Bytes of the variables of one mail as JSON (security limit): half of what a text may have."""
+MAX_VARIABLES = 256 * 1024
+"""Bytes of the variables of one mail as JSON (security limit)."""
 USE_FIELDS = frozenset({"template", "variables", "locale"})
 _TEXTS = frozenset({"subject", "text", "html"})
 _OWN = frozenset({"subject", "text"})

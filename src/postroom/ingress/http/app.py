@@ -24,6 +24,8 @@ from postroom.ingress.http.raw import RawDoors
 from postroom.ingress.http.settings import HttpSettings
 from postroom.ingress.http.state import StateDoors
 from postroom.ingress.http.table import v1_operations
+from postroom.ingress.http.template_table import template_operations
+from postroom.ingress.http.templates import TemplateDoors
 from postroom.telemetry.exposition import Scrape
 from postroom.web.auth import Doorkeeper
 from postroom.web.budget import ByteBudget
@@ -50,7 +52,7 @@ def build_app(
         settings: Settings of the doors.
         budget: The byte budget of the process, to be shared with doors in ``more``.
         desk: What the doors of a person at the desk stand before; without it there are none.
-        explainer: Says what would become of a mail; without it there is no such door.
+        explainer: Says what would become of a mail; without it neither that nor templates have doors.
         more: Operations of other doors, such as the Nexus ones.
         scrape: The sources of the metrics.
         is_overloaded: Whether the process is behind, so that no new mail is read.
@@ -86,7 +88,8 @@ def _explain_operations(
     if explainer is None:
         return []
     doors = ExplainDoors(service, explainer, messages=messages, budget=budget)
-    return doors.operations(max_body=settings.max_body)
+    templates = TemplateDoors(service, explainer, messages=messages, budget=budget)
+    return [*doors.operations(max_body=settings.max_body), *template_operations(templates)]
 
 
 def described(operations: Sequence[Operation]) -> dict[str, Any]:

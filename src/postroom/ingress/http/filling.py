@@ -6,11 +6,11 @@ idempotency key it may repeat a mail that was accepted when the template was ano
 """
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from postroom.engine.templates import Templating
+from postroom.engine.templates import TemplateOrder, Templating
 from postroom.errors import InputError, NotFoundError, Problem
 from postroom.model.ids import TenantId
 from postroom.model.message import Submission
@@ -21,6 +21,8 @@ from postroom.schema.templates import Use, filled, read_use
 
 Content = tuple[Submission, list[FileFacts], list[AttachmentBody]]
 """A submission without its files, what is said of them, and where each one's content is."""
+Render = Callable[[TemplateOrder], Awaitable[tuple[Rendered, TemplatePin]]]
+"""Raises NotFoundError, InputError, OverloadError."""
 _SHOWN_NAME = 100
 """Characters of a reference in a problem."""
 
@@ -34,9 +36,7 @@ class UnrenderedError(InputError):
         self.submission = submission
 
 
-async def read_filled(
-    value: Mapping[str, Any], read: Callable[[object], Content], templates: Templating, tenant: TenantId
-) -> Content:
+async def read_filled(value: Mapping[str, Any], read: Callable[[object], Content], render: Render) -> Content:
     """Render what a body asks for, and ``read`` the body with its texts in place.
 
     Raises InputError with everything that is wrong, OverloadError.
@@ -48,7 +48,7 @@ async def read_filled(
     if use is not None:
         pin = TemplatePin(name=use.order.template, version="", locale="")
         try:
-            rendered, pin = await _rendered(use, templates, tenant)
+            rendered, pin = await _rendered(use, render)
         except InputError as error:
             problems.take(error.problems)
     try:
@@ -65,14 +65,32 @@ async def read_filled(
     return problems.unless_any(submission), files, sources
 
 
-async def _rendered(use: Use, templates: Templating, tenant: TenantId) -> tuple[Rendered, TemplatePin]:
-    try:
-        rendered, pin = await templates.rendered(use.order, tenant)
-    except NotFoundError:
-        raise InputError([await unknown(use.order.template, templates, tenant)]) from None
+async def _rendered(use: Use, render: Render) -> tuple[Rendered, TemplatePin]:
+    rendered, pin = await render(use.order)
     if not rendered.subject and "subject" not in use.own:
         raise InputError([_no_subject(pin)])
     return rendered, pin
+
+
+def rendering(templates: Templating, tenant: TenantId) -> Render:
+    """Return the rendering of a mail that is sent."""
+
+    async def render(order: TemplateOrder) -> tuple[Rendered, TemplatePin]:
+        return await templates.rendered(order, tenant)
+
+    return naming(render, templates, tenant)
+
+
+def naming(render: Render, templates: Templating, tenant: TenantId) -> Render:
+    """Return a rendering that says which templates there are when one is not there."""
+
+    async def named(order: TemplateOrder) -> tuple[Rendered, TemplatePin]:
+        try:
+            return await render(order)
+        except NotFoundError:
+            raise InputError([await unknown(order.template, templates, tenant)]) from None
+
+    return named
 
 
 async def unknown(reference: str, templates: Templating, tenant: TenantId) -> Problem:

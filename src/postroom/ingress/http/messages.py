@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from postroom.engine.service import Receipt, Service
 from postroom.errors import ConflictError, InputError, Problem
-from postroom.ingress.http.filling import Content, UnrenderedError, read_filled
+from postroom.ingress.http.filling import Content, UnrenderedError, read_filled, rendering
 from postroom.ingress.http.language import tongue_of
 from postroom.ingress.http.replies import JsonReply, idempotency_header, wait_preference
 from postroom.model.lifecycle import message_state
@@ -180,7 +180,7 @@ class MessageDoors:
             uploads=uploads,
         )
         if has_template(value):
-            return await read_filled(value, read, self._service.templates, caller.tenant)
+            return await read_filled(value, read, rendering(self._service.templates, caller.tenant))
         return read(value)
 
     async def _earlier(self, error: UnrenderedError, key: str | None) -> Receipt:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -16,6 +16,7 @@ MAX_WAIT_S = 30
 """Seconds an answer may be delayed by ``Prefer: wait`` (RFC 7240 section 4.3)."""
 
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,6})\"?\s*(?=$|[,;])")
+_WEIGHT = re.compile(r"[01](?:\.[0-9]{0,3})?\Z")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -67,6 +68,21 @@ def idempotency_header(request: Request) -> str | None:
             ]
         )
     return given[0].decode("latin-1") if given else None
+
+
+def accepted_kind(request: Request, kinds: Sequence[str]) -> str:
+    """Return which of these media types the caller likes best; the first one unless another is named."""
+    best, most = kinds[0], 0.0
+    for name, value in request.scope["headers"]:
+        if name != b"accept":
+            continue
+        for part in value.decode("latin-1").split(","):
+            kind, *parameters = [piece.strip().lower() for piece in part.split(";")]
+            weight = next((one[2:] for one in parameters if one.startswith("q=")), "1")
+            quality = float(weight) if _WEIGHT.match(weight) else 0.0
+            if kind in kinds and quality > most:
+                best, most = kind, quality
+    return best
 
 
 def path_number(request: Request, name: str) -> int:
