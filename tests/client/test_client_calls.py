@@ -16,6 +16,7 @@ from postroom_client import (
     Attachment,
     ConflictError,
     InvalidError,
+    Message,
     NotConfiguredError,
     NotFoundError,
     PostroomClient,
@@ -73,7 +74,7 @@ def test_a_mail_becomes_the_body_of_the_api() -> None:
         "subject": "Hi",
         "html": "<p>x</p>",
         "attachments": [{"filename": "a.bin", "content": "AP8="}],
-        "headers": [{"name": "X-One", "value": "1"}],
+        "headers": [["X-One", "1"]],
         "class": "code",
     }
     body = json.loads(request.content)
@@ -82,6 +83,61 @@ def test_a_mail_becomes_the_body_of_the_api() -> None:
     assert ("POST", f"{URL}/v1/messages") == (request.method, str(request.url))
     assert ("wait=5", f"Bearer {'k' * 20}") == (request.headers["prefer"], request.headers["authorization"])
     assert (STORED["id"], "queued", True) == (message.id, message.state, message.is_open)
+
+
+def test_a_template_and_its_variables_go_as_they_are() -> None:
+    """A mail from a template, a batch with defaults, a preview and a test are what the API reads."""
+    shown = {
+        "template": {"name": "welcome", "version": "3", "locale": "fr"},
+        **{name: name for name in ("subject", "preheader", "html", "text")},
+        "size": 900,
+    }
+    line = {
+        "template": "welcome",
+        "version": "3",
+        "origin": "store",
+        "locales": ["en", "fr"],
+        "subject": "Hi",
+    }
+    refused = {"status": 422, "detail": "no", "code": "variable-missing", "errors": []}
+    answers: dict[str, object] = {
+        "/v1/messages/batch": {
+            "mode": "live",
+            "messages": [{"status": 202, "id": "1", "state": "queued"}, {"status": 422, "problem": refused}],
+        },
+        "/v1/templates": {"templates": [{**line, "variables": {"type": "object"}}]},
+        "/v1/templates/preview": shown,
+    }
+    postroom, seen = asked(lambda request: httpx2.Response(200, json=answers.get(request.url.path, STORED)))
+    postroom.send(to="a@example.com", template="welcome", variables={"name": "Ann"}, locale="fr")
+    sent, wrong = postroom.send_batch(
+        [{"to": "a@example.com"}, {"to": "b@example.com"}],
+        defaults={"template": "welcome", "variables": {"name": "Ann"}},
+        idempotency_key="batch-1",
+    )
+    preview = postroom.preview(template="welcome", examples=True)
+    (template,) = postroom.templates()
+    postroom.send_test("a@example.com", template="welcome", examples=True, wait=1)
+    bodies = [json.loads(request.content) for request in seen if request.content]
+    assert {
+        "to": "a@example.com",
+        "template": "welcome",
+        "variables": {"name": "Ann"},
+        "locale": "fr",
+    } == bodies[0]
+    assert {
+        "messages": [{"to": "a@example.com"}, {"to": "b@example.com"}],
+        "defaults": {"template": "welcome", "variables": {"name": "Ann"}},
+    } == bodies[1]
+    assert "batch-1" == seen[1].headers["idempotency-key"]
+    assert isinstance(sent, Message)
+    assert isinstance(wrong, InvalidError)
+    assert ("1", "variable-missing") == (sent.id, wrong.code)
+    assert {"template": "welcome", "examples": True} == bodies[2]
+    assert ("subject", "3", "fr", 900) == (preview.subject, preview.version, preview.locale, preview.size)
+    assert ("welcome", "store", ("en", "fr")) == (template.name, template.origin, template.locales)
+    assert {"template": "welcome", "examples": True, "to": "a@example.com"} == bodies[3]
+    postroom.close()
 
 
 def test_every_call_has_its_own_key_unless_one_is_given() -> None:

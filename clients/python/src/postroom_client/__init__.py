@@ -17,7 +17,8 @@ from postroom_client.errors import (
     UnavailableError,
     UnreachableError,
 )
-from postroom_client.messages import Attachment, Mail, Message, Recipient
+from postroom_client.messages import Attachment, Mail, Message, Recipient, TemplateLook
+from postroom_client.templates import Preview, Template
 
 __all__ = [
     "AsyncPostroomClient",
@@ -30,10 +31,13 @@ __all__ = [
     "NotFoundError",
     "PostroomClient",
     "PostroomError",
+    "Preview",
     "Problem",
     "Recipient",
     "RefusedKeyError",
     "ServerError",
+    "Template",
+    "TemplateLook",
     "UnavailableError",
     "UnreachableError",
 ]

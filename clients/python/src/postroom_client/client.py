@@ -6,14 +6,18 @@ A client may be used by several threads or tasks. It keeps connections; ``close`
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self, TypeVar, Unpack
 
 import httpx2
 
 from postroom_client import exchange
 from postroom_client.errors import NotConfiguredError, PostroomError, ServerError
-from postroom_client.messages import Mail, Message
+from postroom_client.messages import Mail, Message, TemplateLook
+from postroom_client.templates import Preview, Template
+
+T = TypeVar("T")
 
 TIMEOUT_S = 30.0
 """Without any byte, beside what the server was asked to wait."""
@@ -82,6 +86,33 @@ class PostroomClient:
         """
         return self._ask(exchange.submission(mail, wait=wait, idempotency_key=idempotency_key))
 
+    def send_batch(
+        self, mails: Sequence[Mail], *, defaults: Mail | None = None, idempotency_key: str | None = None
+    ) -> list[Message | PostroomError]:
+        """Hand in up to 500 mails; each is accepted or refused by itself, in their order.
+
+        Args:
+            mails: The mails.
+            defaults: What every mail has that does not bring its own; ``variables`` are merged, one level.
+            idempotency_key: Of the batch; each mail's is this and its number.
+
+        Raises:
+            PostroomError: The whole batch was refused, or nobody answered.
+        """
+        return self._ask(exchange.batch(mails, defaults=defaults, idempotency_key=idempotency_key))
+
+    def templates(self) -> tuple[Template, ...]:
+        """Return every template this key can use; it needs the scope ``read``. Raises PostroomError."""
+        return self._ask(exchange.templates())
+
+    def preview(self, **look: Unpack[TemplateLook]) -> Preview:
+        """Render a mail and send nothing; the key needs the scope ``read``. Raises PostroomError."""
+        return self._ask(exchange.preview(look))
+
+    def send_test(self, to: str, *, wait: float | None = None, **look: Unpack[TemplateLook]) -> Message:
+        """Send what ``preview`` shows to one address; its tag is ``template-test``. Raises PostroomError."""
+        return self._ask(exchange.template_test(to, look, wait=wait))
+
     def message(self, message_id: str) -> Message:
         """Return one message as it stands. Raises PostroomError; ValueError for what is no id."""
         return self._ask(exchange.look(message_id))
@@ -108,7 +139,7 @@ class PostroomClient:
     ) -> None:
         self.close()
 
-    def _ask(self, call: exchange.Call) -> Message:
+    def _ask(self, call: exchange.Call[T]) -> T:
         attempt = 0
         while True:
             try:
@@ -120,7 +151,7 @@ class PostroomClient:
             time.sleep(pause_s)
             attempt += 1
 
-    def _once(self, call: exchange.Call) -> Message:
+    def _once(self, call: exchange.Call[T]) -> T:
         try:
             answer = self._http.request(
                 call.method,
@@ -133,7 +164,7 @@ class PostroomClient:
             raise exchange.unreachable(self._url, error) from error
         except httpx2.HTTPError as error:
             raise ServerError(f"the answer of {self._url} cannot be read: {error}") from error
-        return exchange.read(answer.status_code, answer.headers, answer.content)
+        return exchange.read(call, answer.status_code, answer.headers, answer.content)
 
 
 class AsyncPostroomClient:
@@ -158,6 +189,24 @@ class AsyncPostroomClient:
     ) -> Message:
         """Hand in one mail, as ``PostroomClient.send`` does. Raises PostroomError."""
         return await self._ask(exchange.submission(mail, wait=wait, idempotency_key=idempotency_key))
+
+    async def send_batch(
+        self, mails: Sequence[Mail], *, defaults: Mail | None = None, idempotency_key: str | None = None
+    ) -> list[Message | PostroomError]:
+        """Hand in many mails, as ``PostroomClient.send_batch`` does. Raises PostroomError."""
+        return await self._ask(exchange.batch(mails, defaults=defaults, idempotency_key=idempotency_key))
+
+    async def templates(self) -> tuple[Template, ...]:
+        """Return every template this key can use. Raises PostroomError."""
+        return await self._ask(exchange.templates())
+
+    async def preview(self, **look: Unpack[TemplateLook]) -> Preview:
+        """Render a mail and send nothing. Raises PostroomError."""
+        return await self._ask(exchange.preview(look))
+
+    async def send_test(self, to: str, *, wait: float | None = None, **look: Unpack[TemplateLook]) -> Message:
+        """Send what ``preview`` shows to one address. Raises PostroomError."""
+        return await self._ask(exchange.template_test(to, look, wait=wait))
 
     async def message(self, message_id: str) -> Message:
         """Return one message as it stands. Raises PostroomError; ValueError for what is no id."""
@@ -185,7 +234,7 @@ class AsyncPostroomClient:
     ) -> None:
         await self.close()
 
-    async def _ask(self, call: exchange.Call) -> Message:
+    async def _ask(self, call: exchange.Call[T]) -> T:
         attempt = 0
         while True:
             try:
@@ -197,7 +246,7 @@ class AsyncPostroomClient:
             await asyncio.sleep(pause_s)
             attempt += 1
 
-    async def _once(self, call: exchange.Call) -> Message:
+    async def _once(self, call: exchange.Call[T]) -> T:
         try:
             answer = await self._http.request(
                 call.method,
@@ -210,4 +259,4 @@ class AsyncPostroomClient:
             raise exchange.unreachable(self._url, error) from error
         except httpx2.HTTPError as error:
             raise ServerError(f"the answer of {self._url} cannot be read: {error}") from error
-        return exchange.read(answer.status_code, answer.headers, answer.content)
+        return exchange.read(call, answer.status_code, answer.headers, answer.content)

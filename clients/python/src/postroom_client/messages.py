@@ -43,6 +43,25 @@ class Mail(TypedDict, total=False):
     mail_class: Literal["code", "alert", "transactional", "bulk"]
     send_at: datetime
     expires_at: datetime
+    template: str
+    """``NAME``, ``NAME@VERSION`` or ``PACKAGE:NAME``; gives ``html``, and what lacks of subject and text."""
+    variables: Mapping[str, Any]
+    """What the template prints."""
+    locale: str
+    """A BCP 47 tag; left out: the template's default."""
+
+
+class TemplateLook(TypedDict, total=False):
+    """The arguments of ``preview`` and ``send_test`` beside the address."""
+
+    template: str
+    """As in ``Mail``."""
+    variables: Mapping[str, Any]
+    locale: str
+    examples: bool
+    """Take the template's examples where ``variables`` has nothing."""
+    subject: str
+    """Instead of the template's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +113,7 @@ def body_of(mail: Mail) -> dict[str, Any]:
             value = value.astimezone().isoformat()  # noqa: PLW2901 - the same value as text
         body[_NAMES.get(name, name)] = value
     if "headers" in body:
-        body["headers"] = [{"name": name, "value": value} for name, value in body["headers"]]
+        body["headers"] = [[name, value] for name, value in body["headers"]]
     if "attachments" in body:
         body["attachments"] = [_file(one) for one in body["attachments"]]
     return body
