@@ -204,7 +204,8 @@ def test_the_files_of_one_look_belong_together(root: Path, monkeypatch: pytest.M
     put(root, "a.html", "a of the first commit")
     put(root, "b.html", "b of the first commit")
     kept = Directory(root, clock=ManualClock())
-    read_file, changed = directory_module._text, []
+    read_file = directory_module._text
+    changed: list[str] = []
 
     def change_meanwhile(file: Path, path: str) -> object:
         text = read_file(file, path)

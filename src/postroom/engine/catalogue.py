@@ -34,6 +34,7 @@ from postroom.model.template import (
 )
 from postroom.ports import Collections, Renderer, TemplateRecords
 from postroom.telemetry import logger
+from postroom.telemetry.catalogue import COMPILED
 
 MAX_COMPILED = 2048
 """Compiled variants that are kept, some 30 KB each; the longest unused goes first."""
@@ -170,8 +171,10 @@ class _Shop:
         try:
             kept = await self._renderer.compile(source, shelf)
         except InputError as error:
+            COMPILED.count(("refused",))
             self._keep(key, error)
             raise
+        COMPILED.count(("good",))
         self._keep(key, kept)
         return kept
 
@@ -196,8 +199,8 @@ class _Place:
     """The last that compiled."""
     broken: dict[tuple[str, str], InputError] = field(default_factory=dict)
     """Why a variant is not what its source says."""
-    told: set[str] = field(default_factory=set)
-    """Troubles that were logged."""
+    told: dict[str, str] = field(default_factory=dict)
+    """Troubles that were logged, by what they are about."""
 
     async def look(self) -> Collection:
         now = await self.collections.look()
@@ -208,15 +211,17 @@ class _Place:
             self.broken = {}
             there = {(name, source.locale) for name, sources in now.sources.items() for source in sources}
             self.good = {key: one for key, one in self.good.items() if key in there}
+            files = {finding.file for finding in now.findings}
+            known = {f"{name}.{locale}" for name, locale in there}
+            self.told = {what: told for what, told in self.told.items() if what in files or what in known}
             for finding in now.findings:
-                self.tell(f"{finding.file}: {finding.cause}")
+                self.tell(finding.file, f"{finding.file}: {finding.cause}")
         return now
 
-    def tell(self, trouble: str) -> None:
-        if trouble not in self.told:
-            if len(self.told) >= MAX_COMPILED:
-                self.told.clear()
-            self.told.add(trouble)
+    def tell(self, what: str, trouble: str) -> None:
+        """Log a trouble once, and again when it has changed or was mended meanwhile."""
+        if self.told.get(what) != trouble:
+            self.told[what] = trouble
             log.warning("a template is not used as it stands", package=self.package, trouble=trouble[:500])
 
 
@@ -362,12 +367,14 @@ class Catalogue:
             compiled = await self._shop.compiled(source, seen.shelf if seen else Shelf(), tag)
         except InputError as error:
             good = place.good.get(key)
-            place.tell(str(error))
+            place.tell(".".join(key), str(error))
             if good is None:
                 raise
             compiled = good
             if seen is place.seen:
                 place.broken[key] = error
+        else:
+            place.told.pop(".".join(key), None)
         if seen is place.seen:
             place.ready[key] = place.good[key] = compiled
         return compiled

@@ -21,7 +21,7 @@ from postroom.engine.catalogue import (
     chosen,
     parse_reference,
 )
-from postroom.errors import ConflictError, InputError, NotFoundError, Problem, TooLargeError
+from postroom.errors import ConflictError, InputError, NotFoundError, OverloadError, Problem, TooLargeError
 from postroom.model.ids import TenantId
 from postroom.model.template import (
     LOCALE_TAG,
@@ -38,6 +38,7 @@ from postroom.model.template import (
     VersionState,
 )
 from postroom.ports import Renderer, TemplateRecords
+from postroom.telemetry.catalogue import RENDER_REFUSED, RENDER_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +186,18 @@ class Templating:
 
     async def _shown(self, found: Found, variables: Mapping[str, Any]) -> Preview:
         names = self._package_names if found.is_foreign else self._names
-        rendered = await self._renderer.render(found.compiled, variables, names=names, at=self._clock.now())
+        began = self._clock.monotonic()
+        try:
+            rendered = await self._renderer.render(
+                found.compiled, variables, names=names, at=self._clock.now()
+            )
+        except InputError as error:
+            RENDER_REFUSED.count((error.problems[0].code,))
+            raise
+        except OverloadError:
+            RENDER_REFUSED.count(("overload",))
+            raise
+        RENDER_SECONDS.observe(self._clock.monotonic() - began)
         return Preview(rendered=rendered, pin=found.pin, chain=found.chain, compiled=found.compiled)
 
     # ------------------------------------------------------------------ looking

@@ -102,6 +102,30 @@ HOOK_TRIES = Counter(
     labels={"result": "delivered, pending (it is tried again) or failed"},
 )
 
+# ---------------------------------------------------------------------- templates
+
+RENDER_SECONDS = Histogram(
+    "postroom_template_render_seconds",
+    "Rendering one mail or preview, the way to the rendering process and back included.",
+    unit="seconds",
+    bounds=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0),
+)
+RENDER_REFUSED = Counter(
+    "postroom_template_refusals_total",
+    "Renderings that were refused.",
+    labels={"code": "the first problem's code, `docs/errors.md`, or `overload`"},
+)
+COMPILED = Counter(
+    "postroom_template_compilations_total",
+    "Sources that were compiled; what is known by its content is not compiled again.",
+    labels={"result": "good or refused"},
+)
+RENDERER_ENDS = Counter(
+    "postroom_template_process_ends_total",
+    "Processes for templates that ended before they were told to; each is started again.",
+    labels={"reason": "late (killed for taking too long) or died"},
+)
+
 # ---------------------------------------------------------------------- store
 
 COMMIT_SECONDS = Histogram(
@@ -185,6 +209,11 @@ MAX_DESCRIPTORS = Gauge("process_max_fds", "Descriptors the process may open.")
 RESIDENT = Gauge("process_resident_memory_bytes", "Memory in use.", unit="bytes")
 SENDER_RESIDENT = Gauge(
     "postroom_sender_resident_memory_bytes", "Memory of the sender process; 0 without one.", unit="bytes"
+)
+RENDERER_RESIDENT = Gauge(
+    "postroom_template_resident_memory_bytes",
+    "Memory of the processes for templates; 0 while there are none.",
+    unit="bytes",
 )
 CPU_SECONDS = Counter("process_cpu_seconds_total", "User and system time.", unit="seconds")
 STARTED = Gauge("process_start_time_seconds", "Start, in seconds since 1970.", unit="seconds")
