@@ -1,0 +1,188 @@
+"""From a source to a compiled template: components, styles, text part, variables, in that order.
+
+Runs in a process of its own (``worker``), for it evaluates what authors wrote. Every form ends in the same
+four Jinja sources. Findings carry the file and line of the author's source where the step knows them.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+
+from jinja2.exceptions import TemplateSyntaxError
+
+from postroom.errors import InputError
+from postroom.mime.html import html_to_text
+from postroom.model.template import (
+    MAX_SOURCE,
+    CompiledTemplate,
+    Finding,
+    Severity,
+    Shelf,
+    SourceForm,
+    TemplateSource,
+)
+from postroom.template.block_languages import with_languages
+from postroom.template.errors import SourceError
+from postroom.template.front_matter import FrontMatter, read_front_matter
+from postroom.template.inference import reads
+from postroom.template.jinja_tokens import shield
+from postroom.template.rendering import load
+from postroom.template.sandbox import Sandbox, sandbox
+from postroom.template.text_part import derived
+
+DEFAULT_LOCALE = "en"
+MAX_COMPILED = 1024 * 1024
+"""Bytes of the HTML a source compiles to (security limit)."""
+_MJML_FLOW = re.compile(
+    r"<(?P<slash>/?)(?P<name>mj-(?:text|button|table|raw|title|preview|style|attributes|navbar-link|accordion-"
+    r"title|accordion-text|social-element))\b[^>]*?(?P<empty>/?)>"
+)
+"""Elements of MJML whose content is text or markup."""
+
+
+def compile_source(source: TemplateSource, shelf: Shelf) -> CompiledTemplate:
+    """Compile one variant. Raises SourceError with every finding known by then."""
+    if len(source.text.encode("utf-8", "surrogatepass")) > MAX_SOURCE:
+        raise SourceError(
+            [_error(source, "source-size", f"more than {MAX_SOURCE} bytes", "Make it smaller.")]
+        )
+    html, front, findings = _html(source, shelf)
+    locale = source.locale or front.language or DEFAULT_LOCALE
+    environment = sandbox(locale, is_html=True, plain=html_to_text)
+    try:
+        html = with_languages(html, environment)
+    except TemplateSyntaxError as error:
+        raise _syntax(source, "html", html, error) from error
+    if len(html.encode("utf-8", "surrogatepass")) > MAX_COMPILED:
+        raise SourceError([_error(source, "source-size", f"compiles to more than {MAX_COMPILED} bytes", "")])
+    own = source.text_part if source.text_part is not None else front.text
+    template = CompiledTemplate(
+        name=source.name,
+        locale=locale,
+        subject=_jinja(front.subject),
+        preheader=_jinja(front.preheader),
+        html=html,
+        text=_jinja(own) if own is not None else _text(html, environment),
+        digest="",
+        findings=tuple(findings),
+    )
+    return _finished(source, front, template, environment)
+
+
+def _html(source: TemplateSource, shelf: Shelf) -> tuple[str, FrontMatter, list[Finding]]:
+    """Return Jinja source of the HTML."""
+    file = source.file or source.name
+    if source.form is SourceForm.COMPONENTS:
+        # A process that only renders does not pay for scripts and style sheets.
+        from postroom.template.expansion import expand  # noqa: PLC0415
+        from postroom.template.styling import styled  # type: ignore[import-not-found,unused-ignore] # noqa: PLC0415
+
+        expanded = expand(source, shelf)
+        page = shield(expanded.html)
+        dressed = styled(page.text, styles=shelf.styles, theme=shelf.theme)
+        findings = [*expanded.findings, *[replace(one, file=one.file or file) for one in dressed.findings]]
+        return page.unshield(dressed.html), expanded.front, findings
+    front, body, _ = read_front_matter(source.text, file=file)
+    if source.form is SourceForm.JINJA:
+        return body, front, []
+    return _mjml(source, _jinja(body)), front, []
+
+
+def _mjml(source: TemplateSource, body: str) -> str:
+    """Return what the MJML engine makes of a source. Raises SourceError."""
+    try:
+        from mjml import mjml2html  # noqa: PLC0415 - an optional extra
+    except ImportError:
+        cause, fix = "this installation does not know MJML", "Run pip install postroom[mjml]."
+        raise SourceError([_error(source, "mjml-missing", cause, fix)]) from None
+    page = shield(body, for_text=True)
+    word = re.compile(rf"(?:\s*{page.prefix}\d+z)+")
+    parts: list[str] = []
+    position, depth = 0, 0
+    for tag in [*re.finditer(r"<[^>]*>", page.text), None]:
+        between = page.text[position : tag.start() if tag else None]
+        parts.append(
+            word.sub(lambda match: f"<mj-raw>{match[0].strip()}</mj-raw>", between)
+            if depth == 0 and "<mj-body" in page.text[:position]
+            else between
+        )
+        if tag is None:
+            break
+        position = tag.end()
+        parts.append(tag[0])
+        if (flow := _MJML_FLOW.match(tag[0])) and not flow["empty"]:
+            depth = max(depth - 1, 0) if flow["slash"] else depth + 1
+    try:
+        return page.unshield(mjml2html("".join(parts)))
+    except (ValueError, OSError) as error:
+        raise SourceError([_error(source, "mjml", str(error)[:300], "Correct the MJML.")]) from error
+
+
+def _text(html: str, environment: Sandbox) -> str:
+    """Return the derived text part, or nothing when its statements do not come out in pairs."""
+    text = derived(html, html_to_text)
+    try:
+        environment.parse_plain(text)
+    except TemplateSyntaxError:
+        return ""
+    return text
+
+
+def _finished(
+    source: TemplateSource, front: FrontMatter, template: CompiledTemplate, environment: Sandbox
+) -> CompiledTemplate:
+    """Check the four sources, find out what they read, and sign them."""
+    trees = []
+    for part in ("subject", "preheader", "html", "text"):
+        text = getattr(template, part)
+        try:
+            trees.append(environment.parse_plain(text))
+            environment.compile(text)
+        except TemplateSyntaxError as error:
+            raise _syntax(source, part, text, error) from error
+        except (RecursionError, MemoryError):
+            cause = f"the expressions of the {part} are nested too deep"
+            raise SourceError([_error(source, "nesting", cause, "Make them simpler.")]) from None
+    found = reads(trees, front.variables)
+    template = replace(template, schema=found.schema, globals=found.globals)
+    template = replace(template, digest=_digest(template))
+    try:
+        load(template, html_to_text)
+    except InputError as error:
+        raise SourceError([_error(source, one.code, one.cause, one.fix) for one in error.problems]) from error
+    return template
+
+
+def _digest(template: CompiledTemplate) -> str:
+    parts = [
+        template.name,
+        template.locale,
+        template.subject,
+        template.preheader,
+        template.html,
+        template.text,
+        template.schema,
+        template.globals,
+    ]
+    written = json.dumps(parts, ensure_ascii=False, sort_keys=True, default=str)
+    return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _jinja(text: str) -> str:
+    """Return an author's text with its expressions as Jinja reads them: ``@{{ x }}`` is ``{{ x }}``."""
+    return text.replace("@{{", "{{")
+
+
+def _syntax(source: TemplateSource, part: str, text: str, error: TemplateSyntaxError) -> SourceError:
+    """Return the error for what is no Jinja, with the line of the author's source where it is found."""
+    lines = text.split("\n")
+    wrong = lines[error.lineno - 1].strip() if 0 < error.lineno <= len(lines) else ""
+    own = [number for number, line in enumerate(source.text.split("\n"), 1) if wrong and wrong in line]
+    cause = f"{error.message} (in the {part}: {wrong[:80]})"
+    finding = _error(source, "jinja", cause, "Correct the expression.")
+    return SourceError([replace(finding, line=own[0] if own else 0)])
+
+
+def _error(source: TemplateSource, code: str, cause: str, fix: str) -> Finding:
+    return Finding(code=code, severity=Severity.ERROR, file=source.file or source.name, cause=cause, fix=fix)

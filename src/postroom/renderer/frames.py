@@ -1,0 +1,86 @@
+"""What goes between the server and a process that compiles or renders: a length, then a marshalled tuple.
+
+Pure. Both ends are the same program, joined by a socket pair that nobody else holds, so the fastest form that
+Python has will do; it is never stored and never read from anybody else.
+
+    to the worker    SETTINGS time_limit_s memory_bytes   TEMPLATE template digest
+                     RENDER digest variables names at   COMPILE (source, shelf)
+    to the server    READY   RENDERED subject preheader html text   COMPILED template
+                     PROBLEMS problems   FINDINGS findings
+
+``READY`` is said once, when the process can work. Requests are answered in the order in which they came, each
+before the next one is begun: what is not answered when a process ends is what it was at, and those behind it.
+"""
+
+import marshal
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from postroom.errors import Problem
+from postroom.model.template import Rendered
+
+SETTINGS, TEMPLATE, RENDER, COMPILE, RENDERED, COMPILED, PROBLEMS, FINDINGS, READY = range(9)
+
+LENGTH = 4
+"""Octets of the length before each frame."""
+COMPILE_LIMIT_S = 10.0
+"""How long compiling one source may take; a page of 256 KiB takes less than a second."""
+MAX_TEMPLATES = 256
+"""Templates a worker keeps; both ends count alike, so that the server knows which it still has."""
+_PLAIN = 2
+"""Marshal's form without references: half the work, and nothing here is shared."""
+
+Frame = tuple[Any, ...]
+
+
+def packed(*fields: Any) -> bytes:
+    """Return one frame as bytes. Raises ValueError for what is not plain or nested too deep."""
+    body = marshal.dumps(fields, _PLAIN)
+    return len(body).to_bytes(LENGTH, "big") + body
+
+
+def frames_in(data: bytearray) -> Iterator[Frame]:
+    """Take every whole frame from the front of ``data``."""
+    start = 0
+    with memoryview(data) as view:
+        found = []
+        while len(data) - start >= LENGTH:
+            after = start + LENGTH + int.from_bytes(view[start : start + LENGTH], "big")
+            if after > len(data):
+                break
+            found.append(marshal.loads(view[start + LENGTH : after]))  # noqa: S302 - from our own process, see above
+            start = after
+    del data[:start]
+    yield from found
+
+
+def packed_object(kind: int, value: object, *fields: str) -> bytes:
+    """Return a frame with one value of the model."""
+    return packed(kind, pickle.dumps(value), *fields)
+
+
+def object_in(frame: Frame) -> Any:
+    """Return the value of the model in a frame."""
+    return pickle.loads(frame[1])  # noqa: S301 - from our own process, see above
+
+
+def packed_render(digest: str, variables: Mapping[str, Any], names: Mapping[str, Any], at: datetime) -> bytes:
+    """Return the frame that asks for a rendering. Raises ValueError for what is not plain."""
+    return packed(RENDER, digest, dict(variables), dict(names), at.timestamp())
+
+
+def packed_rendered(rendered: Rendered) -> bytes:
+    """Return the answer to it."""
+    return packed(RENDERED, rendered.subject, rendered.preheader, rendered.html, rendered.text)
+
+
+def packed_problems(problems: Sequence[Problem]) -> bytes:
+    """Return the answer to what cannot be done."""
+    return packed(PROBLEMS, [(one.code, one.field, one.cause, one.fix) for one in problems])
+
+
+def problems_in(frame: Frame) -> list[Problem]:
+    """Return the problems in a frame."""
+    return [Problem(code=code, field=field, cause=cause, fix=fix) for code, field, cause, fix in frame[1]]
