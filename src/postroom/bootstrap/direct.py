@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,12 +19,14 @@ from postroom.bootstrap.store import open_store, refuse_silent_capture
 from postroom.clock import SystemClock, SystemDice
 from postroom.config.settings import Settings
 from postroom.errors import InputError
+from postroom.ingress.http.filling import read_filled, rendering
 from postroom.model.ids import DEFAULT_TENANT
 from postroom.model.message import BlobRef, Door
 from postroom.ports import StagedBlob
 from postroom.schema import answers
 from postroom.schema.bodies import read_submission
 from postroom.schema.submission import with_files
+from postroom.schema.templates import has_template
 from postroom.schema.transport_body import read_body
 from postroom.telemetry import configure_logging
 
@@ -91,13 +94,18 @@ async def _send_direct(
             running_engine(settings, store, clock=clock, dice=SystemDice())
         )
         service = room.service
-        submission, facts, sources = read_submission(
-            message,
+        read = partial(
+            read_submission,
             limits=service.limits,
             tenant=DEFAULT_TENANT,
             idempotency_key=None,
             uploads={name: (path.name, "application/octet-stream") for name, path in files.items()},
         )
+        if has_template(message):
+            content = await read_filled(message, read, rendering(service.templates, DEFAULT_TENANT))
+        else:
+            content = read(message)
+        submission, facts, sources = content
         submission = replace(submission, door=Door.CLI)
         refs = [
             await asyncio.to_thread(_stored, service.stage(DEFAULT_TENANT), files[source.upload or ""])

@@ -72,7 +72,7 @@ class MessageAnswer(_Answer):
     subject: str
     tags: list[str]
     metadata: dict[str, str]
-    template: TemplateAnswer | None
+    template: TemplateAnswer | None = None
     recipients: list[RecipientAnswer]
 
 

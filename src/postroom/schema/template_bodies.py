@@ -119,7 +119,7 @@ def _example(schema: Mapping[str, Any]) -> Any:
     if schema.get("default") is not None:
         return schema["default"]
     if "properties" in schema:
-        return example_values(schema)
+        return example_values(schema) or None  # an empty object would be a wrong example
     item = _example(schema.get("items") or {}) if "items" in schema else None
     return None if item is None else [item]
 
