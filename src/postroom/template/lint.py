@@ -22,7 +22,7 @@ from postroom.template.lint_elements import elements
 from postroom.template.lint_getters import Getters, unpassed
 from postroom.template.lint_links import links, lost_links
 from postroom.template.lint_rules import RULES
-from postroom.template.lint_variables import compared, syntax, variables
+from postroom.template.lint_variables import compared, named, syntax, variables
 from postroom.template.lint_words import words
 
 KNOWN_FRONT_MATTER = frozenset(
@@ -74,11 +74,11 @@ def lint_all(
 
 def _one(case: Case, clients: Collection[str], getters: Getters | None) -> Iterator[Finding]:
     checked = case.checked
-    yield from checked.errors
+    own = list(syntax(case)) if checked.source.form is SourceForm.JINJA else []
+    yield from own
+    yield from (named(case, one) for one in checked.errors if not (own and one.code == "jinja"))
     yield from _front_matter(case)
     yield from _unknown_codes(case)
-    if checked.source.form is not SourceForm.COMPONENTS and not checked.errors:
-        yield from syntax(case)
     if checked.compiled is None:
         return
     yield from checked.compiled.findings

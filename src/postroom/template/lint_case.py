@@ -36,6 +36,8 @@ class Checked:
     """What the compiler refused."""
     rendered: Rendered | None = None
     """With the example values; ``None`` where they do not suffice."""
+    example_error: str = ""
+    """Why they do not, when there are some for all that is required."""
 
     @property
     def file(self) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from postroom.model.template import Finding
 from postroom.template.lint_case import Case
 from postroom.template.lint_contrast import shown
-from postroom.template.lint_page import STATEMENT, VARIABLE, Element, mask
+from postroom.template.lint_page import STATEMENT, VARIABLE, Element, Page, mask
 from postroom.template.lint_words import SHORTENERS
 
 _ADDRESSES = {"a": "href", "area": "href", "img": "src"}
@@ -26,6 +26,7 @@ _SHOWN_HOST = re.compile(r"(?:https?://|www\.)[^\s/]+|" + _HOST.pattern + r"(?=/
 _ADDRESS = re.compile(r"[^\s@?]+@[^\s@?]+\.[^\s@?]+|" + VARIABLE + "+")
 _PRIVATE_ENDS = (".local", ".localhost", ".internal", ".lan", ".home.arpa", ".test", ".intranet", ".corp")
 _PLACEHOLDER_ENDS = (".example", ".invalid", "example.com", "example.org", "example.net")
+_BLOCK = re.compile(r"\{%[-+]?\s*(if|elif|else|endif|for|endfor)\b(.*?)[-+]?%\}\Z", re.DOTALL)
 _BLANK_DEFAULT = re.compile(
     r"""\|\s*(?:default|d)\s*(?:\(\s*(?:''|""|none)\s*(?:,[^)]*)?\)|(?![\w(]))|\bor\s+(?:''|"")"""
 )
@@ -69,17 +70,36 @@ def _expression(case: Case, element: Element, address: str) -> Iterator[Finding]
     """Judge an address that comes with the mail."""
     compiled = case.checked.compiled
     schema: Any = compiled.schema if compiled else {}
-    names = [found[1] for found in _ONE_NAME.finditer(address)]
+    conditions = _conditions(case.page, element.at)
     optional = [
         name
-        for name in names
+        for name in (found[1] for found in _ONE_NAME.finditer(address))
         if name in schema.get("properties", {})
+        and not re.search(rf"(?<![\w.]){name}\b", conditions)
         and name not in schema.get("required", ())
         and not schema["properties"][name].get("default")
     ]
     if optional or _BLANK_DEFAULT.search(address):
         reason = f"when {optional[0]} is not given" if optional else "when its variable is not given"
         yield case.found("link-may-be-empty", f"{address} is empty {reason}", at=element)
+
+
+def _conditions(page: Page, at: int) -> str:
+    """Return the conditions and loops that stand around an offset of the page."""
+    stack: list[str] = []
+    for token in page.tokens:
+        if token.at >= at:
+            break
+        found = _BLOCK.match(token.text)
+        if found is None:
+            continue
+        if found[1] in {"if", "for"}:
+            stack.append(found[2])
+        elif stack and found[1] in {"elif", "else"}:
+            stack[-1] = found[2]
+        elif stack:
+            stack.pop()
+    return " ".join(stack)
 
 
 def _written(case: Case, element: Element, masked: str, *, what: str) -> Iterator[Finding]:

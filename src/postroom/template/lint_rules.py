@@ -22,6 +22,8 @@ class Rule:
     """A phrase: what is found."""
     fix: str
     """A sentence: what to do."""
+    from_compiler: bool = False
+    """Told by whoever compiles the template."""
 
 
 _SOURCE = (
@@ -45,7 +47,7 @@ _SOURCE = (
         "Write a code of this table.",
     ),
     Rule(
-        "jinja-syntax",
+        "jinja",
         _E,
         "Jinja that cannot be read",
         "Mend the expression; the message of Jinja says where.",
@@ -53,6 +55,12 @@ _SOURCE = (
     Rule("unknown-filter", _E, "a filter or test that does not exist", "Use one of the known filters."),
 )
 _VARIABLES = (
+    Rule(
+        "example-fails",
+        _W,
+        "examples from which the mail cannot be rendered",
+        "Give every required variable an example that fits.",
+    ),
     Rule(
         "undeclared-variable",
         _E,

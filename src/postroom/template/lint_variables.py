@@ -6,17 +6,17 @@ HTML does not help.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 
 from jinja2 import Environment, TemplateSyntaxError, meta, nodes
-from jinja2.filters import FILTERS
-from jinja2.tests import TESTS
 
 from postroom.model.template import Finding
-from postroom.template import filters
 from postroom.template.lint_case import Case
 from postroom.template.lint_contrast import shown
 from postroom.template.lint_page import VARIABLE, Element, Text, mask
+from postroom.template.sandbox import sandbox
 
+_NO_FILTER = re.compile(r"No (filter|test) named '([^']+)'")
 _UNESCAPED = re.compile(r"\|\s*safe\b")
 _AUTOESCAPE = re.compile(r"\{%-?\s*autoescape\s+false", re.IGNORECASE)
 _COUNTED = {"links": ("a",), "images": ("img",), "headings": ("h1", "h2", "h3", "h4", "h5", "h6")}
@@ -25,6 +25,8 @@ _COUNTED = {"links": ("a",), "images": ("img",), "headings": ("h1", "h2", "h3", 
 def variables(case: Case) -> Iterator[Finding]:
     """Yield what is said about the variables of one variant."""
     yield from _declared(case)
+    if case.checked.example_error:
+        yield case.found("example-fails", f"the examples do not make a mail: {case.checked.example_error}")
     yield from _unescaped(case)
     for one in case.page.elements():
         yield from _places(case, one)
@@ -56,23 +58,36 @@ def names_in(parts: Iterable[str]) -> frozenset[str]:
 def syntax(case: Case) -> Iterator[Finding]:
     """Yield what Jinja cannot read in a source that is Jinja as it is."""
     text = case.checked.source.text
-    environment = Environment()  # noqa: S701 - as above
+    environment = sandbox("en", is_html=True, plain=str)
     try:
         tree = environment.parse(text)
     except TemplateSyntaxError as error:
         at = _start_of_line(text, error.lineno)
-        yield case.found_in_source("jinja-syntax", (error.message or "it cannot be read").rstrip("."), at)
+        yield case.found_in_source("jinja", (error.message or "it cannot be read").rstrip("."), at)
         return
-    known = {*FILTERS, *filters.NAMES}
     for one in tree.find_all((nodes.Filter, nodes.Test)):
-        is_filter = isinstance(one, nodes.Filter)
-        if one.name not in (known if is_filter else TESTS):
-            at = _start_of_line(text, one.lineno)
-            found = re.compile(rf"\b{re.escape(str(one.name))}\b").search(text, at)
-            kind = "filter" if is_filter else "test"
-            yield case.found_in_source(
-                "unknown-filter", f"there is no {kind} {one.name}", found.start() if found else at
-            )
+        known: Iterable[str] = environment.filters if isinstance(one, nodes.Filter) else environment.tests
+        if one.name not in known:
+            yield _unknown(case, str(one.name), known, _start_of_line(text, one.lineno))
+
+
+def named(case: Case, error: Finding) -> Finding:
+    """Return an error of the compiler, or what it means: a filter that there is not, where it stands."""
+    found = _NO_FILTER.match(error.cause)
+    if error.code != "jinja" or found is None:
+        return error
+    environment = sandbox("en", is_html=True, plain=str)
+    known: Iterable[str] = environment.filters if found[1] == "filter" else environment.tests
+    return _unknown(case, found[2], known, 0)
+
+
+def _unknown(case: Case, name: str, known: Iterable[str], start: int) -> Finding:
+    text = case.checked.source.text
+    found = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])").search(text, start)
+    near = get_close_matches(name, [one for one in known if not one.startswith("_")], 1)
+    fix = f"Did you mean {near[0]}?" if near else ""
+    cause = f"there is no filter or test {name}"
+    return case.found_in_source("unknown-filter", cause, found.start() if found else start, fix=fix)
 
 
 def _start_of_line(text: str, line: int) -> int:
@@ -109,7 +124,7 @@ def _places(case: Case, one: Element) -> Iterator[Finding]:
         if at >= 0:
             yield case.found("variable-in-code", f"a variable stands in <{one.name}>", at=child.at + at)
     for name, attribute in one.attributes.items():
-        if VARIABLE in name:
+        if "{{" in name:
             yield case.found(
                 "variable-in-code", f"a variable stands among the attributes of <{one.name}>", at=one
             )
