@@ -29,6 +29,7 @@ from postroom.template.inference import reads
 from postroom.template.jinja_tokens import shield
 from postroom.template.rendering import load
 from postroom.template.sandbox import Sandbox, sandbox
+from postroom.template.shelves import with_shipped
 from postroom.template.text_part import derived
 
 DEFAULT_LOCALE = "en"
@@ -78,6 +79,7 @@ def _html(source: TemplateSource, shelf: Shelf) -> tuple[str, FrontMatter, list[
         from postroom.template.expansion import expand  # noqa: PLC0415
         from postroom.template.styling import styled  # type: ignore[import-not-found,unused-ignore] # noqa: PLC0415
 
+        shelf = with_shipped(shelf)
         expanded = expand(source, shelf)
         page = shield(expanded.html)
         dressed = styled(page.text, styles=shelf.styles, theme=shelf.theme)
