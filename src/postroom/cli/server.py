@@ -132,6 +132,10 @@ class Server(AbstractContextManager["Server"]):
         """Return the bytes of a good answer."""
         return self._send("GET", path, {"headers": {"Accept": "*/*"}}).content
 
+    def post_for(self, path: str, body: Mapping[str, Any], media_type: str) -> bytes:
+        """Return the bytes of a good answer to a JSON body, in the form that is asked for."""
+        return self._send("POST", path, {"json": body, "headers": {"Accept": media_type}}).content
+
     def _send(self, method: str, path: str, options: Mapping[str, Any]) -> httpx2.Response:
         try:
             answer = self._client.request(method, path, **options)

@@ -181,11 +181,12 @@ def _constructor(templates: Sequence[Packable], module: Names) -> Iterable[str]:
         for name in names:
             yield f"            {name}: {_NOTES.get(name, 'Value of _' + name + '.')}"
         yield '        """'
-    yield "        self.environment_variables: dict[str, str] = {"
+    yield "        self.environment_variables: dict[str, str] = {" + ("" if arguments else "}")
     for name, argument in arguments.items():
         value = f'{argument}.rstrip("/") + {literal("/" + module.logo)}' if name == LOGO else argument
         yield f"            {literal(name)}: {value},"
-    yield "        }"
+    if arguments:
+        yield "        }"
     more = ", filters_for=filters_for" if module.has_filters else ""
     yield f"        self._mails = Mails(self.environment_variables{more})"
 

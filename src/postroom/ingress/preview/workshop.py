@@ -1,0 +1,161 @@
+"""Templates of one place while somebody works on them: compiled again as they change, rendered on request.
+
+Everything happens in the calling process, with the functions that the server's workers use, and blocks. What
+has been compiled is kept until its source or the place's components change. Unlike the server's catalogue, a
+broken source stays broken: its author wants to see why.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from postroom.clock import Clock
+from postroom.engine.catalogue import chosen
+from postroom.errors import InputError, NotFoundError
+from postroom.mime.html import html_to_text
+from postroom.model.template import (
+    Collection,
+    CompiledTemplate,
+    Finding,
+    Rendered,
+    Severity,
+    Shelf,
+    TemplateSource,
+)
+from postroom.renderer.compiling import compile_source
+from postroom.template.errors import SourceError
+from postroom.template.rendering import load
+
+Look = Callable[[], Collection]
+"""Returns what is there, the very same object as before while nothing has changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worked:
+    """One variant as it stands."""
+
+    source: TemplateSource
+    compiled: CompiledTemplate | None
+    """``None``: it does not compile; ``findings`` say why."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def locale(self) -> str:
+        """Return the locale as far as it is known."""
+        return self.source.locale if self.compiled is None else self.compiled.locale
+
+    def usable(self) -> CompiledTemplate:
+        """Return the compiled form. Raises SourceError."""
+        if self.compiled is None:
+            raise SourceError(self.findings)
+        return self.compiled
+
+
+class Workshop:
+    """The templates of one place."""
+
+    def __init__(self, look: Look, *, clock: Clock, names: Mapping[str, Any]) -> None:
+        """Take the place, and the globals every template can read."""
+        self._look = look
+        self._clock = clock
+        self._names = names
+        self._seen = Collection(sources={})
+        self._worked: dict[TemplateSource, Worked] = {}
+        self.generation = 0
+        """Counts the changes that were seen."""
+
+    def look(self) -> Collection:
+        """Look at the place again, and forget what is not as it was."""
+        now = self._look()
+        if now is not self._seen:
+            self.generation += 1
+            if now.shelf != self._seen.shelf:
+                self._worked.clear()
+            here = {source for sources in now.sources.values() for source in sources}
+            self._worked = {source: worked for source, worked in self._worked.items() if source in here}
+            self._seen = now
+        return now
+
+    def variants(self, name: str) -> tuple[Worked, ...]:
+        """Return every variant of a template, the default first. Raises NotFoundError."""
+        found = self.look()
+        if name not in found.sources:
+            raise NotFoundError(f"there is no template {name!r}")
+        return tuple(self._work(source, found.shelf) for source in found.sources[name])
+
+    def variant(self, name: str, locale: str = "") -> Worked:
+        """Return the variant for a locale. Raises NotFoundError, InputError."""
+        variants = self.variants(name)
+        return variants[chosen([one.locale for one in variants], locale)[0]]
+
+    def work(self, source: TemplateSource) -> Worked:
+        """Compile a source that does not belong to the place, with the components of the place."""
+        return self._work(source, self.look().shelf)
+
+    def rendered(self, worked: Worked, variables: Mapping[str, Any]) -> Rendered:
+        """Render one mail. Raises SourceError; InputError with every missing or wrong variable."""
+        loaded = load(worked.usable(), html_to_text)
+        return loaded.render(variables, self._names, self._clock.now())
+
+    def _work(self, source: TemplateSource, shelf: Shelf) -> Worked:
+        worked = self._worked.get(source)
+        if worked is None:
+            worked = self._worked[source] = _compiled(source, shelf)
+        return worked
+
+
+def _compiled(source: TemplateSource, shelf: Shelf) -> Worked:
+    try:
+        compiled = compile_source(source, shelf)
+        load(compiled, html_to_text)
+    except SourceError as error:
+        return Worked(source=source, compiled=None, findings=error.findings)
+    except InputError as error:  # it compiles, and what comes of it is no Jinja
+        file = source.file or source.name
+        findings = tuple(
+            Finding(code=one.code, severity=Severity.ERROR, file=file, cause=one.cause, fix=one.fix)
+            for one in error.problems
+        )
+        return Worked(source=source, compiled=None, findings=findings)
+    return Worked(source=source, compiled=compiled, findings=compiled.findings)
+
+
+def examples_of(compiled: CompiledTemplate, *, has_stand_ins: bool = False) -> dict[str, Any]:
+    """Return the example values of a template's variables.
+
+    Args:
+        compiled: The template.
+        has_stand_ins: Whether a variable without an example gets a value that shows its name.
+    """
+    properties: Mapping[str, Mapping[str, Any]] = compiled.schema.get("properties", {})
+    found: dict[str, Any] = {}
+    for name, schema in properties.items():
+        if examples := schema.get("examples"):
+            found[name] = examples[0]
+        elif "default" in schema:
+            found[name] = schema["default"]
+        elif has_stand_ins:
+            found[name] = _stand_in(name, schema)
+    return found
+
+
+def _stand_in(name: str, schema: Mapping[str, Any]) -> Any:
+    kinds = schema.get("type")
+    kind = kinds[0] if isinstance(kinds, Sequence) and not isinstance(kinds, str) and kinds else kinds
+    match kind:
+        case "integer" | "number":
+            return 1
+        case "boolean":
+            return True
+        case "array":
+            return [_stand_in(name, schema.get("items", {}))]
+        case "object":
+            return {key: _stand_in(key, one) for key, one in schema.get("properties", {}).items()}
+        case _:
+            return _text(name, str(schema.get("format", "")))
+
+
+def _text(name: str, form: str) -> str:
+    if name.endswith(("url", "link", "href")) or form == "uri-reference":
+        return f"https://example.com/{name}"
+    return {"date": "2030-01-31", "date-time": "2030-01-31T08:00:00Z"}.get(form, f"[{name}]")
