@@ -60,6 +60,13 @@ Subject = Annotated[str, _one("--subject", "Subject.", "TEXT")]
 Words = Annotated[str | None, _one("--message", "The text itself.", "WORDS")]
 TextFile = Annotated[str | None, _one("--text", "File with the text, - for standard input.", "FILE|-")]
 HtmlFile = Annotated[str | None, _one("--html", "File with the HTML, - for standard input.", "FILE|-")]
+TemplateName = Annotated[
+    str | None, _one("--template", "Template instead of texts: NAME, NAME@VERSION or PACKAGE:NAME.", "NAME")
+]
+SetValue = Annotated[
+    list[str] | None, _many("--set", "Variable of the template; NAME:=JSON for what is no text", "NAME=TEXT")
+]
+Locale = Annotated[str | None, _one("--locale", "Language of the template, for example fr-CA.", "TAG")]
 Attach = Annotated[list[Path] | None, _many("--attach", "File to attach", "FILE")]
 Header = Annotated[list[str] | None, _many("--header", "Extra header", "'NAME: VALUE'")]
 Tag = Annotated[list[str] | None, _many("--tag", "Tag to find it by", "TAG")]

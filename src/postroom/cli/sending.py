@@ -23,11 +23,14 @@ from postroom.cli.options import (
     HtmlFile,
     IdempotencyKey,
     Json,
+    Locale,
     MailClassName,
     ReplyTo,
     SendAt,
+    SetValue,
     Subject,
     Tag,
+    TemplateName,
     TextFile,
     To,
     Wait,
@@ -58,6 +61,9 @@ def send(  # noqa: PLR0913 - each is a flag
     message: Words = None,
     text: TextFile = None,
     html: HtmlFile = None,
+    template: TemplateName = None,
+    set_: SetValue = None,
+    locale: Locale = None,
     attach: Attach = None,
     header: Header = None,
     tag: Tag = None,
@@ -72,15 +78,12 @@ def send(  # noqa: PLR0913 - each is a flag
     json: Json = False,
 ) -> None:
     """Send one mail."""
-    from postroom.cli.show import say_json
-
+    addresses = {"from": from_, "to": to, "cc": cc, "bcc": bcc, "reply_to": reply_to}
+    rendered = {"template": template, "locale": locale, "variables": _variables(set_ or ())}
     fields = {
-        "from": from_,
-        "to": to,
-        "cc": cc,
-        "bcc": bcc,
-        "reply_to": reply_to,
+        **addresses,
         "subject": subject,
+        **rendered,
         "tags": tag,
         "class": mail_class,
         "send_at": send_at,
@@ -94,11 +97,14 @@ def send(  # noqa: PLR0913 - each is a flag
         answer = _send_directly(flags, body, files, wait_s=wait or MAX_WAIT_S)
     else:
         answer = _post(flags, body, files, wait=wait)
-    if json:
-        say_json(answer)
-    else:
-        _show(answer)
+    _show(answer, json=json)
     raise typer.Exit(exit_of(answer) if wait or direct else Exit.OK)
+
+
+def _variables(given: Sequence[str]) -> Mapping[str, Any]:
+    from postroom.cli.templates_values import read_values
+
+    return read_values(given, {}) if given else {}
 
 
 def composed(
@@ -145,9 +151,12 @@ def exit_of(message: Mapping[str, Any]) -> Exit:
     return Exit.OK if states <= GOOD_STATES else Exit.FAILED
 
 
-def _show(answer: Mapping[str, Any]) -> None:
-    from postroom.cli.show import say, show_message
+def _show(answer: Mapping[str, Any], *, json: bool) -> None:
+    from postroom.cli.show import say, say_json, show_message
 
+    if json:
+        say_json(answer)
+        return
     if "recipients" in answer:
         show_message(answer)
         return
