@@ -16,6 +16,7 @@ from postroom.bootstrap.hap import fetcher_of, fetching_of
 from postroom.bootstrap.seeing import forget_accounts
 from postroom.bootstrap.stopping import stop_dispatcher
 from postroom.bootstrap.telling import Telling, telling_of, told
+from postroom.bootstrap.templates import renderer_of, templating_of
 from postroom.bootstrap.way_in import WayIn, class_rules, way_in
 from postroom.bootstrap.ways import WayBuilder, ground_of, guest_spec, sender_process
 from postroom.clock import Clock, Dice
@@ -40,6 +41,7 @@ from postroom.ingress.http.desk_table import DeskRoom
 from postroom.model.message import MailClass
 from postroom.net.guard import Guard
 from postroom.policy.retry import ClassRules
+from postroom.renderer.pool import RendererPool
 from postroom.spool.sqlite.opening import SqliteStore
 from postroom.telemetry import logger
 
@@ -67,6 +69,8 @@ class Room:
     telling: Telling
     shared: SharedFiles
     """The files that links name."""
+    renderer: RendererPool
+    """Where templates are compiled and rendered."""
     failure: asyncio.Future[BaseException]
     """Done when the store failed and the process must end."""
     sender: SenderProcess | None = None
@@ -120,6 +124,7 @@ async def running_engine(
         await stop_dispatcher(room.dispatcher, hurry)
         await room.poster.stop()
         await room.fetcher.stop()
+        await room.renderer.close()
         if sender is not None:
             await sender.close()
         await tokens.stop()
@@ -194,9 +199,12 @@ def _room(
         guests=(guests := _guests(ground, dispatcher, builder)),
         janitor=_janitor(ground, dispatcher),
         shared=SharedFiles(store.spool, store.blobs),
+        renderer=(renderer := renderer_of(settings.templates, clock=clock)),
         failure=failure,
     )
     service.guests = guests
+    service.templates = templating_of(settings.templates, renderer, store.templates, clock=clock)
+    service.needs_a_look = lambda: service.templates.catalogue.troubles
     signals.stored, room.desk.endpoints.changed = room.telling.teller.hint, room.telling.teller.changed
     return room
 

@@ -22,6 +22,7 @@ from postroom.bootstrap.seeing import begin_log, server_limits
 from postroom.bootstrap.stopping import Stopping
 from postroom.bootstrap.store import open_store, refuse_silent_capture
 from postroom.bootstrap.submission import SmtpRoom, SmtpStarted, open_submission
+from postroom.bootstrap.templates import troubles, troubles_at_start
 from postroom.clock import Clock, SystemClock, SystemDice
 from postroom.config.cli_key import CliKey, read_cli_key, write_cli_key
 from postroom.config.settings import Settings
@@ -86,6 +87,8 @@ async def _serve(settings: Settings, announce: Callable[[Started], None]) -> int
             running_engine(settings, store, clock=clock, dice=dice, hurry=stopping.hurry, is_server=True)
         )
         stopping.listen()
+        looking = asyncio.create_task(troubles(room.service.templates), name="look at the templates")
+        stack.callback(looking.cancel)
         server, smtp, warnings = await stack.enter_async_context(
             _open_doors(settings, room, stopping.hurry, clock)
         )
@@ -100,7 +103,7 @@ async def _serve(settings: Settings, announce: Callable[[Started], None]) -> int
                 durability=store.durability,
                 targets=tuple(f"{way.name}: {way.target}" for way in room.ways),
                 first_key=first_key,
-                warnings=_still_true(settings, room) + warnings,
+                warnings=_still_true(settings, room) + warnings + await troubles_at_start(looking),
                 smtp=smtp,
             )
         )
@@ -133,6 +136,7 @@ async def _open_doors(
     scrape = Scrape()
     scrape.add(show_process)
     scrape.add(room.service.show)
+    scrape.add(room.renderer.show)
     if room.sender is not None:
         scrape.add(room.sender.show)
     async with watched_loop(clock) as watch:

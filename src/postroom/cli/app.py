@@ -306,6 +306,12 @@ def check(  # noqa: PLR0913 - the flags of serve
         smtp_key=smtp_key,
     )
     settings = settings_of(flags)
+    if settings.templates.directory is not None:
+        from dataclasses import replace
+
+        from postroom.bootstrap.templates import checked_alone
+
+        settings = replace(settings, warnings=(*settings.warnings, *checked_alone(settings.templates)))
     if json:
         say_json(shown(settings))
         return

@@ -14,6 +14,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import to_json
@@ -76,6 +77,7 @@ class Found:
     """Of a package that others built."""
 
 
+@lru_cache(maxsize=1024)
 def parse_reference(text: str) -> Reference:
     """Read ``NAME``, ``NAME@VERSION`` or ``PACKAGE:NAME``. Raises InputError."""
     package, colon, rest = text.rpartition(":")
@@ -99,6 +101,7 @@ def parse_reference(text: str) -> Reference:
     return Reference(package=package, name=name, number=int(number) if at else None)
 
 
+@lru_cache(maxsize=1024)
 def locale_chain(locale: str) -> tuple[str, ...]:
     """Return the tags to look for, most special first (RFC 4647 section 3.4). Raises InputError."""
     if not locale:
@@ -172,7 +175,8 @@ class _Shop:
             kept = await self._renderer.compile(source, shelf)
         except InputError as error:
             COMPILED.count(("refused",))
-            self._keep(key, error)
+            if _is_lasting(error):
+                self._keep(key, error)
             raise
         COMPILED.count(("good",))
         self._keep(key, kept)
@@ -243,6 +247,11 @@ class Catalogue:
             for package, collections in places.items()
         }
         self._stored: OrderedDict[tuple[TenantId, str, int | None], TemplateVersion] = OrderedDict()
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What is known not to be used as it stands, without looking again."""
+        return tuple(trouble for place in self._places.values() for trouble in place.told.values())
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -370,10 +379,13 @@ class Catalogue:
             place.tell(".".join(key), str(error))
             if good is None:
                 raise
-            compiled = good
             if seen is place.seen:
                 place.broken[key] = error
+            if not _is_lasting(error):
+                return good
+            compiled = good
         else:
+            place.broken.pop(key, None)
             place.told.pop(".".join(key), None)
         if seen is place.seen:
             place.ready[key] = place.good[key] = compiled
@@ -410,6 +422,11 @@ def _found(compiled: CompiledTemplate, reference: Reference, version: str, tried
         chain=tried,
         is_foreign=reference.package not in (DIRECTORY, SHIPPED),
     )
+
+
+def _is_lasting(error: InputError) -> bool:
+    """Say whether it is about a place in the source; a busy machine may cross a bound of time once."""
+    return all(":" in problem.field for problem in error.problems)
 
 
 def _as_findings(error: InputError, source: TemplateSource) -> list[Finding]:

@@ -1,7 +1,7 @@
 """The engine as the doors see it: one object with every verb a door may use."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -94,6 +94,8 @@ class Service:
         self._started_at = clock.now()
         self.guests: Hosting = NoGuests()
         """Where accounts that callers bring stay; set by the wiring."""
+        self.needs_a_look: Callable[[], Sequence[str]] = tuple
+        """Returns sentences for the status beside those about store and transports; set by the wiring."""
         self.limits = limits
         self.smtp_urls: tuple[str, ...] = ()
         """Where the SMTP door listens; set by the wiring."""
@@ -245,7 +247,12 @@ class Service:
             is_stopping=self.is_stopping,
             durability=self._durability,
         )
-        return replace(status, started_at=self._started_at, smtp_urls=self.smtp_urls)
+        return replace(
+            status,
+            problems=(*status.problems, *self.needs_a_look()),
+            started_at=self._started_at,
+            smtp_urls=self.smtp_urls,
+        )
 
     async def show(self) -> None:
         """Fill the gauges that monitoring reads."""

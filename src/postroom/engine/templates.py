@@ -31,6 +31,7 @@ from postroom.model.template import (
     CompiledTemplate,
     Finding,
     Rendered,
+    Severity,
     TemplatePin,
     TemplateSource,
     TemplateVersion,
@@ -240,6 +241,15 @@ class Templating:
             compiled=tuple(variant.compiled for variant in version.variants.values()),
             versions=tuple(versions),
         )
+
+    async def check(self) -> tuple[Finding, ...]:
+        """Compile what is in the directory and return every error. Raises OverloadError."""
+        if DIRECTORY not in self.catalogue.packages:
+            return ()
+        found = [*await self.catalogue.junk(DIRECTORY)]
+        for placed in await self.catalogue.of_package(DIRECTORY):
+            found += placed.findings
+        return tuple(finding for finding in found if finding.severity is Severity.ERROR)
 
     # ------------------------------------------------------------------ changing
 

@@ -34,6 +34,8 @@ from postroom.renderer.frames import (
     problems_in,
 )
 from postroom.renderer.process import Job, WorkerProcess
+from postroom.telemetry.catalogue import RENDERER_RESIDENT
+from postroom.telemetry.process import resident_bytes_of
 
 MAX_WAITING = 4096
 """Requests that wait for a process (security limit)."""
@@ -96,6 +98,11 @@ class RendererPool:
             _, subject, preheader, html, text = answer
             return Rendered(subject=subject, preheader=preheader, html=html, text=text)
         raise InputError(problems_in(answer))
+
+    def show(self) -> None:
+        """Fill the gauge of the processes' memory."""
+        pids = [*self._renderers.pids(), *self._compilers.pids()]
+        RENDERER_RESIDENT.show(sum(resident_bytes_of(pid) for pid in pids))
 
     async def close(self) -> None:
         """End the processes; what is not answered yet is refused."""

@@ -19,7 +19,7 @@ from postroom.clock import Clock
 from postroom.errors import InputError, OverloadError, Problem
 from postroom.model.template import CompiledTemplate
 from postroom.renderer.frames import MAX_TEMPLATES, READY, TEMPLATE, Frame, frames_in, packed_object
-from postroom.telemetry import logger
+from postroom.telemetry import catalogue, logger
 
 COMMAND = (sys.executable, "-P", "-m", "postroom.renderer.worker")
 """``-P``: a file of the working directory that is named like a module is not taken for it."""
@@ -222,6 +222,7 @@ class WorkerProcess(asyncio.Protocol):
 
     def _settle(self) -> None:
         """Fail what the process was at, and keep what it had not begun for the next one."""
+        catalogue.RENDERER_ENDS.count(("late" if self._is_late else "died",))
         if self.jobs:
             job = self.jobs.popleft()
             cause = (
