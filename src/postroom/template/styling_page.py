@@ -1,0 +1,157 @@
+"""A page as the styling sees it: its tags with their attributes, its style sheets, and the text between.
+
+The page is cut, not parsed: every piece keeps its wording, so that a doctype, entities, conditional
+comments, VML and whatever stands in tables come out as they went in. Only tags whose attributes change
+are written anew.
+
+Rules: never fails, linear time. The text is shielded: Jinja stands in it as tokens. Comments are one
+piece and are not looked into, but for the class names in conditional ones.
+
+Sources: HTML Living Standard section 13.1.2 (syntax).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_PIECE = re.compile(
+    r"<!--(?:-?>|.*?(?:-->|\Z))"
+    r"|<(?P<close>/?)(?P<name>[A-Za-z][^\s/>]*)(?P<rest>(?:[^\"'>]|\"[^\"]*\"|'[^']*')*)>"
+    r"|<[!?][^>]*>",
+    re.DOTALL,
+)
+_ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
+_CLASS = re.compile(r"""\sclass\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
+_RAW = re.compile(r"(?:style|script|title|textarea|xmp)", re.IGNORECASE)
+VOID = frozenset(
+    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Attribute:
+    """One attribute of a tag."""
+
+    name: str
+    value: str | None
+    """``None``: it stands without a value."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Tag:
+    """A start or an end tag; its attributes may be changed."""
+
+    name: str
+    """As written."""
+    is_end: bool
+    is_closed: bool
+    """Whether it ends in ``/>``."""
+    attributes: list[Attribute] = field(default_factory=list)
+    source: str
+    number: int = -1
+    """Of a start tag, from 0."""
+
+    @property
+    def key(self) -> str:
+        """The name in lower case."""
+        return self.name.lower()
+
+    def attribute(self, name: str) -> Attribute | None:
+        """Return the first attribute of a name in lower case."""
+        return next((each for each in self.attributes if each.name.lower() == name), None)
+
+    def put(self, name: str, value: str) -> None:
+        """Set an attribute."""
+        if found := self.attribute(name):
+            found.value = value
+        else:
+            self.attributes.append(Attribute(name=name, value=value))
+
+    def drop(self, name: str) -> None:
+        """Remove an attribute."""
+        self.attributes = [each for each in self.attributes if each.name.lower() != name]
+
+    def __str__(self) -> str:
+        """Write the tag with single blanks."""
+        if self.is_end:
+            return f"</{self.name}>"
+        slash = " /" if self.is_closed and self.key not in VOID else ""
+        return f"<{self.name}{''.join(map(_written_attribute, self.attributes))}{slash}>"
+
+
+@dataclass(slots=True, kw_only=True)
+class Comment:
+    """A comment with its marks, or a declaration."""
+
+    source: str
+
+    def classes(self) -> Iterator[str]:
+        """Yield the class names that occur in it."""
+        for match in _CLASS.finditer(self.source):
+            yield from (match[1] or match[2] or "").split()
+
+
+@dataclass(slots=True, kw_only=True)
+class Text:
+    """What stands between tags, or the content of an element that holds no tags."""
+
+    source: str
+    raw: str = ""
+    """The element whose content it is: ``style``, ``script``, ``title``."""
+
+
+Piece = Tag | Comment | Text
+
+
+def pieces(page: str) -> list[Piece]:
+    """Cut a page."""
+    found: list[Piece] = []
+    position = number = 0
+    while match := _PIECE.search(page, position):
+        if match.start() > position:
+            found.append(Text(source=page[position : match.start()]))
+        position = match.end()
+        if match["name"] is None:
+            found.append(Comment(source=match[0]))
+            continue
+        tag = _tag(match)
+        found.append(tag)
+        if tag.is_end:
+            continue
+        tag.number = number
+        number += 1
+        if _RAW.fullmatch(tag.name) and not tag.is_closed:
+            end = re.compile(rf"</{tag.name}(?=[\s/>])", re.IGNORECASE).search(page, position)
+            stop = end.start() if end else len(page)
+            found.append(Text(source=page[position:stop], raw=tag.key))
+            position = stop
+    if position < len(page):
+        found.append(Text(source=page[position:]))
+    return found
+
+
+def _tag(match: re.Match[str]) -> Tag:
+    rest = match["rest"]
+    is_end = bool(match["close"])
+    return Tag(
+        name=match["name"],
+        is_end=is_end,
+        is_closed=rest.rstrip().endswith("/"),
+        attributes=[]
+        if is_end
+        else [
+            Attribute(
+                name=each[1], value=next((value for value in each.groups()[1:] if value is not None), None)
+            )
+            for each in _ATTRIBUTE.finditer(rest)
+        ],
+        source=match[0],
+    )
+
+
+def _written_attribute(attribute: Attribute) -> str:
+    value = attribute.value
+    if value is None:
+        return f" {attribute.name}"
+    quote = "'" if '"' in value else '"'
+    return f" {attribute.name}={quote}{value}{quote}"
