@@ -33,6 +33,8 @@ _HIDDEN = re.compile(
     re.IGNORECASE,
 )
 """The styles by which mail hides its preheader."""
+_JOINERS = "\u034f\u200b\u200c\u200d\u2060\ufeff \n"
+"""What cannot be seen: a text of nothing else is the content of a spacer."""
 _COLONS = ":\uff1a"
 _MAY_HIDE = re.compile(r"hidden|hide|:\s*+(?:none|0)", re.IGNORECASE)
 """What stands in every tag that hides: the attributes of all others need no reading."""
@@ -214,7 +216,7 @@ class _Walker:
             data = _BLANKS.sub(" ", data)
             if data[0] == " " and (frame.breaks or not frame.parts or frame.parts[-1].endswith((" ", "\n"))):
                 data = data[1:]
-            if not data:
+            if not data or (data[0] > "\u02ff" and not data.strip(_JOINERS)):
                 return
         if frame.breaks and frame.parts:
             frame.parts.append("\n" * frame.breaks)

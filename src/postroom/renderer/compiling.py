@@ -77,7 +77,7 @@ def _html(source: TemplateSource, shelf: Shelf) -> tuple[str, FrontMatter, list[
     if source.form is SourceForm.COMPONENTS:
         # A process that only renders does not pay for scripts and style sheets.
         from postroom.template.expansion import expand  # noqa: PLC0415
-        from postroom.template.styling import styled  # type: ignore[import-not-found,unused-ignore] # noqa: PLC0415
+        from postroom.template.styling import styled  # noqa: PLC0415
 
         shelf = with_shipped(shelf)
         expanded = expand(source, shelf)
@@ -126,7 +126,7 @@ def _text(html: str, environment: Sandbox) -> str:
     text = derived(html, html_to_text)
     try:
         environment.parse_plain(text)
-    except TemplateSyntaxError:
+    except (TemplateSyntaxError, RecursionError):  # the HTML may say why; see ``_finished``
         return ""
     return text
 
@@ -143,8 +143,8 @@ def _finished(
             environment.compile(text)
         except TemplateSyntaxError as error:
             raise _syntax(source, part, text, error) from error
-        except (RecursionError, MemoryError):
-            cause = f"the expressions of the {part} are nested too deep"
+        except (RecursionError, MemoryError, SyntaxError):  # Python nests some twenty blocks
+            cause = f"the expressions or blocks of the {part} are nested too deep"
             raise SourceError([_error(source, "nesting", cause, "Make them simpler.")]) from None
     found = reads(trees, front.variables)
     template = replace(template, schema=found.schema, globals=found.globals)

@@ -18,7 +18,7 @@ from jinja2 import nodes
 
 from postroom.template.front_matter import VariableNote
 from postroom.template.marking import link_expressions
-from postroom.template.sandbox import GLOBALS
+from postroom.template.sandbox import DICT_METHODS, GLOBALS, STR_METHODS
 
 Path = tuple[str, ...]
 """Keys from the variable's name; ``[]`` is an item of a list."""
@@ -27,6 +27,8 @@ Scope = dict[str, "Path | None"]
 ITEM = "[]"
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 _PRINTED = frozenset({"string", "number"})
+_OBJECT = frozenset({"object"})
+_STRING = frozenset({"string"})
 _BY_FILTER: dict[str, frozenset[str]] = {
     **dict.fromkeys(("number", "percent", "currency", "plural"), frozenset({"number", "string"})),
     **dict.fromkeys(("filesize", "duration"), frozenset({"number"})),
@@ -156,6 +158,16 @@ class _Walker:
             self.walk(value, scope, sure)
             self._bind(target, _path(value, scope), inner)
         self._all(node.body, inner, sure)
+
+    def call(self, node: nodes.Call, scope: Scope, sure: frozenset[Path]) -> None:
+        """Take in a call: ``x.items()`` is a use of ``x``."""
+        function = node.node
+        if isinstance(function, nodes.Getattr) and function.attr in DICT_METHODS | STR_METHODS:
+            self.walk(function.node, scope, sure)
+            self._of(function.node, scope, _OBJECT if function.attr in DICT_METHODS else _STRING)
+            self._all((*node.args, *node.kwargs), scope, sure)
+        else:
+            self.expression(node, scope, sure)
 
     def output(self, node: nodes.Output, scope: Scope, sure: frozenset[Path]) -> None:
         """Take in what is printed."""
@@ -319,6 +331,7 @@ _WALKS: dict[type[nodes.Node], Callable[[_Walker, Any, Scope, frozenset[Path]], 
     nodes.With: _Walker.with_names,
     nodes.Macro: _Walker.macro,
     nodes.CallBlock: _Walker.macro,
+    nodes.Call: _Walker.call,
     nodes.Output: _Walker.output,
     nodes.Filter: _Walker.filtered,
     nodes.Test: _Walker.tested,

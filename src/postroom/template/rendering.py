@@ -3,7 +3,9 @@
 Everything that is missing, unknown or of the wrong type is named before anything is rendered; what only shows
 while rendering (a key of an object, ``null`` that would be printed, an empty link) stops it with its name.
 
-Rules: equal arguments give equal texts; values never become template source; only the HTML is escaped.
+Rules: equal arguments give equal texts; values never become template source; only the HTML is escaped. A line
+end in the subject's source is a blank; one that a value brings is left in, so that whoever reads the mail
+refuses it by name.
 Bounds of time and memory are the caller's (``renderer.worker``).
 """
 
@@ -30,7 +32,9 @@ MAX_PART = 2 * 1024 * 1024
 
 _EMPTY_LINK = re.compile(r"""(?<![\w-])(?:href|src)\s*=\s*(?:"\s*"|'\s*')""", re.IGNORECASE)
 _BLANK_LINES = re.compile(r"\n{3,}")
-_LINE_TAILS = re.compile(r"[ \t\r]+(?=\n)")
+_LINE_ENDS = re.compile(r"[\r\n]+")
+_BLANKS = re.compile(r" {2,}")
+_LINE_TAILS = re.compile(r"[ \t]+(?=\n)")
 
 
 class Loaded:
@@ -41,7 +45,7 @@ class Loaded:
         self._template = template
         html = sandbox(template.locale, is_html=True, plain=plain)
         text = sandbox(template.locale, is_html=False, plain=plain)
-        self._subject = _Part("subject", template.subject, text)
+        self._subject = _Part("subject", _LINE_ENDS.sub(" ", template.subject), text)
         self._preheader = _Part("preheader", template.preheader, text)
         self._html = _Part("html", template.html, html)
         self._text = _Part("text", template.text, text)
@@ -78,7 +82,7 @@ class Loaded:
         if self._open_links and _EMPTY_LINK.search(html):
             raise InputError([empty_link(self._open_links[0]).problem])
         return Rendered(
-            subject=_one_line(self._subject.render(values)),
+            subject=_BLANKS.sub(" ", self._subject.render(values)).strip(" "),
             preheader=_one_line(self._preheader.render(values)),
             html=html,
             text=_tidy(self._text.render(values) if self._template.text else self._plain(html)),
@@ -148,7 +152,7 @@ def load(template: CompiledTemplate, plain: Callable[[str], str]) -> Loaded:
     except TemplateSyntaxError as error:
         text = f"{error.message} (line {error.lineno})"
         raise InputError([forbidden(text).problem]) from error
-    except (RecursionError, MemoryError) as error:
+    except (RecursionError, MemoryError, SyntaxError) as error:
         raise InputError([forbidden("its expressions are nested too deep").problem]) from error
 
 
@@ -163,4 +167,9 @@ def _one_line(text: str) -> str:
 
 def _tidy(text: str) -> str:
     """Collapse the blank lines that conditions leave behind."""
-    return _BLANK_LINES.sub("\n\n", _LINE_TAILS.sub("", text.replace("\r\n", "\n"))).strip("\n ")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if " \n" in text or "\t\n" in text:
+        text = _LINE_TAILS.sub("", text)
+    if "\n\n\n" in text:
+        text = _BLANK_LINES.sub("\n\n", text)
+    return text.strip("\n ")

@@ -57,8 +57,10 @@ _TESTS = _words(
     "boolean defined divisibleby eq equalto even false float ge greaterthan gt in integer iterable le "
     "lessthan lower lt mapping ne none number odd sameas sequence string true undefined upper != < <= == > >="
 )
-_STR = _words("capitalize endswith find lower replace split startswith strip lstrip rstrip title upper")
-_DICT = frozenset({"get", "items", "keys", "values"})
+STR_METHODS = _words(
+    "capitalize endswith find lower replace split startswith strip lstrip rstrip title upper"
+)
+DICT_METHODS = frozenset({"get", "items", "keys", "values"})
 _LOOP = _words(
     "changed cycle depth depth0 first index index0 last length nextitem previtem revindex revindex0"
 )
@@ -114,9 +116,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if kind is dict:
             if attribute in obj:
                 return obj[attribute]
-            allowed = _DICT
+            allowed = DICT_METHODS
         elif isinstance(obj, str):
-            allowed = _STR
+            allowed = STR_METHODS
         elif kind is LoopContext:
             allowed = _LOOP
         elif kind is Namespace or isinstance(obj, Undefined):
