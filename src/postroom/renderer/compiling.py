@@ -81,10 +81,9 @@ def _html(source: TemplateSource, shelf: Shelf) -> tuple[str, FrontMatter, list[
 
         shelf = with_shipped(shelf)
         expanded = expand(source, shelf)
-        page = shield(expanded.html)
-        dressed = styled(page.text, styles=shelf.styles, theme=shelf.theme)
+        dressed = styled(expanded.html, styles=shelf.styles, theme=shelf.theme)
         findings = [*expanded.findings, *[replace(one, file=one.file or file) for one in dressed.findings]]
-        return page.unshield(dressed.html), expanded.front, findings
+        return dressed.html, expanded.front, findings
     front, body, _ = read_front_matter(source.text, file=file)
     if source.form is SourceForm.JINJA:
         return body, front, []
