@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from postroom.model.template import Finding, Shelf, TemplateSource
-from postroom.template.cupboard import Component, Cupboard
+from postroom.template.cupboard import Component, Cupboard, without_scripts
 from postroom.template.errors import SourceError
 from postroom.template.evaluation import Evaluator, GivenUp, Report
 from postroom.template.expressions import Kind, later, pieces
@@ -102,7 +102,8 @@ class _Expansion:
         self._page = self._engine.page({"env": ENVIRONMENT, **front.page})
         document = read(body, file, first_line=offset + 1)
         self._report.note(document.findings)
-        nodes = self._evaluator.nodes(for_production(document.nodes), self._page, owner="")
+        written, scripts = without_scripts(for_production(document.nodes), ("locals",))
+        nodes = self._evaluator.nodes(written, self._names(scripts), owner="")
         nodes = self._nodes(nodes, _Around(aware=self._engine.unaware()))
         nodes = self._stacked(self._unpushed(nodes))
         html = write(finished(nodes))
@@ -116,6 +117,18 @@ class _Expansion:
         return Expanded(
             html=html.lstrip("\r\n"), front=front, used=self._cupboard.used, findings=self._report.done()
         )
+
+    def _names(self, scripts: Sequence[Element]) -> Scope:
+        """Return the names of the template itself: ``page``, and what its ``<script locals>`` gives."""
+        if not scripts:
+            return self._page
+        code = [write(one.children) for one in scripts]
+        try:
+            names = self._engine.component(self._page, self._engine.unaware(), Call(), code)
+        except ScriptFailure as failure:
+            cause = f"the script: {failure.cause}"
+            self._report.stop(failure.fault.value, scripts[0].place, cause, "Correct the script.")
+        return names.scope
 
     def _evaluated(self, front: FrontMatter, file: str) -> FrontMatter:
         """Evaluate the front matter's texts, which see each other as they are written."""
@@ -196,7 +209,7 @@ class _Expansion:
     def _locals(
         self, node: Element, component: Component, given: Mapping[str, Fill], around: _Around
     ) -> Locals:
-        attributes: list[tuple[str, str | bool]] = []
+        attributes: list[tuple[str, str]] = []
         prefixed: dict[str, list[str]] = {prefix: [] for prefix in _PREFIXES}
         source = self._cupboard.file_of(node)
         for one in node.attributes:
@@ -207,8 +220,7 @@ class _Expansion:
                 if name.startswith(f"{prefix}:"):
                     name = name.removeprefix(f"{prefix}:")
                     prefixed[prefix].append(name)
-            value = True if one.value is None else one.value.replace("&quot;", '"')
-            attributes.append((name, value))
+            attributes.append((name, (one.value or "").replace("&quot;", '"')))
         call = Call(
             attributes=attributes, merge=prefixed["merge"], aware=prefixed["aware"], slots=described(given)
         )

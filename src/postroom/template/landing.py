@@ -102,11 +102,11 @@ def is_html(name: str) -> bool:
     return name in KNOWN or name.startswith(("data-", "aria-"))
 
 
-def landed(nodes: Sequence[Node], given: Mapping[str, str | None], *, lang: str | None) -> list[Node]:
+def landed(nodes: Sequence[Node], given: Mapping[str, str], *, lang: str | None) -> list[Node]:
     """Put attributes on the marked or the outermost element, and ``lang`` where it is announced.
 
-    ``given``: those the component's script does not take; ``None``: without value. ``lang`` goes on the
-    outermost element, unless that has one.
+    ``given``: those the component's script does not take. ``lang`` goes on the outermost element, unless that
+    has one.
     """
 
     def take(element: Element) -> Element:
@@ -146,23 +146,23 @@ def _outermost(nodes: Sequence[Node], edit: Callable[[Element], Element]) -> lis
     return out
 
 
-def _taken(element: Element, given: Mapping[str, str | None]) -> Element:
+def _taken(element: Element, given: Mapping[str, str]) -> Element:
     own = _OWN.get(element.name, frozenset())
-    attributes = {one.name: one for one in element.attributes}
-    before = dict(attributes)
+    attributes = list(element.attributes)
     for name, value in given.items():
         if not (name in EVERYWHERE or name in own or name.startswith(("data-", "aria-"))):
             continue
-        old = attributes.get(name)
         target = name.removeprefix("override:")
-        if name == "class" and old is not None and old.value:
-            value = f"{old.value} {value or ''}".rstrip()  # noqa: PLW2901 -- what is put there
-        elif name == "style" and old is not None and old.value:
-            value = _merged_style(old.value, value or "")  # noqa: PLW2901 -- as above
-        attributes[target] = Attribute(name=target, value=value, place=element.place)
-    if attributes == before:
+        at = next((index for index, one in enumerate(attributes) if one.name == target), len(attributes))
+        old = (attributes[at].value or "") if at < len(attributes) else ""
+        if name == "class" and old:
+            value = f"{old} {value}"  # noqa: PLW2901 -- what is put there
+        elif name == "style" and old:
+            value = _merged_style(old, value)  # noqa: PLW2901 -- as above
+        attributes[at : at + 1] = [Attribute(name=target, value=value, place=element.place)]
+    if attributes == list(element.attributes):
         return element
-    return changed(element, attributes=tuple(attributes.values()), children=element.children)
+    return changed(element, attributes=tuple(attributes), children=element.children)
 
 
 def _announced(element: Element, lang: str) -> Element:

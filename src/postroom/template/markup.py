@@ -377,6 +377,11 @@ class _Reader:
     def _attribute(self, at: int, into: list[Attribute]) -> int:
         text = self._text
         start = at
+        if text.startswith(("{%", "{#"), at):
+            end = opaque_end(text, at)
+            if end > 0:
+                into.append(Attribute(name=text[at:end], value=None, place=self.place(at)))
+                return end
         at += text[at] == "="
         while True:
             stop = _NAME_STOP.search(text, at)
@@ -389,7 +394,7 @@ class _Reader:
             at = end if end > 0 else stop.end()
         name = text[start:at]
         equals = _EQUALS.match(text, at)
-        if equals is None or name.startswith(("{%", "{#")):
+        if equals is None:
             into.append(Attribute(name=name, value=None, place=self.place(start)))
             return at
         at = equals.end()

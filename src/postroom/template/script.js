@@ -158,7 +158,7 @@
         if (taken.has(name)) continue;
         const written = call.attributes.find(one => one[0] === name)?.[1] ?? text;
         if (written === null || typeof written === 'object') continue;
-        landing.push([name, written === true ? null : clean(String(written))]);
+        landing.push([name, clean(String(written))]);
       }
       const passed = {};
       for (const name of call.aware) if (name in locals) passed[name] = locals[name];

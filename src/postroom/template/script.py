@@ -8,7 +8,7 @@ the place makes a finding of it. Nothing of this runs when mail is rendered.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
@@ -58,11 +58,11 @@ class ScriptFailure(Exception):  # noqa: N818 -- it is turned into a finding, ne
 class Call:
     """How a component is used: what its script and its expressions see."""
 
-    attributes: Sequence[tuple[str, str | bool]]
-    """Names without prefixes; values as written, ``True`` for those without one."""
+    attributes: Sequence[tuple[str, str]] = ()
+    """Names without prefixes; values as written, empty for those without one."""
     merge: Sequence[str] = ()
     aware: Sequence[str] = ()
-    slots: Mapping[str, Mapping[str, Any]]
+    slots: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By name: ``attributes`` as above, ``source``."""
 
 
@@ -73,7 +73,7 @@ class Locals:
     scope: Scope
     declared: frozenset[str]
     """Names its script gave values to."""
-    landing: Mapping[str, str | None]
+    landing: Mapping[str, str]
     """Attributes its script did not take, for an element of what it makes."""
     aware: Aware
     """For the components inside of it."""

@@ -59,9 +59,7 @@ def described(given: Mapping[str, Fill]) -> dict[str, dict[str, Any]]:
     return {
         name: {
             "attributes": [
-                (one.name, True if one.value is None else one.value)
-                for one in fill.element.attributes
-                if one.name not in _FLAGS
+                (one.name, one.value or "") for one in fill.element.attributes if one.name not in _FLAGS
             ],
             "source": write(fill.element.children),
         }

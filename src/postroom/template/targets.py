@@ -41,18 +41,18 @@ def for_production(nodes: Sequence[Node]) -> tuple[Node, ...]:
             continue
         if any(one.name.endswith(_SUFFIX) for one in node.attributes):
             node = _resolved(node)  # noqa: PLW2901 -- the node as it goes on
-        out.append(node if children == node.children else replace(node, children=children))
+        out.append(node.with_children(children))
     return tuple(out)
 
 
 def _resolved(node: Element) -> Element:
-    attributes = {one.name: one for one in node.attributes}
-    for name, one in list(attributes.items()):
-        if name.endswith(_SUFFIX) and name != _SUFFIX:
-            key = name.removesuffix(_SUFFIX)
-            attributes[key] = replace(one, name=key)
-            del attributes[name]
-    return changed(node, attributes=tuple(attributes.values()), children=node.children)
+    instead = {
+        one.name.removesuffix(_SUFFIX): replace(one, name=one.name.removesuffix(_SUFFIX))
+        for one in node.attributes
+        if one.name.endswith(_SUFFIX)
+    }
+    attributes = [instead.pop(one.name, one) for one in node.attributes if not one.name.endswith(_SUFFIX)]
+    return changed(node, attributes=(*attributes, *instead.values()), children=node.children)
 
 
 def finished(nodes: Sequence[Node]) -> list[Node]:
@@ -75,7 +75,7 @@ def finished(nodes: Sequence[Node]) -> list[Node]:
             children = tuple(_trimmed(children))
         if _needs_end(node):
             node = changed(node, attributes=node.attributes, children=children)  # noqa: PLW2901 -- as above
-        out.append(node if children == node.children else replace(node, children=children))
+        out.append(node.with_children(children))
     return out
 
 
