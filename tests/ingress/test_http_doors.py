@@ -21,8 +21,10 @@ from postroom.web.keyless import KeylessRule, parse_networks
 ROOT = Path(__file__).resolve().parents[2]
 MAIL = {"to": "kim@example.com"}
 CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-SHORT_FORMS = {"add": 0, "_forbidden": 0, "_refuse": 1, "_error": 1, "_later": 1}
+SHORT_FORMS = {"variable": 0, "add": 0, "_forbidden": 0, "_refuse": 1, "_error": 1, "_later": 1}
 """Functions that make a problem, and which argument is its code."""
+RENDERING = ("template/wrong.py", "template/variables.py", "spool/templates.py")
+"""What a mail from a template can be refused for. Codes of sources stand in docs/templates.md."""
 
 
 def room(settings: HttpSettings | None = None, **options: Any) -> tuple[FakeService, Gate]:
@@ -289,10 +291,12 @@ def test_every_code_is_documented() -> None:
         for path in room.rglob("*.py")
         if path.name not in ("nexus.py", "nexus_account.py", "listening.py", "keyring.py", "transport_url.py")
     ]
+    sources += [ROOT / "src/postroom" / name for name in RENDERING]
     known = set().union(*map(codes_of, sources)) | {"secret-key-missing", "secret-key-wrong"}
     # listening.py and keyring.py speak to the operator, nexus.py in its own dialect; the codes of
     # transport_url.py stand with its forms in docs/transports.md. The two are causes of SecretKeyError.
-    assert known == ANSWERS.keys() | FIELDS.keys()
+    findings = {"not-compiled-yet"}  # said of a template in a list, never of a request
+    assert known - findings == ANSWERS.keys() | FIELDS.keys()
     page = (ROOT / "docs/errors.md").read_text()
     shown = call(room()[1], "GET", "/docs").body.decode()
     for code, meaning in {**ANSWERS, **FIELDS}.items():
