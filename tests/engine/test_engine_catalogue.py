@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from peers.manual import ManualClock
+from postroom.engine import templates as templates_module
 from postroom.engine.catalogue import Catalogue, Reference, chosen, locale_chain, parse_reference
 from postroom.engine.templates import Draft, Origin, TemplateOrder, Templating
 from postroom.errors import ConflictError, InputError, NotFoundError, OverloadError, Problem, TooLargeError
@@ -328,6 +329,23 @@ def test_a_broken_edit_leaves_the_last_good_one_and_is_told() -> None:
     assert ["wrong", "wrong from the start", "wrong"] == [
         str(one["trouble"]).partition(": ")[2] for one in said if one["log_level"] == "warning"
     ]
+
+
+def test_a_list_does_not_wait_for_every_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be compiled in its time says so; a further look, or one at it alone, compiles it."""
+
+    async def scenario() -> None:
+        room = Room(a_source("one"))
+        with monkeypatch.context() as patched:
+            patched.setattr(templates_module, "LIST_S", 0.0)
+            here = (await room.templates.list(DEFAULT_TENANT)).templates[0]
+            assert ("", ["not-compiled-yet"]) == (here.version, [one.code for one in here.findings])
+            assert [] == room.renderer.compiled
+            assert () == (await room.templates.show("welcome", DEFAULT_TENANT)).listed.findings
+            assert () == (await room.templates.list(DEFAULT_TENANT)).templates[0].findings
+        assert () == (await room.templates.list(DEFAULT_TENANT)).templates[-1].findings
+
+    run(scenario())
 
 
 def test_an_overloaded_compiler_is_not_remembered() -> None:

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -319,12 +319,18 @@ class Catalogue:
         place = self._places.get(DIRECTORY)
         return place is not None and name in (await place.look()).sources
 
-    async def of_package(self, package: str) -> Sequence["InPlace"]:
-        """Return every template of a place, compiled as far as that goes. Raises OverloadError."""
+    async def of_package(
+        self, package: str, *, has_time: Callable[[], bool] = lambda: True
+    ) -> Sequence["InPlace"]:
+        """Return every template of a place, compiled as far as that goes. Raises OverloadError.
+
+        When ``has_time`` says no, what has never been compiled is left as it is.
+        """
         place = self._places[package]
         collection = await place.look()
         return [
-            await self._in_place(place, name, sources) for name, sources in sorted(collection.sources.items())
+            await self._in_place(place, name, sources, has_time)
+            for name, sources in sorted(collection.sources.items())
         ]
 
     async def in_place(self, reference: Reference) -> "InPlace | None":
@@ -333,16 +339,21 @@ class Catalogue:
         if place is None or reference.number is not None:
             return None
         sources = (await place.look()).sources.get(reference.name)
-        return None if sources is None else await self._in_place(place, reference.name, sources)
+        return None if sources is None else await self._in_place(place, reference.name, sources, lambda: True)
 
     async def junk(self, package: str) -> tuple[Finding, ...]:
         """Return what a place holds that is not used."""
         return (await self._places[package].look()).findings
 
-    async def _in_place(self, place: _Place, name: str, sources: Sequence[TemplateSource]) -> "InPlace":
+    async def _in_place(
+        self, place: _Place, name: str, sources: Sequence[TemplateSource], has_time: Callable[[], bool]
+    ) -> "InPlace":
         compiled: list[CompiledTemplate] = []
         findings: list[Finding] = []
         for source in sources:
+            if (name, source.locale) not in place.ready and not has_time():
+                findings.append(_not_yet(source))
+                continue
             try:
                 found = await self._variant(place, name, source)
             except InputError as error:
@@ -427,6 +438,16 @@ def _found(compiled: CompiledTemplate, reference: Reference, version: str, tried
 def _is_lasting(error: InputError) -> bool:
     """Say whether it is about a place in the source; a busy machine may cross a bound of time once."""
     return all(":" in problem.field for problem in error.problems)
+
+
+def _not_yet(source: TemplateSource) -> Finding:
+    return Finding(
+        code="not-compiled-yet",
+        severity=Severity.NOTE,
+        file=source.file or source.name,
+        cause="not compiled yet",
+        fix="Look again, or look at this template alone.",
+    )
 
 
 def _as_findings(error: InputError, source: TemplateSource) -> list[Finding]:

@@ -1,0 +1,278 @@
+"""Packages others built and packages we build, through the catalogue and the real rendering processes."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import calypsso
+import pytest
+from selectolax.lexbor import LexborHTMLParser
+
+from postroom.bootstrap.templates import checked_alone, renderer_of, templating_of
+from postroom.clock import SystemClock
+from postroom.config.settings import TemplateSettings
+from postroom.engine.templates import Preview, ShownTemplate, TemplateList, TemplateOrder, Templating
+from postroom.errors import InputError
+from postroom.model.ids import DEFAULT_TENANT
+from postroom.model.template import CompiledTemplate, SourceForm
+from postroom.renderer.package_builder import PackageSpec, package_files, write_package
+from postroom.renderer.packages import FOLDER, TABLE, Package, package_folder
+from postroom.spool.memory.templates import MemoryTemplates
+from postroom.template.getters import Packable
+
+GLOBALS = {
+    "_product_name": "Acme & Co",
+    "_payment_product_name": "AcmePay",
+    "_entity_name": "Example Society",
+    "_entity_site_url": "https://example.org",
+    "_logo_url": "https://api.example.org/calypsso/logo.png",
+}
+URL = "https://app.example.org/do?a=1&b=2"
+CALYPSSO: dict[str, tuple[dict[str, Any], str]] = {
+    "account-activation": (
+        {"activation_url": URL},
+        "Welcome to {product}! Please activate your account.",
+    ),
+    "account-exist": ({"reset_password_url": URL}, "Your {product} account already exists!"),
+    "account-invitation": ({"creation_url": URL}, "Welcome to {product}! Please create your account."),
+    "account-invitation-required": ({}, "You need an invitation to create a {product} account"),
+    "account-merged": (
+        {"deleted_mail": "a@example.org", "kept_mail": "b@example.org"},
+        "Your {product} accounts have been merged",
+    ),
+    "mail-migration-already-exist": ({}, "Email migration {product} - address is already used"),
+    "mail-migration-confirmation": (
+        {"confirmation_url": URL},
+        "Confirm your new {product} e-mail address",
+    ),
+    "mypayment-device-activation": ({"activation_url": URL}, "Activate your device"),
+    "mypayment-structure-transfer": (
+        {"confirmation_url": URL, "structure_name": "Bar"},
+        "Confirm structure transfer",
+    ),
+    "mypayment-tos-signed": ({"tos_version": 3, "tos_url": URL}, "Terms of Service signed"),
+    "reset-password": ({"confirmation_url": URL}, "Reset your {product} password"),
+    "reset-password-account-does-not-exist": (
+        {"register_url": URL},
+        "Your {product} account does not exist.",
+    ),
+}
+HOLES = {"account-exist": "reset_password_url", "mypayment-structure-transfer": "structure_name"}
+
+
+def calypsso_folder() -> Path:
+    found = package_folder("calypsso")
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> "Seen":
+    """Everything is asked in one life of the rendering processes."""
+    folder = tmp_path_factory.mktemp("built")
+    write_package(package_files([RECEIPT], PackageSpec(package="acme-mails", version="1.0.0")), folder)
+    settings = TemplateSettings(
+        packages={"calypsso": calypsso_folder(), "acme_mails": folder / "src" / "acme_mails"},
+        globals=GLOBALS,
+    )
+    return asyncio.run(look(settings))
+
+
+class Seen:
+    """What came back."""
+
+    def __init__(self) -> None:
+        self.mails: dict[str, Preview] = {}
+        self.refused: dict[str, list[tuple[str, str]]] = {}
+        self.shown: dict[str, ShownTemplate] = {}
+        self.all: TemplateList | None = None
+
+
+async def look(settings: TemplateSettings) -> Seen:
+    clock, found = SystemClock(), Seen()
+    renderer = renderer_of(settings, clock=clock)
+    templates = templating_of(settings, renderer, MemoryTemplates(), clock=clock)
+    try:
+        for name, (variables, _) in CALYPSSO.items():
+            reference = f"calypsso:{name}"
+            found.mails[name] = await templates.preview(
+                TemplateOrder(template=reference, variables=variables, locale="fr-FR"), DEFAULT_TENANT
+            )
+            if name in HOLES:
+                less = {key: value for key, value in variables.items() if key != HOLES[name]}
+                found.refused[name] = await refusal(templates, reference, less)
+        for locale in ("", "fr-BE"):
+            found.mails[f"receipt{locale}"] = await templates.preview(
+                TemplateOrder(template="acme_mails:receipt", variables={"total": 12}, locale=locale),
+                DEFAULT_TENANT,
+            )
+        found.refused["receipt"] = await refusal(templates, "acme_mails:receipt", {"totl": 1})
+        found.shown["receipt"] = await templates.show("acme_mails:receipt", DEFAULT_TENANT)
+        found.all = await templates.list(DEFAULT_TENANT)
+        return found
+    finally:
+        await renderer.close()
+
+
+async def refusal(
+    templates: Templating, reference: str, variables: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    try:
+        await templates.preview(TemplateOrder(template=reference, variables=variables), DEFAULT_TENANT)
+    except InputError as error:
+        return [(problem.code, problem.field) for problem in error.problems]
+    return []
+
+
+# --------------------------------------------------------------------------- others' packages
+
+
+def test_a_package_is_found_without_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its code does not run; what is no package with templates is not found."""
+    assert Path(str(calypsso.__file__)).parent == calypsso_folder()
+    package = tmp_path / "trap"
+    (package / FOLDER).mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert package == package_folder("trap")
+    for name in ("json", "no_such_package", "../trap", "trap.mail_templates", "", "trap-x"):
+        assert package_folder(name) is None
+
+
+@pytest.mark.parametrize("name", sorted(CALYPSSO))
+def test_every_template_of_calypsso_renders(name: str, seen: Seen) -> None:
+    """With its variables and globals, under its preheader, with every link filled."""
+    preview = seen.mails[name]
+    assert CALYPSSO[name][1].format(product="Acme & Co") == preview.rendered.preheader
+    assert (f"calypsso:{name}", "en", ("fr-FR", "fr", "en")) == (
+        preview.pin.name,
+        preview.pin.locale,
+        preview.chain,
+    )
+    page = LexborHTMLParser(preview.rendered.html)
+    links = [link.attributes.get("href") for link in page.css("body a")]
+    assert links
+    assert all(links)
+    assert {"https://api.example.org/calypsso/logo.png"} == {
+        image.attributes["src"] for image in page.css("img")
+    }
+    wanted = {value for value in CALYPSSO[name][0].values() if value == URL}
+    assert wanted <= set(links)
+    assert "Acme" in page.text()
+    assert "{{" not in preview.rendered.html + preview.rendered.text
+    assert set(CALYPSSO[name][0]) == set(preview.compiled.schema["properties"])
+
+
+@pytest.mark.parametrize("name", sorted(HOLES))
+def test_the_holes_of_calypsso_are_refused_by_name(name: str, seen: Seen) -> None:
+    """What its own getters never pass does not become an empty link or an empty name."""
+    assert [("variable-missing", f"variables.{HOLES[name]}")] == seen.refused[name]
+
+
+def test_templates_of_packages_stand_in_the_list(seen: Seen) -> None:
+    """Each with its reference and version, and none with an error."""
+    assert seen.all is not None
+    listed = {one.reference: one for one in seen.all.templates}
+    assert {f"calypsso:{name}" for name in CALYPSSO} | {"acme_mails:receipt"} <= set(listed)
+    assert seen.mails["account-exist"].pin.version == listed["calypsso:account-exist"].version
+    assert not [one for one in seen.all.templates if one.findings and one.origin == "package"]
+
+
+# --------------------------------------------------------------------------- our own packages
+
+TOTAL = {"type": "number", "description": "What is due.", "examples": [12]}
+
+
+def _variant(locale: str, words: str) -> CompiledTemplate:
+    return CompiledTemplate(
+        name="receipt",
+        locale=locale,
+        subject=f"{words} <{{{{ total }}}}>",
+        preheader=f"{words}!",
+        html=f"<!doctype html><html lang='{locale}'><body><p>{words} {{{{ total }}}}</p></body></html>",
+        text=f"{words} in plain: {{{{ total }}}}",
+        schema={"type": "object", "properties": {"total": TOTAL}, "required": ["total"]},
+        digest="0" * 64,
+    )
+
+
+RECEIPT = Packable(name="receipt", variants=(_variant("en", "Receipt"), _variant("fr", "Reçu")))
+
+
+def test_a_package_of_our_own_has_subjects_texts_and_locales(seen: Seen) -> None:
+    """What its table says is used: subject, preheader, text part, locales with their default, the schema."""
+    preview = seen.mails["receipt"]
+    rendered = preview.rendered
+    assert ("Receipt <12>", "Receipt!", "Receipt in plain: 12") == (
+        rendered.subject,
+        rendered.preheader,
+        rendered.text.strip(),
+    )
+    french = seen.mails["receiptfr-BE"]
+    assert ("Reçu <12>", ("fr-BE", "fr")) == (french.rendered.subject, french.chain)
+    shown = seen.shown["receipt"]
+    assert (("en", "fr"), SourceForm.JINJA) == (shown.listed.locales, shown.sources[0].form)
+    total = shown.listed.schema["properties"]["total"]
+    assert TOTAL == {key: total[key] for key in TOTAL}
+    assert {("variable-missing", "variables.total"), ("variable-unknown", "variables.totl")} == set(
+        seen.refused["receipt"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ("not json", {TABLE: "package-table"}),
+        ('{"format": 2}', {TABLE: "package-table"}),
+        ('{"format": 1, "templates": {"a": {"locales": ["en"]}}}', {TABLE: "package-table"}),
+        (
+            json.dumps(
+                {
+                    "format": 1,
+                    "templates": {
+                        "outside": {"locales": {"en": {"file": "../../secret.html"}}},
+                        "missing": {"locales": {"en": {"file": "missing.html"}}},
+                        "BAD": {"locales": {"en": {"file": "good.html"}}},
+                        "tag": {"locales": {"no tag": {"file": "good.html"}}},
+                        "good": {"default": "fr", "locales": {"en": {}, "fr": {"file": "good.html"}}},
+                    },
+                }
+            ),
+            {
+                "mail_templates/../../secret.html": "unreadable",
+                "mail_templates/missing.html": "unreadable",
+                "mail_templates/good.html": "template-file-name",
+                "mail_templates/None": "unreadable",
+            },
+        ),
+    ],
+)
+def test_a_table_that_is_no_table_is_told(table: str, expected: dict[str, str], tmp_path: Path) -> None:
+    """Whatever a package says, nothing outside of it is read, and what is wrong is a finding."""
+    package = tmp_path / "package"
+    (package / FOLDER).mkdir(parents=True)
+    (package / FOLDER / "good.html").write_text("<p>good</p>")
+    (tmp_path / "secret.html").write_text("secret")
+    (package / TABLE).write_text(table)
+    found = Package(package).read()
+    assert expected == {finding.file: finding.code for finding in found.findings}
+    assert not [one for sources in found.sources.values() for one in sources if "secret" in one.text]
+    if "good" in found.sources:
+        assert ["good"] == list(found.sources)
+
+
+# --------------------------------------------------------------------------- a look without a server
+
+
+def test_a_directory_can_be_looked_at_without_a_server(tmp_path: Path) -> None:
+    """What does not compile and what is not used is named; without a directory no process is started."""
+    (tmp_path / "good.jinja").write_text("<p>{{ name }}</p>")
+    (tmp_path / "bad.jinja").write_text("<p>\n{{ name</p>")
+    (tmp_path / "latin.html").write_bytes(b"caf\xe9")
+    told = checked_alone(TemplateSettings(directory=tmp_path))
+    assert ["template bad.jinja", "template latin.html: not UTF-8 at byte 3"] == sorted(
+        one if "latin" in one else one.partition(":")[0] for one in told
+    )
+    assert () == checked_alone(TemplateSettings())
