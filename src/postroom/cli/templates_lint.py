@@ -6,6 +6,7 @@ findings go to standard output or to a file; the exit code says whether somethin
 # ruff: noqa: PLC0415 - commands import what they need when they run, so that --help answers at once
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -93,7 +94,8 @@ def lint(  # noqa: PLR0913 - its flags
         checked = _checked(one, settings)
         own = () if one.wanted else one.collection.findings
         said = (*own, *lint_all(checked, clients=asked, getters=one.getters))
-        found += (_prefixed(finding, one) for finding in said if _is_wanted(finding, one, checked))
+        above = _lines_above(checked)
+        found += (_placed(finding, one, above) for finding in said if _is_wanted(finding, one, checked))
         files += [one.prefix + item.file for item in checked if not one.wanted or item.file in one.wanted]
     if not files and not found:
         raise CliError(Exit.USAGE, "there are no templates", fix="Name a directory, a file or a package.")
@@ -164,8 +166,7 @@ def _package(name: str) -> _Set:
     if folder is None:
         raise CliError(Exit.USAGE, f"no package {name} with a folder {FOLDER} is installed")
     sources = [file.read_text(encoding="utf-8", errors="replace") for file in sorted(folder.glob("*.py"))]
-    collection, getters = Package(folder).read(), read_getters(*sources)
-    return _Set(collection=collection, getters=getters, prefix=f"{name}/{FOLDER}/")
+    return _Set(collection=Package(folder).read(), getters=read_getters(*sources), prefix=f"{name}/")
 
 
 def _named(place: str, wished: Sequence[str], directory: Path) -> _Set:
@@ -207,14 +208,29 @@ def _checked(one: _Set, settings: "Settings") -> "list[Checked]":
     ]
 
 
+def _lines_above(checked: "Sequence[Checked]") -> dict[str, int]:
+    """Return how many lines of front matter each source has; those of a package are not in its files."""
+    from postroom.template.lint_case import front_matter_end, line_of
+
+    return {one.file: line_of(one.source.text, front_matter_end(one.source.text))[0] - 1 for one in checked}
+
+
 def _is_wanted(finding: "Finding", one: _Set, checked: "Sequence[Checked]") -> bool:
     """Say whether to tell: of single files, what is about them and the components that they use."""
     others = {item.file for item in checked} - one.wanted
     return not one.wanted or finding.file not in others
 
 
-def _prefixed(finding: "Finding", one: _Set) -> "Finding":
-    return replace(finding, file=one.prefix + finding.file)
+def _placed(finding: "Finding", one: _Set, above: Mapping[str, int]) -> "Finding":
+    """Return a finding with the place of the file on the disk; ``above`` are lines that are not in it."""
+    line = finding.line - above.get(finding.file, 0) if one.getters else finding.line
+    is_there = line > 0
+    return replace(
+        finding,
+        file=one.prefix + finding.file,
+        line=line if is_there else 0,
+        column=finding.column if is_there else 0,
+    )
 
 
 def _write(
@@ -253,12 +269,18 @@ def _say(found: Iterable["Finding"], files: Sequence[str]) -> None:
 
     console = out()
     told = list(found)
+    alike = Counter((one.code, one.cause) for one in told)
     for one in told:
         severity = one.severity.value
+        again = alike.pop((one.code, one.cause), 0) if severity == "note" else 1
+        if not again:  # the first of its kind has told it
+            continue
         line = Text(printable(place(one)), style="bold")
         line.append(": ", style="not bold")
         line.append(severity, style=f"not bold {_STYLES[severity]}")
         line.append(f": {printable(one.cause)} [{one.code}] {printable(one.fix)}", style="not bold")
+        if again > 1:
+            line.append(f" ({again} times)", style="not bold")
         console.print(line)
     console.print(_sum(counts(told), len(files)))
 

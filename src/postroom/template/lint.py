@@ -115,8 +115,9 @@ def _languages(cases: Sequence[Case]) -> Iterator[Finding]:
         if 2 * sum(locale in own for own in locales.values()) > len(locales) > 1
     }
     for name, variants in by_name.items():
+        differences = list(compared(variants))
         for case in variants:
-            yield from _switched(case, (one for one in compared(variants) if one.file == case.file))
+            yield from _switched(case, (one for one in differences if one.file == case.file))
         if len(variants) > 1:
             first = variants[0]
             missing = sorted(often - locales[name])

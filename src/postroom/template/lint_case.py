@@ -13,10 +13,12 @@ from functools import cached_property
 from typing import Any
 
 from postroom.model.template import CompiledTemplate, Finding, Rendered, Shelf, SourceForm, TemplateSource
+from postroom.template.lint_css import Sheet, sheet_of
 from postroom.template.lint_page import Element, Page, Text, read_page
 from postroom.template.lint_rules import RULES
 
 _EXPRESSION = re.compile(r"@?\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
+_FRONT = re.compile(r"(?:(---|\+\+\+)[ \t]*\n(?s:.*?)\n\1[ \t]*\n)")
 _MIN_ANCHOR = 3
 """Characters that say where something is; less occurs everywhere."""
 _MAX_ANCHOR = 120
@@ -65,6 +67,11 @@ class Case:
         return read_page(self.checked.source.text)
 
     @cached_property
+    def sheet(self) -> Sheet:
+        """What stands in the page's style elements."""
+        return sheet_of(self.page)
+
+    @cached_property
     def body(self) -> Element:
         """The part of the page that is shown."""
         return next(self.page.elements("body"), self.page.root)
@@ -103,7 +110,7 @@ class Case:
             line=line,
             column=column,
             cause=cause,
-            fix=fix or rule.fix,
+            fix=fix or (rule.fix if self.is_components else rule.fix.replace("@{{", "{{")),
         )
 
     def _place(self, code: str, at: "Element | Text | int | str") -> tuple[str, int, int]:
@@ -120,10 +127,17 @@ class Case:
             pattern = _pattern(anchor)
             texts = {self.file: self.checked.source.text, **_components(self.checked.shelf)}
             for file, text in texts.items():
-                starts = [found.start() for found in pattern.finditer(text)]
+                front = 0 if isinstance(at, str) else front_matter_end(text)
+                starts = [found.start() for found in pattern.finditer(text, front)]
                 if starts:
                     return (file, *line_of(text, starts[min(seen, len(starts) - 1)]))
         return self.file, 0, 0
+
+
+def front_matter_end(text: str) -> int:
+    """Return where a source begins below its front matter."""
+    found = _FRONT.match(text)
+    return found.end() if found else 0
 
 
 def line_of(text: str, at: int) -> tuple[int, int]:

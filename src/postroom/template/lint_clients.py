@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from postroom.model.template import Finding
+from postroom.model.template import Finding, Severity
 from postroom.template.lint_case import Case
-from postroom.template.lint_css import Declaration, declarations_of, sheet_of
+from postroom.template.lint_css import Declaration, declarations_of
 from postroom.template.lint_page import Element
 
 USUAL = ("apple-mail", "gmail", "outlook", "samsung-email", "thunderbird", "yahoo")
@@ -119,8 +119,11 @@ def client_support(case: Case, clients: Collection[str]) -> Iterator[Finding]:
             for client, letter in zip(data.clients, data.letters[slug], strict=True)
             if letter == "n" and client in clients
         ]
-        if lacking:
-            yield case.found(_code(slug), f"{data.titles[slug]}: not in {_named(lacking, clients)}", at=at)
+        if not lacking:
+            continue
+        one = case.found(_code(slug), f"{data.titles[slug]}: not in {_named(lacking, clients)}", at=at)
+        if one.line or one.severity is not Severity.NOTE or not case.is_components:
+            yield one  # the others come with Postroom's own layouts, which do without them
 
 
 def _code(slug: str) -> str:
@@ -145,7 +148,7 @@ def _signs(case: Case) -> Iterator[tuple[str, Element | str]]:
     """Yield by what the page uses a feature, and where."""
     for one in case.page.elements():
         yield from ((sign, one) for sign in _element_signs(one))
-    sheet = sheet_of(case.page)
+    sheet = case.sheet
     for name, prelude in sheet.at_rules:
         yield f"at:{name}", f"@{name}"
         for feature in _MEDIA.findall(prelude):

@@ -17,7 +17,7 @@ from tinycss2 import color4
 
 from postroom.model.template import Finding
 from postroom.template.lint_case import Case
-from postroom.template.lint_css import Cascade, Sheet, sheet_of
+from postroom.template.lint_css import Cascade, Sheet
 from postroom.template.lint_page import VARIABLE, Element, Text, mask
 
 Rgb = tuple[float, float, float]
@@ -77,7 +77,7 @@ class Words:
 
 def legibility(case: Case) -> Iterator[Finding]:
     """Yield what is said about contrast, size and hidden text."""
-    sheet = sheet_of(case.page)
+    sheet = case.sheet
     light = list(_words(case, Cascade.of(sheet, dark=False), _Look()))
     yield from _too_faint(case, light, "contrast")
     yield from _too_small(case, light)

@@ -10,6 +10,7 @@ Sources: CSS Syntax Level 3 (tinycss2), CSS Cascading and Inheritance Level 4 se
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import tinycss2
 from tinycss2 import ast
@@ -96,6 +97,7 @@ def _read_rules(
                 _read_rules(inner, f"{condition} {prelude}".strip() or name, rules, at_rules)
 
 
+@lru_cache(maxsize=2048)  # a page has few, many times
 def declarations_of(style: str) -> tuple[Declaration, ...]:
     """Return the declarations of a style attribute; expressions in it are unknown values."""
     return _declarations(mask(style)[0]) if style else ()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from postroom.model.template import Finding
 from postroom.template.lint_case import Case
 from postroom.template.lint_contrast import is_visible, shown
-from postroom.template.lint_css import declarations_of, sheet_of
+from postroom.template.lint_css import declarations_of
 from postroom.template.lint_page import VARIABLE, Element, mask
 
 _RUNS = ("script", "iframe", "frame", "object", "embed", "applet")
@@ -119,7 +119,7 @@ def _remote(case: Case) -> Iterator[Finding]:
         if "stylesheet" in link.get("rel").lower().split():
             code = "remote-font" if "font" in address.lower() else "remote-style"
             yield case.found(code, f"the page loads {shown(address, 60)}", at=link)
-    sheet = sheet_of(case.page)
+    sheet = case.sheet
     for name, prelude in sheet.at_rules:
         if name == "import":
             code = "remote-font" if "font" in prelude.lower() else "remote-style"

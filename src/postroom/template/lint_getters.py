@@ -72,13 +72,13 @@ def unpassed(case: Case, getters: Getters) -> Iterator[Finding]:
     getter = getters.by_template.get(case.checked.source.name)
     if getter is None or case.checked.compiled is None:
         return
-    reads = names_in([case.checked.compiled.html])
+    reads = names_in((case.checked.compiled.html,))
     for name in sorted(reads - getter.passed - getters.globals):
         expression = f"{{{{ {name} }}}}"
         addresses = [
             one
             for one in case.page.elements("a", "img")
-            if name in names_in([one.get("href") or one.get("src")])
+            if name in names_in((one.get("href") or one.get("src"),))
         ]
         what = "a link is empty" if addresses else "there is a hole in the text"
         cause = f"{getter.name}() never passes {name}: {what}"

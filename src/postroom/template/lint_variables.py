@@ -7,8 +7,9 @@ HTML does not help.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 
-from jinja2 import Environment, TemplateSyntaxError, meta, nodes
+from jinja2 import TemplateSyntaxError, meta, nodes
 
 from postroom.model.template import Finding
 from postroom.template.lint_case import Case
@@ -43,13 +44,14 @@ def used(case: Case) -> frozenset[str]:
     return frozenset(name for name in names_in(parts) if not name.startswith("_"))
 
 
-def names_in(parts: Iterable[str]) -> frozenset[str]:
+@lru_cache(maxsize=512)  # the languages of a template are compared with each other
+def names_in(parts: tuple[str, ...]) -> frozenset[str]:
     """Return every name that Jinja texts read; a text that cannot be read has none."""
-    environment = Environment()  # noqa: S701 - it reads and never renders
+    environment = sandbox("en", is_html=True, plain=str)
     found: set[str] = set()
     for part in parts:
         try:
-            found |= meta.find_undeclared_variables(environment.parse(part))
+            found |= meta.find_undeclared_variables(environment.parse_plain(part))
         except TemplateSyntaxError:
             continue
     return frozenset(found)
@@ -60,7 +62,7 @@ def syntax(case: Case) -> Iterator[Finding]:
     text = case.checked.source.text
     environment = sandbox("en", is_html=True, plain=str)
     try:
-        tree = environment.parse(text)
+        tree = environment.parse_plain(text)
     except TemplateSyntaxError as error:
         at = _start_of_line(text, error.lineno)
         yield case.found_in_source("jinja", (error.message or "it cannot be read").rstrip("."), at)
