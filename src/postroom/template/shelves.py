@@ -60,7 +60,7 @@ def with_shipped(shelf: Shelf) -> Shelf:
 def _html(folder: str) -> list[Traversable]:
     root = files("postroom.template") / "shipped" / folder
     found = [entry for entry in root.iterdir() if entry.name.endswith(".html")]
-    return sorted(found, key=lambda entry: entry.name.removesuffix(".html"))
+    return sorted(found, key=lambda entry: entry.name.removesuffix(".html").partition("."))
 
 
 def _source(entry: Traversable) -> TemplateSource:
