@@ -12,6 +12,7 @@ from attacks import (
     test_attacks_hooks,
     test_attacks_peers,
     test_attacks_submission,
+    test_attacks_template_use,
 )
 from attacks.attack_room import rows
 
@@ -43,6 +44,7 @@ ELSEWHERE = {
     "AUT-018": "tests/ingress/test_submission_session.py::test_wrong_keys_wait",
     "DOS-003": "tests/ingress/test_submission_session.py::test_a_slow_client_is_told_and_cut",
     "DOS-004": "tests/ingress/test_submission_session.py::test_seats",
+    "TPL-026": "tests/ingress/test_http_templates.py::test_a_template_of_another_tenant_does_not_exist",
     "SQL-007": "tests/spool/test_spool_sqlite.py::test_damaged_content_is_held_and_the_queue_goes_on",
 }
 """Rows whose surface is met below or beside the HTTP doors, and the test that proves them there."""
@@ -66,6 +68,7 @@ RUN = (
     | test_attacks_hooks.RUN
     | test_attacks_desk.RUN
     | test_attacks_submission.RUN
+    | test_attacks_template_use.RUN
 )
 
 
