@@ -1,36 +1,321 @@
-"""Styles of pages: utility classes, inlining, and what stays in the head."""
+"""Styles of pages: utility classes, inlining, what stays in the head, what comes out unchanged.
 
+``styles/NAME.html`` are our own pages, ``styles/NAME.expected.html`` what Maizzle 5.0.8 made of them once
+(``css.inline``, ``css.purge``, ``css.shorthand``; tailwindcss-preset-email 1.4.0; ``{{`` written ``@{{``).
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from postroom.mime.html import html_to_text
+from postroom.model.template import Severity
+from postroom.template.errors import SourceError
+from postroom.template.jinja_tokens import constructs
 from postroom.template.styling import styled
+from template.style_maps import attributes, element_styles, head_rules
 
+PAGES = Path(__file__).parent / "styles"
+SHELF = {"global.css": "a { @apply text-slate-950 underline; }"}
+THEME = {"colors": {"primary": "#f97316"}}
 _PAGE = """<!DOCTYPE html>
 <html><head><style>
   @import "mail/global.css";
   @tailwind utilities;
-  img { @apply max-w-full align-middle; }
-</style></head><body class="m-0 bg-slate-50">%s</body></html>
+  %s
+</style></head><body class="m-0">%s</body></html>
 """
-_SHELF = {"global.css": "a { @apply text-slate-950 underline; }"}
 
 
-def _body(content: str) -> str:
-    page = styled(_PAGE % content, styles=_SHELF, theme={"colors": {"primary": "#f97316"}}).html
-    return page[page.index("<body") :]
+@cache
+def recorded(name: str) -> tuple[str, str]:
+    source = (PAGES / f"{name}.html").read_text(encoding="utf-8")
+    return (PAGES / f"{name}.expected.html").read_text(encoding="utf-8"), styled(
+        source, styles=SHELF, theme=THEME
+    ).html
 
 
-def test_utilities_are_inlined_and_their_classes_removed() -> None:
-    """A class becomes a style attribute; nothing names it any more, so it goes."""
-    assert '<p style="margin:0 0 24px;font-size:16px;line-height:24px;color:#475569">x</p>' in _body(
-        '<p class="m-0 mb-6 text-base/6 text-slate-600">x</p>'
-    )
-    assert '<a href="{{ u }}" style="color:#020617;text-decoration:underline">x</a>' in _body(
-        '<a href="{{ u }}">x</a>'
-    )
+def page(content: str, css: str = "") -> str:
+    return styled(_PAGE % (css, content), styles=SHELF, theme=THEME).html
+
+
+def body(content: str, css: str = "") -> str:
+    text = page(content, css)
+    return text[text.index("<body") : text.rindex("</body>")].partition(">")[2]
+
+
+def head(content: str, css: str = "") -> str:
+    text = page(content, css)
+    return text[: text.index("<body")]
+
+
+@pytest.mark.parametrize("name", ["card", "rules", "shapes"])
+def test_elements_have_the_styles_of_the_original(name: str) -> None:
+    """Each element has the same style, classes and attributes, and the head has the same rules."""
+    expected, actual = recorded(name)
+    assert element_styles(expected) == element_styles(actual)
+    assert attributes(expected) == attributes(actual)
+    assert head_rules(expected) == head_rules(actual)
+    assert len(actual) < len(expected)
 
 
 def test_what_cannot_be_inlined_stays_in_the_head() -> None:
     """Rules for hovering and for small screens stay, under names that every client reads."""
-    page = styled(_PAGE % '<p class="p-6 sm:p-4 hover:bg-primary/90">x</p>', styles=_SHELF,
-                  theme={"colors": {"primary": "#f97316"}}).html  # fmt: skip
-    assert ".hover-bg-primary-90:hover { background-color: rgb(249 115 22 / 0.9) !important }" in page
-    assert "@media (max-width: 600px) {\n.sm-p-4 { padding: 16px !important }\n}" in page
-    assert '<p class="sm-p-4 hover-bg-primary-90" style="padding:24px">x</p>' in page
+    text = page('<p class="p-6 sm:p-4 hover:bg-primary/90">x</p>')
+    assert ".hover-bg-primary-90:hover { background-color: rgb(249 115 22 / 0.9) !important }" in text
+    assert "@media (max-width: 600px) {\n.sm-p-4 { padding: 16px !important }\n}" in text
+    assert '<p class="sm-p-4 hover-bg-primary-90" style="padding:24px">x</p>' in text
+
+
+def test_variables_of_composed_utilities_are_worked_out() -> None:
+    """Gradients and transforms are composed of several classes, and end without variables."""
+    text = body(
+        '<p class="bg-gradient-to-r from-red-500 to-blue-500">x</p><p class="rotate-6 translate-x-2">x</p>'
+    )
+    assert "background-image:linear-gradient(to right, #ef4444, #3b82f6)" in text
+    assert "transform:translate(8px, 0) rotate(6deg)" in text
+    assert "var(" not in text
+    assert "margin-top:8px;margin-bottom:0" in body('<div class="space-y-2"><p>1</p><p>2</p></div>')
+
+
+def test_classes_under_a_condition_are_not_inlined() -> None:
+    """What Jinja may leave out cannot be inlined: its rules stay in the head, and win there."""
+    text = page(
+        '<p class="m-0 {% if x %}p-4{% else %}own{% endif %}">x</p><p {% if y %}class="p-2"{% endif %}>y</p>',
+        ".own { color: red }",
+    )
+    squeezed = re.sub(r" +", " ", text).replace('" {', '"{')
+    assert '<p class="{% if x %} p-4 {% else %} own {% endif %}" style="margin:0">' in squeezed.replace(
+        '" {', '"{'
+    )
+    assert ".p-4 { padding: 16px !important }" in text
+    assert ".own { color: red !important }" in text
+    assert 'class="p-2"' in text
+    assert ".p-2 { padding: 8px !important }" in text
+
+
+def test_neighbours_in_a_loop_are_left_to_the_client() -> None:
+    """A loop makes one row of the source many: rules about the first or the next one stay in the head."""
+    rows = "<table>{% for r in rows %}<tr><td>{{ r }}</td></tr>{% endfor %}</table>"
+    css = "tr:first-child td { color: red }"
+    assert "tr:first-child td { color: red }" in head(rows, css)
+    assert "color:red" not in body(rows, css)
+    assert "color:red" in body("<table><tr><td>1</td></tr></table>", css)
+
+
+def test_rows_and_their_loops_stay_where_they_are() -> None:
+    """Text between rows is not moved out of its table, and tables get no element they did not have."""
+    row = '<tr>\n <td class="p-2">{{ r }}</td>\n </tr>'
+    assert (
+        '<table cellpadding="0" cellspacing="0" role="none">{% for r in rows %}'
+        '<tr><td style="padding:8px">{{ r }}</td></tr>{% endfor %}</table>'
+    ) == body(f"<table>\n {{% for r in rows %}}\n {row}\n {{% endfor %}}\n</table>")
+
+
+def test_what_is_no_tag_comes_out_as_it_went_in() -> None:
+    """Doctype, entities, conditional comments, VML and Jinja are kept to the letter."""
+    kept = [
+        "&#8199;&#65279;&#847; &zwj;&emsp;&nbsp;&copy;\u200d",
+        '<!--[if mso]><v:rect fill="t" style="width:9pt"><v:fill src="{{ u }}" /><![endif]-->',
+        "<!--[if !mso]><!--><i>x</i><!--<![endif]-->",
+        '<a href="{{ u }}?a=1&amp;b={{ "}}<b>"|urlencode }}">x</a>',
+        "{% raw %}  {{ <not a tag }}  {% endraw %}",
+        "<pre>  two\n   lines </pre>",
+    ]
+    text = styled(f'<!doctype HTML PUBLIC "x">\n<html><body>{" ".join(kept)}</body></html>').html
+    assert text.startswith('<!doctype HTML PUBLIC "x">')
+    for piece in kept:
+        assert piece in text
+
+
+def test_comments_for_authors_and_indentation_go() -> None:
+    """Ordinary comments are left out, blanks become one; words never run together."""
+    assert "<p>one <b>two</b>\nthree</p>" in body("<!-- note -->   <p>one   <b>two</b>\n\n     three</p>")
+    assert "<!-- {% if x %} -->" in body("<!-- {% if x %} -->a<!-- {% endif %} -->")
+
+
+def test_a_style_with_jinja_in_it_is_kept() -> None:
+    """A style that Jinja composes stays as it is, behind what the rules give."""
+    text = body('<p class="m-0" style="{% if x %}color: red;{% endif %} width: {{ w }}px">x</p>')
+    assert 'style="margin:0;{% if x %}color: red;{% endif %} width: {{ w }}px"' in text
+    assert 'style="color:{{ c }};margin:0"' in body('<p class="m-0" style="color: {{ c }}">x</p>')
+    assert '<p style="{{ s }}">' in body('<p style="{{ s }}">x</p>')
+
+
+def test_sheets_with_jinja_stay_in_the_head() -> None:
+    """Rules that Jinja chooses are not inlined; values it prints are."""
+    css = (
+        "{% if dark %}.q { color: white }{% endif %} .r { color: {{ c }} }"
+        " .s { {% if x %}top: 0;{% endif %} }"
+    )
+    text = page('<p class="q r s">x</p>', css)
+    assert "{% if dark %}\n.q { color: white }\n{% endif %}" in text
+    assert "{% if x %}" in text
+    assert 'style="color:{{ c }}"' in text
+
+
+def test_layers_and_apply() -> None:
+    """A layer stands where its directive is; applied variants become rules of their own."""
+    css = """@layer components { .btn { @apply p-4 hover:underline sm:p-2; color: theme(colors.red.500) } }
+    .big { @apply btn text-lg !important; }"""
+    text = page('<a class="btn p-1">x</a><b class="big">y</b>', css)
+    assert "color:#ef4444" in text
+    assert ".btn:hover { text-decoration: underline }" in text
+    assert "@media (max-width: 600px) {\n.btn { padding: 8px }\n}" in text
+    assert "font-size:18px" in text
+
+
+@pytest.mark.parametrize(
+    ("css", "code"),
+    [
+        ('@import "nowhere.css";', "unknown-import"),
+        (".a { @apply no-such-thing }", "unknown-apply"),
+        (".a { color: theme(colors.slat.200) }", "unknown-theme-value"),
+    ],
+)
+def test_names_that_do_not_exist_are_errors(css: str, code: str) -> None:
+    """What a style sheet asks for and nobody has stops the compilation."""
+    with pytest.raises(SourceError) as caught:
+        page("", css)
+    assert [code] == [finding.code for finding in caught.value.findings]
+
+
+def test_style_sheets_cannot_reach_files_or_the_network() -> None:
+    """Imports name the shelf alone; remote ones and links stay as they are, and circles end."""
+    with pytest.raises(SourceError):
+        page("", '@import "/etc/passwd";')
+    assert "@import url(https://example.com/x.css);" in head("", "@import url(https://example.com/x.css);")
+    with pytest.raises(SourceError) as caught:
+        styled('<style>@import "a.css";</style>', styles={"a.css": '@import "a.css";'})
+    assert "circle" in caught.value.findings[-1].cause
+
+
+def test_what_css_does_not_allow_is_a_warning_with_its_place() -> None:
+    """A declaration that cannot be read is named with file and line, and left out."""
+    found = styled(_PAGE % ("", "<p>x</p>"), styles={"global.css": "a {\n  color red;\n  top: 0 }"}).findings
+    assert [("css-syntax", Severity.WARNING, "global.css", 2)] == [
+        (each.code, each.severity, each.file, each.line) for each in found
+    ]
+
+
+def test_unknown_utilities_are_a_warning() -> None:
+    """A class that looks like a utility and is none is named, with the nearest."""
+    found = styled(
+        _PAGE % (".own { top: 0 }", '<p class="bg-slat-500 own mine">x</p>'), styles=SHELF
+    ).findings
+    assert [("unknown-class", "Did you mean «bg-slate-500»?")] == [(each.code, each.fix) for each in found]
+
+
+def test_the_same_page_gives_the_same_bytes() -> None:
+    """Nothing depends on the order of a set: classes in another order give the same rules."""
+    one = page('<p class="sm:p-4 hover:underline dark:hidden xs:m-0 p-2">x</p>')
+    two = page('<p class="p-2 xs:m-0 dark:hidden hover:underline sm:p-4">x</p>')
+    assert re.sub(r' class="[^"]*"', "", one) == re.sub(r' class="[^"]*"', "", two)
+    assert one == page('<p class="sm:p-4 hover:underline dark:hidden xs:m-0 p-2">x</p>')
+
+
+_PIECES = st.sampled_from(
+    [
+        *(
+            "<p>",
+            "</p>",
+            '<p class="m-0 sm:p-4">',
+            "<table>",
+            "<tr>",
+            "<td class='p-2'>",
+            "</td>",
+            "</tr>",
+            "</table>",
+        ),
+        *(
+            "<b ",
+            ">",
+            '"',
+            "'",
+            "=",
+            "<",
+            "</",
+            "<!--",
+            "-->",
+            "<!--[if mso]>",
+            "<![endif]-->",
+            "word",
+            " ",
+            "\n",
+            "&amp;",
+        ),
+        *(
+            "<style>",
+            "</style>",
+            ".a { color: red }",
+            "@tailwind utilities;",
+            "@media (x) {",
+            "}",
+            "{",
+            ";",
+            "@apply p-4;",
+        ),
+        *(
+            "{{ x }}",
+            "{% if x %}",
+            "{% endif %}",
+            "{% for x in y %}",
+            "{% endfor %}",
+            "{# c #}",
+            'style="color: {{ c }}"',
+        ),
+        *(
+            'style="top: 0',
+            'class="',
+            "<img src=x>",
+            "<pre>",
+            "</pre>",
+            "<html>",
+            "<head>",
+            "<body>",
+            "</body>",
+            "é\u0000",
+        ),
+    ]
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(_PIECES | st.text(max_size=4), max_size=25).map("".join))
+@example('<p style="{{ x }}" class="{{ y }} p-4">')
+def test_any_page_can_be_styled(source: str) -> None:
+    """Whatever the page, nothing but SourceError is raised, and what is printed by Jinja stays."""
+    try:
+        text = styled(source).html
+    except SourceError:
+        return
+    if "<style" not in source and "<!--" not in source:
+        assert [source[a:b] for a, b in constructs(source)] == [text[a:b] for a, b in constructs(text)]
+
+
+_WORDS = st.text("abc éß{}", min_size=1, max_size=6).map(lambda text: text.replace("{", "").replace("}", ""))
+_FLOW = st.recursive(
+    _WORDS | st.sampled_from(["{{ a }}", "&nbsp;", "{% if a %}b{% endif %}", "<br>", " \n "]),
+    lambda inner: st.tuples(
+        st.sampled_from(["p", "b", "div", "span", "pre", "td"]), st.lists(inner, max_size=3)
+    ).map(
+        lambda pair: (
+            f'<table role="none" class="w-full"><tr><td class="p-4">\n{"".join(pair[1])}</td>\n </tr></table>'
+            if pair[0] == "td"
+            else f'<{pair[0]} class="m-0 text-sm sm:p-4">{"".join(pair[1])}</{pair[0]}>'
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(_FLOW, max_size=4).map("".join))
+def test_the_text_of_a_page_stays_the_same(content: str) -> None:
+    """What a reader sees as text is the same before and after, blanks included."""
+    before = _PAGE % ("", content)
+    assert html_to_text(before) == html_to_text(styled(before, styles=SHELF, theme=THEME).html)

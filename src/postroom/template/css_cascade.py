@@ -42,10 +42,11 @@ _LONGHANDS = {
 }  # fmt: skip
 _VARIABLE = re.compile(r"var\(\s*(--[\w-]+)\s*(?:,\s*([^()]*(?:\([^()]*\)[^()]*)*))?\)")
 _ZERO = re.compile(r"(?<![\w.#-])0(?:px|r?em|vh|vw|vmin|vmax|in|cm|mm|pt|pc|ex|ch)\b", re.IGNORECASE)
-_CALC = re.compile(r"calc\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
+_CALC = re.compile(r"calc\(([^()]*)\)")
+_LOOSE = re.compile(r" ([),])")
 _TERM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))([a-z%]*)$", re.IGNORECASE)
 _TOKEN = re.compile(
-    r"\s*(?:(?P<term>(?:\d+\.?\d*|\.\d+)[a-z%]*)|(?P<sign>[-+*/()])|(?P<other>\S))", re.IGNORECASE
+    r"\s*(?:(?P<term>(?:\d+\.?\d*|\.\d+)[a-z%]*)|(?P<sign>[-+*/])|(?P<other>\S))", re.IGNORECASE
 )
 
 
@@ -99,7 +100,7 @@ def filled(value: str, variables: Mapping[str, str]) -> str:
             if text == value:
                 break
             value = text
-        value = " ".join(value.split())
+        value = _LOOSE.sub(r"\1", " ".join(value.split()))
     if "calc(" in value:
         value = _calculated(value)
     return _ZERO.sub("0", value) if "0" in value else value

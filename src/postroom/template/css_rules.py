@@ -20,6 +20,8 @@ _GROUPING = frozenset(
 )
 """At-rules that contain rules; others contain declarations or nothing we look into."""
 
+_COMMENT = re.compile(r"""("[^"]*"|'[^']*')|/\*.*?\*/""", re.DOTALL)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
@@ -210,7 +212,11 @@ def _property(node: Any) -> str:
 
 
 def _text(nodes: Sequence[Any]) -> str:
-    return " ".join(tinycss2.serialize([node for node in nodes if node.type != "comment"]).split())
+    """Write tokens as they stood: without comments, and without those the writer puts between tokens."""
+    text = tinycss2.serialize(nodes)
+    if "/*" in text:
+        text = _COMMENT.sub(lambda match: match[1] or (" " if len(match[0]) > 4 else ""), text)
+    return " ".join(text.split())
 
 
 def _cause(node: Any) -> str:

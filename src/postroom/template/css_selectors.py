@@ -16,7 +16,7 @@ _DYNAMIC = re.compile(
 """What depends on the reader's doings, or is no element of the page."""
 _PLACED = re.compile(r":(?:first|last|only|nth)-|[+~]|:empty|:has", re.IGNORECASE)
 """What depends on the neighbours of an element."""
-_STRING = re.compile(r"\"[^\"]*\"|'[^']*'")
+_STRING = re.compile(r"(?<!\\)(?:\"[^\"]*\"|'[^']*')")
 _NAME = r"(?:[\w-]|[^\x00-\x7f]|\\[0-9a-fA-F]{1,6}\s?|\\.)+"
 _CLASS = re.compile(rf"\.({_NAME})")
 _ID = re.compile(rf"#({_NAME})")
@@ -27,9 +27,10 @@ _STEP = re.compile(
     rf"|:(?P<inner>not|is|has|where|matches|any)\(|(?P<state>:{_NAME}(?:\([^)]*\))?)|(?P<type>{_NAME})"
 )
 _CLIENT = re.compile(
-    r"\.body|\.gmail|\.apple|\.ios|\.ox-|\.outlook|\[data-ogs|\.bloop_container|\.Singleton|\.unused"
-    r"|\.moz-text-html|\.mail-detail-content|edo|#msgBody|\.lang|\[class[~^*]=[\"']?ox-"
+    r"\.(?:[\w-]*body|gmail|apple|ios|ox-|outlook|edo|lang)|\[data-ogs|\[class[~^*]=[\"']?ox-"
+    r"|(?:\.(?:bloop_container|Singleton|unused|moz-text-html|mail-detail-content)|\#msgBody)(?![\w-])"
 )
+"""What mail clients put around or into a page: rules that name it always stay."""
 
 
 @lru_cache(maxsize=4096)

@@ -92,8 +92,9 @@ def styled(
         raise SourceError(findings)
     if any("@tailwind" in block.text.source for block in blocks):
         findings.extend(_unknown_classes(blocks, elements, page, known))
+    variables = _variables(blocks, known)
     inlinable = _take_inlinable(blocks, elements, tokens)
-    causes = inline(page, elements, inlinable, tokens=tokens, variables=_variables(blocks, known))
+    causes = inline(page, elements, inlinable, tokens=tokens, variables=variables)
     findings.extend(_style_finding(cause) for cause in dict.fromkeys(causes))
     _write_heads(blocks, page, elements)
     for element in elements.all:

@@ -109,16 +109,12 @@ def nearest_utility(name: str, found_in: Catalogue) -> str | None:
 
 
 def _nearest_plain(utility: str, found_in: Catalogue) -> str:
-    prefixes = [prefix for prefix in found_in.families if utility.startswith(f"{prefix}-")]
-    if prefixes:
-        known = [
-            f"{prefix}-{step}"
-            for prefix in prefixes
-            for family in found_in.families[prefix]
-            for step in family.steps
-            if step
-        ]
-    else:
+    first = utility.lstrip("-").partition("-")[0]
+    known = [name for name in found_in.fixed if name.startswith(f"{first}-")]
+    for prefix, families in found_in.families.items():
+        if utility.startswith(f"{prefix}-"):
+            known.extend(f"{prefix}-{step}" for family in families for step in family.steps if step)
+    if not known:
         known = [*found_in.fixed, *_all_names(found_in)]
     return next(iter(get_close_matches(utility, known, 1, 0.6)), utility)
 
@@ -156,6 +152,7 @@ def _meanings(utility: str, found_in: Catalogue) -> list[Meaning]:
     is_negative = utility.startswith("-")
     for prefix, step in _splits(utility.removeprefix("-")):
         sure: list[Meaning] = []
+        preferred: list[Meaning] = []
         possible: list[Meaning] = []
         for family in found_in.families.get(prefix, ()):
             if is_negative and not family.is_negatable:
@@ -163,8 +160,12 @@ def _meanings(utility: str, found_in: Catalogue) -> list[Meaning]:
             meaning, is_sure = _of_family(family, step, found_in, is_negative=is_negative)
             if meaning is not None:
                 (sure if is_sure else possible).append(meaning)
-        if sure or possible:
-            return sure or possible[:1]
+                if is_sure and family.is_preferred and step not in family.steps:
+                    preferred.append(meaning)
+        if sure:
+            return preferred or sure
+        if possible:
+            return possible[:1]
     return []
 
 
@@ -238,7 +239,7 @@ def _bracketed(family: Family, step: str, found_in: Catalogue) -> tuple[str | No
     value = _in_brackets(step, found_in)
     if value is None:
         return None, False
-    kinds = [kind.removesuffix("!") for kind in family.types]
+    kinds = family.types
     hint, rest = split_hint(value)
     if (
         hint
@@ -294,9 +295,10 @@ def _rule(name: str, meaning: Meaning, variants: list[Variant], found_in: Catalo
         selector = _wrapped(selector, variant.selector)
         if variant.at_rule:
             at_rules.insert(0, variant.at_rule)
-        if variant.selector in ("&::before", "&::after") and "content" not in dict(declared):
+        if variant.selector in ("&::before", "&::after") and all(key != "content" for key, _ in declared):
             declared = {("content", '""'): None, **declared}
     is_arbitrary = meaning.rank == ARBITRARY_RANK
+    is_important = meaning.is_important or _split_variants(name)[-1].startswith("!")
     pairs = list(declared)
     if variants and any(key.startswith("--tw-") for key, _ in pairs):
         own = {**found_in.variables, **{key: value for key, value in pairs if key.startswith("--tw-")}}
@@ -306,7 +308,9 @@ def _rule(name: str, meaning: Meaning, variants: list[Variant], found_in: Catalo
         sort=(order, is_arbitrary, pairs[0][0] if is_arbitrary and pairs else "", meaning.rank, name),
         own_selector=own_selector,
         selector=selector,
-        declarations=tuple(Declaration(name=key, value=value, is_important=True) for key, value in pairs),
+        declarations=tuple(
+            Declaration(name=key, value=value, is_important=is_important) for key, value in pairs
+        ),
         at_rules=tuple(at_rules),
     )
 

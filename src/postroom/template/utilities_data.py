@@ -21,7 +21,7 @@ from importlib import resources
 from typing import Any
 
 _FILES = ("layout", "flow", "boxes", "text", "mso")
-_SETTINGS = frozenset({"scale", "extra", "negative", "types", "modifiers", "modified"})
+_SETTINGS = frozenset({"scale", "extra", "negative", "types", "modifiers", "modified", "important"})
 DEFAULT_STEP = "DEFAULT"
 """The step of a class that names none, as ``rounded``."""
 
@@ -36,6 +36,7 @@ class Meaning:
     """Properties and values."""
     selector: str = "&"
     """``&`` is the class."""
+    is_important: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,8 @@ class Family:
     steps: Mapping[str, str]
     types: tuple[str, ...] = ()
     """Kinds of arbitrary values it takes; empty: every kind."""
+    is_preferred: bool = False
+    """Whether an arbitrary value that fits several families of the prefix is for this one."""
     is_negatable: bool = False
     modifiers: Mapping[str, str] = field(default_factory=dict)
     """Steps after a slash, where they are no opacities."""
@@ -97,7 +100,7 @@ def _catalogue(theme_json: str) -> Catalogue:
                     families.setdefault(key[:-2], []).append(_family(section, css, rank, scales))
                 else:
                     rank += 1
-                    fixed[key] = _meaning(css, rank)
+                    fixed[key] = _meaning(css, rank, section)
     return Catalogue(
         fixed=fixed,
         families={prefix: tuple(found) for prefix, found in families.items()},
@@ -111,16 +114,17 @@ def _family(
     section: Mapping[str, Any], css: str, rank: int, scales: Mapping[str, Mapping[str, str]]
 ) -> Family:
     return Family(
-        meaning=_meaning(css, rank),
+        meaning=_meaning(css, rank, section),
         steps={**scales.get(section.get("scale", ""), {}), **section.get("extra", {})},
-        types=tuple(section.get("types", ())),
+        types=tuple(kind.removesuffix("!") for kind in section.get("types", ())),
+        is_preferred=any(kind.endswith("!") for kind in section.get("types", ())),
         is_negatable=section.get("negative", False),
         modifiers=scales.get(section.get("modifiers", ""), {}),
-        modified=_meaning(section["modified"], rank) if "modified" in section else None,
+        modified=_meaning(section["modified"], rank, section) if "modified" in section else None,
     )
 
 
-def _meaning(css: str, rank: int) -> Meaning:
+def _meaning(css: str, rank: int, section: Mapping[str, Any]) -> Meaning:
     """Read ``property: value; property: value``, perhaps in ``&::placeholder { }``."""
     selector, brace, inner = css.partition(" { ")
     declared = [part.partition(": ") for part in (inner.removesuffix(" }") if brace else css).split("; ")]
@@ -128,6 +132,7 @@ def _meaning(css: str, rank: int) -> Meaning:
         rank=rank,
         declared=tuple((name, value) for name, _, value in declared),
         selector=selector if brace else "&",
+        is_important=section.get("important", True),
     )
 
 

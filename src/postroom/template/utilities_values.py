@@ -136,7 +136,7 @@ _SCALE_NAMES = dict.fromkeys(
 
 def _channels(color: str) -> tuple[str, str] | None:
     """Return the function and the channels of a colour, ``("rgb", "249 115 22")``."""
-    if hexes := _HEX.fullmatch(color):
+    if hexes := _HEX.fullmatch(color_names().get(color.lower(), color)):
         digits = hexes[1]
         if len(digits) in (3, 4):
             digits = "".join(digit * 2 for digit in digits)
@@ -198,14 +198,14 @@ def _is_percentage(value: str) -> bool:
 
 
 def _is_color(value: str) -> bool:
-    return bool(_COLOR.fullmatch(value)) or value.lower() in color_names()
+    return bool(_COLOR.fullmatch(value)) or value.lower() in color_names() or value.lower() == "currentcolor"
 
 
 @cache
-def color_names() -> frozenset[str]:
-    """Return the colours CSS has a word for."""
+def color_names() -> Mapping[str, str]:
+    """Return the colours CSS has a word for, in hexadecimal."""
     text = resources.files("postroom.template").joinpath("style_data", "color_names.toml").read_text("utf-8")
-    return frozenset(tomllib.loads(text)["names"])
+    return tomllib.loads(text)
 
 
 def _is_image(value: str) -> bool:
@@ -215,9 +215,8 @@ def _is_image(value: str) -> bool:
 
 
 def _is_position(value: str) -> bool:
-    words = value.split()
-    return any(word in _SIDES for word in words) and all(
-        word in _SIDES or _is_length(word) or _is_percentage(word) for word in words
+    return bool(value.strip()) and all(
+        word in _SIDES or _is_length(word) or _is_percentage(word) for word in value.split()
     )
 
 

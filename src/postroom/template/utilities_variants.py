@@ -178,7 +178,7 @@ def _with_value(name: str, value: str) -> Variant | None:
         case "peer":
             return Variant(order=_ATTRIBUTE_ORDER - 1, selector=_of_other(".peer", value, " ~ "))
         case "has" | "aria" | "data":
-            selector = f"&:has({value})" if name == "has" else f"&[{name}-{value}]"
+            selector = f"&:has({value})" if name == "has" else f"&[{name}-{_quoted(value)}]"
             return Variant(order=_ATTRIBUTE_ORDER + ("has", "aria", "data").index(name), selector=selector)
         case _:
             return None
@@ -186,6 +186,12 @@ def _with_value(name: str, value: str) -> Variant | None:
 
 def _declared(value: str) -> str:
     return value if ":" in value else f"{value}: var(--tw)"
+
+
+def _quoted(value: str) -> str:
+    """Write ``expanded=true`` as attribute selectors want it."""
+    name, equals, text = value.partition("=")
+    return value if not equals or text[:1] in "\"'" else f'{name}="{text}"'
 
 
 def _of_other(name: str, value: str, combinator: str) -> str:
