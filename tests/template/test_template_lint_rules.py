@@ -14,7 +14,7 @@ from postroom.template.lint_rules import RULES
 from template.lint_pages import WORDS, checked, page
 
 COMPONENTS = SourceForm.COMPONENTS
-IMAGE = '<img src="https://cdn.acme.net/a.png" alt="A parcel" width="70">'
+IMAGE = '<img src="https://cdn.acme.example/a.png" alt="A parcel" width="70">'
 DARK = "<style>@media (prefers-color-scheme: dark) { .note { color: %s !important } }</style>"
 DARK_BACK = "<style>@media (prefers-color-scheme: dark) { .note { background: %s !important } }</style>"
 
@@ -109,36 +109,36 @@ CASES: dict[str, tuple[list[Checked], list[Checked]]] = {
         [
             *body(link("{{ page_url }}")),
             *body("{% if note %}" + link("{{ note }}") + "{% endif %}"),
-            *body(link("{{ name|default('https://acme.net') }}")),
+            *body(link("{{ name|default('https://acme.example') }}")),
         ],
     ),
     "link-syntax": (
         [
             *body(link("orders/1")),
             *body(link("https://")),
-            *body(link("https://acme net/")),
-            *body(link("https://acme.net:x/")),
-            *body(link("https://acme..net/")),
-            *body(link("acme.net:443/a")),
+            *body(link("https://acme example/")),
+            *body(link("https://acme.example:x/")),
+            *body(link("https://acme..example/")),
+            *body(link("acme.example:443/a")),
         ],
         [
-            *body(link("https://acme.net/a?b=c&d={{ name }}#e")),
+            *body(link("https://acme.example/a?b=c&d={{ name }}#e")),
             *body(link("{{ page_url }}/a")),
-            *body(link("https://{{ name }}.acme.net/")),
+            *body(link("https://{{ name }}.acme.example/")),
             *body(link("tel:+4930123")),
-            *body(link("https://acme.net:8443/")),
+            *body(link("https://acme.example:8443/")),
             *body(link("#terms")),
         ],
     ),
     "link-placeholder": (
         [*body(link("#")), *body(link("https://example.com/a"))],
-        body(link("https://acme.net/a")),
+        body(link("https://www.w3.org/")),
     ),
     "link-script": (
         [*body(link("javascript:go()")), *body(link("JavaScript:go()")), *body(link("data:text/html,a"))],
-        body(link("https://acme.net/javascript:")),
+        body(link("https://acme.example/javascript:")),
     ),
-    "link-insecure": (body(link("http://acme.net/")), body(link("https://acme.net/http://"))),
+    "link-insecure": (body(link("http://acme.example/")), body(link("https://acme.example/http://"))),
     "link-private": (
         [
             *body(link("http://localhost:8000/")),
@@ -147,49 +147,53 @@ CASES: dict[str, tuple[list[Checked], list[Checked]]] = {
             *body(link("https://wiki.internal/")),
             *body(link("https://intranet/")),
         ],
-        [*body(link("https://acme.net/localhost")), *body(link("https://8.8.8.8/"))],
+        body(link("https://acme.example/localhost")),
     ),
     "link-mailto": (
         [*body(link("mailto:")), *body(link("mailto:?subject=a")), *body(link("mailto:ann"))],
-        [*body(link("mailto:ann@acme.net?subject=a")), *body(link("mailto:{{ name }}"))],
+        [*body(link("mailto:ann@acme.example?subject=a")), *body(link("mailto:{{ name }}"))],
     ),
     "link-mismatch": (
         [
-            *body(link("https://acme.net/", "https://bank.net/login")),
-            *body(link("https://acme.net/", "www.bank.net")),
+            *body(link("https://acme.example/", "https://bank.example/login")),
+            *body(link("https://acme.example/", "www.bank.example")),
         ],
         [
-            *body(link("https://acme.net/", "acme.net/login")),
-            *body(link("https://www.acme.net/", "https://acme.net")),
-            *body(link("https://login.acme.net/", "acme.net")),
-            *body(link("https://acme.net/", "Version 2.0 of the terms")),
+            *body(link("https://acme.example/", "acme.example/login")),
+            *body(link("https://www.acme.example/", "https://acme.example")),
+            *body(link("https://login.acme.example/", "acme.example")),
+            *body(link("https://acme.example/", "Version 2.0 of the terms")),
         ],
     ),
     "link-shortener": (body(link("https://bit.ly/3abc")), body(link("https://orbit.ly/3abc"))),
     "text-lost-link": (
         body(link("{{ page_url }}"), text="Follow the parcel."),
-        [*body(link("{{ page_url }}"), text="Follow: {{page_url}}"), *body(link("mailto:a@acme.net"))],
+        [*body(link("{{ page_url }}"), text="Follow: {{page_url}}"), *body(link("mailto:a@acme.example"))],
     ),
     "image-alt": (
         [
-            *body('<img src="https://acme.net/a.png" width="9">'),
-            *body('<a href="https://acme.net/"><img src="https://acme.net/a.png" alt="" width="9"></a>'),
+            *body('<img src="https://acme.example/a.png" width="9">'),
+            *body(
+                '<a href="https://acme.example/"><img src="https://acme.example/a.png" alt="" width="9"></a>'
+            ),
         ],
         [
-            *body('<img src="https://acme.net/a.png" alt="" width="9">'),
-            *body('<a href="https://acme.net/"><img src="https://acme.net/a.png" alt="" width="9">Home</a>'),
+            *body('<img src="https://acme.example/a.png" alt="" width="9">'),
+            *body(
+                '<a href="https://acme.example/"><img src="https://acme.example/a.png" alt="" width="9">Up</a>'
+            ),
         ],
     ),
     "image-width": (
-        body('<img src="https://acme.net/a.png" alt="" style="width: 70px">'),
-        body('<img src="https://acme.net/a.png" alt="" width="70">'),
+        body('<img src="https://acme.example/a.png" alt="" style="width: 70px">'),
+        body('<img src="https://acme.example/a.png" alt="" width="70">'),
     ),
     "tracking-pixel": (
         [
-            *body('<img src="https://acme.net/p" alt="" width="1" height="1">'),
-            *body('<img src="https://acme.net/p" alt="" height="1" style="width: 1px">'),
+            *body('<img src="https://acme.example/p" alt="" width="1" height="1">'),
+            *body('<img src="https://acme.example/p" alt="" height="1" style="width: 1px">'),
         ],
-        body('<img src="https://acme.net/p" alt="" width="100" height="1">'),
+        body('<img src="https://acme.example/p" alt="" width="100" height="1">'),
     ),
     "contrast": (
         [
@@ -237,33 +241,33 @@ CASES: dict[str, tuple[list[Checked], list[Checked]]] = {
     "active-content": (
         [
             *body("<script>go()</script>"),
-            *body('<iframe src="https://acme.net/"></iframe>'),
+            *body('<iframe src="https://acme.example/"></iframe>'),
             *body('<p onclick="go()">a</p>'),
         ],
         body('<script type="application/ld+json">{}</script>'),
     ),
-    "form": (body('<form action="https://acme.net/"></form>'), body("<p>form</p>")),
-    "media": (body('<video src="https://acme.net/a.mp4"></video>'), body(IMAGE)),
+    "form": (body('<form action="https://acme.example/"></form>'), body("<p>form</p>")),
+    "media": (body('<video src="https://acme.example/a.mp4"></video>'), body(IMAGE)),
     "remote-font": (
         [
-            *head('<link rel="stylesheet" href="https://fonts.acme.net/a.css">'),
-            *head("<style>@import url(https://fonts.acme.net/a);</style>"),
+            *head('<link rel="stylesheet" href="https://fonts.acme.example/a.css">'),
+            *head("<style>@import url(https://fonts.acme.example/a);</style>"),
             *head("<style>@font-face { font-family: A; src: url(a.woff) }</style>"),
         ],
         head("<style>p { font-family: Inter, sans-serif }</style>"),
     ),
     "remote-style": (
         [
-            *head('<link rel="stylesheet" href="https://acme.net/a.css">'),
-            *head('<style>@import "https://acme.net/a.css";</style>'),
+            *head('<link rel="stylesheet" href="https://acme.example/a.css">'),
+            *head('<style>@import "https://acme.example/a.css";</style>'),
         ],
-        head('<link rel="preconnect" href="https://acme.net/">'),
+        head('<link rel="preconnect" href="https://acme.example/">'),
     ),
     "client-css": (body('<p style="border-radius: 4px">a</p>'), body('<p style="padding: 4px">a</p>')),
     "client-html": (body("<p><meter value='1'></meter></p>"), body("<p>a</p>")),
     "client-image": (
-        body('<img src="https://acme.net/a.avif" alt="" width="9">'),
-        body('<img src="https://acme.net/a.png" alt="" width="9">'),
+        body('<img src="https://acme.example/a.avif" alt="" width="9">'),
+        body('<img src="https://acme.example/a.png" alt="" width="9">'),
     ),
     "client-layout": (
         [

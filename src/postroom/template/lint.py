@@ -76,12 +76,13 @@ def _one(case: Case, clients: Collection[str], getters: Getters | None) -> Itera
     checked = case.checked
     own = list(syntax(case)) if checked.source.form is SourceForm.JINJA else []
     yield from own
-    yield from (named(case, one) for one in checked.errors if not (own and one.code == "jinja"))
+    told = (one for one in checked.errors if not (own and one.code == "jinja"))
+    yield from (case.placed(named(case, one)) for one in told)
     yield from _front_matter(case)
     yield from _unknown_codes(case)
     if checked.compiled is None:
         return
-    yield from checked.compiled.findings
+    yield from map(case.placed, checked.compiled.findings)
     yield from chain(elements(case), links(case), lost_links(case), words(case), legibility(case))
     yield from chain(variables(case), client_support(case, clients))
     if getters is not None:

@@ -8,7 +8,7 @@ be seen is about the whole.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ from postroom.template.lint_rules import RULES
 
 _EXPRESSION = re.compile(r"@?\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
 _FRONT = re.compile(r"(?:(---|\+\+\+)[ \t]*\n(?s:.*?)\n\1[ \t]*\n)")
+_QUOTED = re.compile("«([^»]+)»")
 _MIN_ANCHOR = 3
 """Characters that say where something is; less occurs everywhere."""
 _MAX_ANCHOR = 120
@@ -99,6 +100,14 @@ class Case:
         """Return a finding about an offset of the source."""
         line, column = line_of(self.checked.source.text, at)
         return self._finding(code, cause, fix, place=(self.file, line, column))
+
+    def placed(self, finding: Finding) -> Finding:
+        """Return a finding of the compiler with the place of the word that it quotes, where it has none."""
+        word = _QUOTED.search(finding.cause)
+        if finding.line or word is None:
+            return finding
+        file, line, column = self._place(finding.code, word[1])
+        return replace(finding, file=file, line=line, column=column)
 
     def _finding(self, code: str, cause: str, fix: str, *, place: tuple[str, int, int]) -> Finding:
         rule = RULES[code]

@@ -121,7 +121,7 @@ def client_support(case: Case, clients: Collection[str]) -> Iterator[Finding]:
         ]
         if not lacking:
             continue
-        one = case.found(_code(slug), f"{data.titles[slug]}: not in {_named(lacking, clients)}", at=at)
+        one = case.found(_code(slug), f"{data.titles[slug]}: not in {_named(lacking)}", at=at)
         if one.line or one.severity is not Severity.NOTE or not case.is_components:
             yield one  # the others come with Postroom's own layouts, which do without them
 
@@ -132,14 +132,13 @@ def _code(slug: str) -> str:
     return {"html": "client-html", "image": "client-image"}.get(slug.partition("-")[0], "client-css")
 
 
-def _named(lacking: Sequence[str], clients: Collection[str]) -> str:
-    """Return names for people: the family alone when all of it that was asked about lacks the feature."""
+def _named(lacking: Sequence[str]) -> str:
+    """Return names for people: the family alone when all of it lacks the feature."""
     names = support().clients
     told: dict[str, None] = {}
     for client in lacking:
         family = client.partition(".")[0] + "."
-        asked = {one for one in clients if one.startswith(family)}
-        whole = asked <= set(lacking)
+        whole = all(one in lacking for one in names if one.startswith(family))
         told[names[client].partition(" (")[0] if whole else names[client]] = None
     return ", ".join(told)
 

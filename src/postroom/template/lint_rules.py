@@ -26,6 +26,41 @@ class Rule:
     """Told by whoever compiles the template."""
 
 
+_COMPILER = (
+    Rule(
+        "unknown-component", _E, "a component that does not exist", "Write a known name.", from_compiler=True
+    ),
+    Rule(
+        "unknown-attribute",
+        _W,
+        "an attribute that neither the component nor HTML knows",
+        "Write a known one.",
+        from_compiler=True,
+    ),
+    Rule(
+        "unknown-class",
+        _W,
+        "a class that looks like a utility and that nothing defines",
+        "Write a known one.",
+        from_compiler=True,
+    ),
+    Rule(
+        "undefined-value",
+        _W,
+        "a component's expression without a value",
+        "Give the attribute, or a default.",
+        from_compiler=True,
+    ),
+    Rule(
+        "triple-braces",
+        _W,
+        "three braces around a variable",
+        "Write two: variables are escaped.",
+        from_compiler=True,
+    ),
+    Rule("css-syntax", _W, "CSS that cannot be read", "Correct it, or remove it.", from_compiler=True),
+)
+"""What compiling says beside errors; those stop the template and cannot be switched off."""
 _SOURCE = (
     Rule(
         "unclosed-element",
@@ -238,5 +273,7 @@ _MAIL = (
     ),
     Rule("image-share", _N, "little text beside the images", "Write more as text."),
 )
-RULES: Mapping[str, Rule] = {rule.code: rule for rule in (*_SOURCE, *_VARIABLES, *_LINKS, *_ELEMENTS, *_MAIL)}
+RULES: Mapping[str, Rule] = {
+    rule.code: rule for rule in (*_COMPILER, *_SOURCE, *_VARIABLES, *_LINKS, *_ELEMENTS, *_MAIL)
+}
 """Every rule of the check by its code, in the order of the documents."""
