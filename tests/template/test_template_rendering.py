@@ -7,7 +7,7 @@ import pytest
 
 from postroom.errors import InputError, Problem
 from postroom.mime.html import html_to_text
-from postroom.model.template import CompiledTemplate, Rendered, SourceForm, Shelf, TemplateSource
+from postroom.model.template import CompiledTemplate, Rendered, Shelf, SourceForm, TemplateSource
 from postroom.renderer.compiling import compile_source
 from postroom.template.errors import SourceError
 from postroom.template.rendering import MAX_PART, load
@@ -37,7 +37,8 @@ def named(text: str, variables: dict[str, Any] | None = None, **names: Any) -> l
 
 def test_one_pass_gives_four_texts() -> None:
     """Subject, preheader, HTML and text come from one call; only the HTML is escaped."""
-    source = "---\nsubject: Order for @{{ name }}\npreheader: Hi {{ name }}\n---\n<h1>For {{ name }}</h1><p>{{ _year }}</p>"
+    source = "---\nsubject: Order for @{{ name }}\npreheader: Hi {{ name }}\n---\n"
+    source += "<h1>For {{ name }}</h1><p>{{ _year }}</p>"
     assert Rendered(
         subject="Order for <Kim> & co",
         preheader="Hi <Kim> & co",
@@ -49,7 +50,7 @@ def test_one_pass_gives_four_texts() -> None:
 def test_everything_wrong_is_named_at_once() -> None:
     """Missing, unknown and wrong values are named together, with the nearest name."""
     source = (
-        "{{ name }} {{ order.total|currency('EUR') }} {% for item in order.lines %}{{ item.title }}{% endfor %} "
+        "{{ name }} {{ order.total|currency('EUR') }} {% for a in order.lines %}{{ a.title }}{% endfor %} "
         "{{ _product_name }} {{ count|duration }}"
     )
     found = problems(source, {"nmae": "Kim", "order": {"lines": [{"title": "a"}, {}]}, "count": "many"})
@@ -158,7 +159,8 @@ def test_only_plain_attributes() -> None:
     ):
         with pytest.raises((InputError, SourceError)):
             rendered(source, {"o": {"_secret": "s"}} if "o" in source.split("'")[0] else {})
-    loop = "{% for k, v in o.items() %}{{ loop.index }}{{ k }}{{ v.upper() }}{{ ',' if not loop.last }}{% endfor %}"
+    loop = "{% for k, v in o.items() %}{{ loop.index }}{{ k }}{{ v.upper() }}{{ ',' if not loop.last }}"
+    loop += "{% endfor %}"
     assert "1aX,2bY" == rendered(loop, {"o": {"a": "x", "b": "y"}}).html
     assert "keys" == rendered("{{ o.items }}", {"o": {"items": "keys"}}).html
 

@@ -35,6 +35,12 @@ from postroom.template.text_part import derived
 DEFAULT_LOCALE = "en"
 MAX_COMPILED = 1024 * 1024
 """Bytes of the HTML a source compiles to (security limit)."""
+ASCII_SHARE = 0.05
+"""Of a page's letters: with more it is of another script, and references would take more than encoding."""
+_LITERAL = re.compile(
+    r"(<!--.*?-->|<style\b.*?</style\s*>|<script\b.*?</script\s*>)", re.DOTALL | re.IGNORECASE
+)
+"""Where references are not read."""
 _MJML_FLOW = re.compile(
     r"<(?P<slash>/?)(?P<name>mj-(?:text|button|table|raw|title|preview|style|attributes|navbar-link|accordion-"
     r"title|accordion-text|social-element))\b[^>]*?(?P<empty>/?)>"
@@ -83,11 +89,22 @@ def _html(source: TemplateSource, shelf: Shelf) -> tuple[str, FrontMatter, list[
         expanded = expand(source, shelf)
         dressed = styled(expanded.html, styles=shelf.styles, theme=shelf.theme)
         findings = [*expanded.findings, *[replace(one, file=one.file or file) for one in dressed.findings]]
-        return dressed.html, expanded.front, findings
+        return _in_ascii(dressed.html), expanded.front, findings
     front, body, _ = read_front_matter(source.text, file=file)
     if source.form is SourceForm.JINJA:
         return body, front, []
     return _mjml(source, _jinja(body)), front, []
+
+
+def _in_ascii(html: str) -> str:
+    """Write the few letters of a page that are not ASCII as references: it needs no encoding as mail."""
+    letters = sum(not char.isascii() for char in html)
+    if not 0 < letters < len(html) * ASCII_SHARE:
+        return html
+    page = shield(html)
+    parts = _LITERAL.split(page.text)
+    parts[::2] = [part.encode("ascii", "xmlcharrefreplace").decode("ascii") for part in parts[::2]]
+    return page.unshield("".join(parts))
 
 
 def _mjml(source: TemplateSource, body: str) -> str:

@@ -5,8 +5,9 @@ Python has will do; it is never stored and never read from anybody else.
 
     to the worker    SETTINGS time_limit_s memory_bytes   TEMPLATE template digest
                      RENDER digest variables names at   COMPILE (source, shelf)
+                     CHECK (sources, shelf, names, at)
     to the server    READY   RENDERED subject preheader html text   COMPILED template
-                     PROBLEMS problems   FINDINGS findings
+                     PROBLEMS problems   FINDINGS findings   CHECKED findings
 
 ``READY`` is said once, when the process can work. Requests are answered in the order in which they came, each
 before the next one is begun: what is not answered when a process ends is what it was at, and those behind it.
@@ -21,7 +22,7 @@ from typing import Any
 from postroom.errors import Problem
 from postroom.model.template import Rendered
 
-SETTINGS, TEMPLATE, RENDER, COMPILE, RENDERED, COMPILED, PROBLEMS, FINDINGS, READY = range(9)
+SETTINGS, TEMPLATE, RENDER, COMPILE, RENDERED, COMPILED, PROBLEMS, FINDINGS, READY, CHECK, CHECKED = range(11)
 
 LENGTH = 4
 """Octets of the length before each frame."""

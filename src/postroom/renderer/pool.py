@@ -11,7 +11,7 @@ answered is started after longer and longer pauses, in which requests are refuse
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,8 @@ from postroom.clock import Clock
 from postroom.errors import InputError, OverloadError, Problem
 from postroom.model.template import CompiledTemplate, Finding, Rendered, Severity, Shelf, TemplateSource
 from postroom.renderer.frames import (
+    CHECK,
+    CHECKED,
     COMPILE,
     COMPILE_LIMIT_S,
     COMPILED,
@@ -76,6 +78,17 @@ class RendererPool:
             return compiled
         if answer[0] == FINDINGS:
             raise InputError(_problems(object_in(answer), source))
+        raise InputError(problems_in(answer))
+
+    async def check(
+        self, sources: Sequence[TemplateSource], shelf: Shelf, *, names: Mapping[str, Any], at: datetime
+    ) -> Sequence[Finding]:
+        """Say what is to be said about the variants of a template; see the port."""
+        frame = packed_object(CHECK, (tuple(sources), shelf, dict(names), at))
+        answer = await self._compilers.ask(frame, None)
+        if answer[0] == CHECKED:
+            findings: tuple[Finding, ...] = object_in(answer)
+            return findings
         raise InputError(problems_in(answer))
 
     async def render(

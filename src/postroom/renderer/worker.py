@@ -23,6 +23,8 @@ from postroom.errors import InputError
 from postroom.mime.html import html_to_text
 from postroom.model.template import CompiledTemplate
 from postroom.renderer.frames import (
+    CHECK,
+    CHECKED,
     COMPILE,
     COMPILE_LIMIT_S,
     COMPILED,
@@ -68,6 +70,8 @@ class Worker:
             return self._within(self._time_limit_s, self._render, frame)
         if kind == COMPILE:
             return self._within(COMPILE_LIMIT_S, self._compile, frame)
+        if kind == CHECK:
+            return self._within(COMPILE_LIMIT_S, self._check, frame)
         if kind == SETTINGS:
             _, self._time_limit_s, memory = frame
             bound_memory(memory)
@@ -131,6 +135,15 @@ class Worker:
             return packed_object(FINDINGS, error.findings)
         except RecursionError as error:
             raise InputError([forbidden("it is nested too deep").problem]) from error
+
+    def _check(self, frame: Frame) -> bytes:
+        # As above: the rules have tables of their own.
+        from postroom.renderer.checking import checked  # noqa: PLC0415
+        from postroom.template.lint import lint_all  # noqa: PLC0415
+
+        sources, shelf, names, at = object_in(frame)
+        found = lint_all([checked(source, shelf, names=names, at=at) for source in sources])
+        return packed_object(CHECKED, tuple(found))
 
 
 def bound_memory(size: int) -> None:

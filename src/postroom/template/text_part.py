@@ -1,11 +1,10 @@
 """The text part of a template, derived from its HTML: the text that the rendered HTML would give, as Jinja.
 
 Every Jinja construct is a word while HTML becomes text; then the words become constructs again. A line with
-nothing but statements leaves no line behind. A statement between table cells moves into the cell beside it:
-a row becomes one line. When the result is no Jinja, there is none, and the text is made of the rendered HTML.
+nothing but statements leaves no line behind. Where the layout depends on statements (conditional cells of a
+row, numbered lists, quotations) nothing is derived, and the text is made of every rendered page.
 
-Does not import the converter: it is given one (``mime.html``). Lists that are numbered are numbered in the
-source: a loop in ``<ol>`` has the same number on every line.
+Does not import the converter: it is given one (``mime.html``).
 """
 
 import re
@@ -13,11 +12,17 @@ from collections.abc import Callable
 
 from postroom.template.jinja_tokens import Form, Shielded, shield
 
+_LAID_OUT = (
+    re.compile(r"</t[dh]\s*>[^<]+", re.IGNORECASE),
+    re.compile(r"<tr(?=[\s>])[^>]*>[^<]+", re.IGNORECASE),
+    re.compile(r"<(ol|blockquote)(?=[\s>]).*?</\1\s*>", re.IGNORECASE | re.DOTALL),
+)
+"""Between cells, in numbered lists and in quotations every line depends on what is printed before it."""
 _MARGIN = re.compile(r"[> ]*")
 
 
 def derived(html: str, to_text: Callable[[str], str]) -> str:
-    """Return Jinja source of the text part.
+    """Return Jinja source of the text part; empty when it can only be made of the rendered HTML.
 
     Args:
         html: Jinja source of the HTML.
@@ -25,20 +30,19 @@ def derived(html: str, to_text: Callable[[str], str]) -> str:
     """
     shielded = shield(html, for_text=True)
     word = re.compile(rf"{shielded.prefix}(\d+)z")
-    text = to_text(_within_cells(_same_words(shielded, word), shielded, word))
+    page = _same_words(shielded, word)
+    if not _is_fixed(page, shielded, word):
+        return ""
+    text = to_text(page)
     lines: list[str] = []
     for line in text.split("\n"):
-        rest = line[_MARGIN.match(line).end() :]  # type: ignore[union-attr] # it matches nothing, too
-        numbers = [int(number) for number in word.findall(rest)]
-        if (
-            numbers
-            and not word.sub("", rest).strip()
-            and all(_is_statement(shielded, one) for one in numbers)
-        ):
-            lines.append("".join(shielded.tokens[one].source for one in numbers))
-        else:
-            lines.append(word.sub(lambda match: shielded.tokens[int(match[1])].source, line) + "\n")
-    return "".join(lines).rstrip("\n")
+        margin = _MARGIN.match(line).end()  # type: ignore[union-attr] # it matches nothing, too
+        rest, head = line[margin:], ""
+        while (first := word.match(rest)) and _is_statement(shielded, int(first[1])):
+            head += first[0]
+            rest = rest[first.end() :].lstrip(" ")
+        lines.append(line[:margin] + head + rest + "\n" if rest or not head else head)
+    return word.sub(lambda match: shielded.tokens[int(match[1])].source, "".join(lines)).rstrip("\n")
 
 
 def _is_statement(shielded: Shielded, number: int) -> bool:
@@ -51,35 +55,25 @@ def _same_words(shielded: Shielded, word: re.Pattern[str]) -> str:
     first: dict[str, int] = {}
     for number, token in enumerate(shielded.tokens):
         if token.form is Form.WORD:
-            first.setdefault(" ".join(token.source.split()), number)
+            first.setdefault(_key(token.source), number)
 
     def same(match: re.Match[str]) -> str:
         token = shielded.tokens[int(match[1])]
         if token.source.startswith("{#"):
             return ""
-        return shielded.word(first.get(" ".join(token.source.split()), int(match[1])))
+        return shielded.word(first.get(_key(token.source), int(match[1])))
 
     return word.sub(same, shielded.text)
 
 
-def _within_cells(page: str, shielded: Shielded, word: re.Pattern[str]) -> str:
-    """Move statements between cells into a cell: ends into the one before, others into the next."""
+def _key(source: str) -> str:
+    return source[:2] + source[2:-2].strip()
 
-    def is_end(match: re.Match[str]) -> bool:
-        source = shielded.tokens[int(match[1])].source
-        return re.match(r"\{%[-+]?\s*end", source) is not None
 
-    def back(match: re.Match[str]) -> str:
-        words = list(word.finditer(match[2]))
-        ends = [one[0] for one in words if is_end(one)]
-        others = [one[0] for one in words if not is_end(one)]
-        return "".join(ends) + match[1] + "".join(others)
+def _is_fixed(page: str, shielded: Shielded, word: re.Pattern[str]) -> bool:
+    """Say whether the layout of the text is the same whichever way the statements of a page go."""
 
-    statements = rf"((?:\s*{word.pattern})+)"
-    page = re.sub(rf"(</t[dh]\s*>){statements}(?=\s*<)", back, page, flags=re.IGNORECASE)
-    return re.sub(
-        rf"(?<=[>\s]){statements}\s*(<t[dh](?=[\s>])[^>]*>)",
-        lambda match: match[3] + match[1].strip(),
-        page,
-        flags=re.IGNORECASE,
-    )
+    def has_statement(text: str) -> bool:
+        return any(_is_statement(shielded, int(number)) for number in word.findall(text))
+
+    return not any(has_statement(match[0]) for pattern in _LAID_OUT for match in pattern.finditer(page))
