@@ -1,7 +1,7 @@
 """Which template is meant: names, locales, what is in use while a source is broken, what is compiled when."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -60,6 +60,16 @@ class PlainRenderer:
             schema={"properties": {"name": {"type": "string"}}},
             digest=f"{abs(hash((html, source.locale))):064x}",
         )
+
+    async def check(
+        self, sources: Sequence[TemplateSource], shelf: Shelf, *, names: Mapping[str, Any], at: datetime
+    ) -> Sequence[Finding]:
+        del shelf, at
+        self.names = names
+        return [
+            Finding(code="seen", severity=Severity.NOTE, file=one.name, cause=one.locale, fix="Leave it.")
+            for one in sources
+        ]
 
     async def render(
         self,

@@ -130,6 +130,7 @@ def test_who_may_do_what(house: TemplateRoom) -> None:
         ("read", "GET", "/v1/templates", None),
         ("read", "GET", "/v1/templates/welcome", None),
         ("read", "POST", "/v1/templates/preview", LOOK),
+        ("read", "POST", "/v1/templates/lint", {"template": "welcome"}),
         ("send", "POST", "/v1/templates/test", {**LOOK, "to": "kim@example.org"}),
         ("operate", "POST", "/v1/templates", stored),
         ("operate", "POST", "/v1/templates/mine/versions/1/publish", None),
@@ -239,6 +240,25 @@ def test_a_test_is_the_mail_with_a_tag(house: TemplateRoom) -> None:
     many = house.post("/v1/templates/test", {**LOOK, "to": ["a@example.org", "b@example.org"]})
     assert [("limit-exceeded", "to")] == many.problems()
     assert [("missing-field", "to")] == house.post("/v1/templates/test", LOOK).problems()
+
+
+def test_a_source_is_checked(house: TemplateRoom) -> None:
+    """A source and a template of the catalogue are checked in the renderer; a broken one says its errors."""
+    source = {"text": HELLO + '<img src="https://example.com/a.png"><a href="#">here</a>'}
+    answer = house.post("/v1/templates/lint", {"source": source})
+    assert 200 == answer.status, answer.body
+    shown = answer.json()
+    template_answers.LintAnswer.model_validate(shown)
+    assert "inline" == shown["template"]
+    assert "link-placeholder" in [one["code"] for one in shown["findings"]]
+    assert len(shown["findings"]) == shown["errors"] + shown["warnings"] + shown["notes"]
+    broken = house.post("/v1/templates/lint", {"source": {"text": "<x-nothing />"}}).json()
+    assert broken["errors"] >= 1
+    assert 0 == house.post("/v1/templates/lint", {"template": "postroom:receipt"}).json()["errors"]
+    assert 0 == house.post("/v1/templates/lint", {"template": "welcome"}).json()["errors"]
+    wrong = house.post("/v1/templates/lint", {"template": "welcom"})
+    assert (422, "template-unknown") == (wrong.status, wrong.json()["code"])
+    assert 422 == house.post("/v1/templates/lint", {}).status
 
 
 names = st.text(

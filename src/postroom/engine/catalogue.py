@@ -302,9 +302,9 @@ class Catalogue:
         """Read a stored template again: it was changed."""
         self._stored.pop((tenant, name, None), None)
 
-    async def shelf(self) -> tuple[Shelf, str]:
-        """Return what the directory keeps for every template, and its digest."""
-        place = self._places.get(DIRECTORY)
+    async def shelf(self, package: str = DIRECTORY) -> tuple[Shelf, str]:
+        """Return what a place keeps for all its templates, and its digest."""
+        place = self._places.get(package)
         if place is None:
             return Shelf(), ""
         return (await place.look()).shelf, place.tag

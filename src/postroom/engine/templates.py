@@ -262,6 +262,20 @@ class Templating:
             found += placed.findings
         return tuple(finding for finding in found if finding.severity is Severity.ERROR)
 
+    async def linted(self, asked: str | Draft, tenant: TenantId) -> Sequence[Finding]:
+        """Say what is to be said about a template or a source that is not stored.
+
+        Raises NotFoundError, InputError, TooLargeError, OverloadError.
+        """
+        package = DIRECTORY
+        if isinstance(asked, str):
+            package, sources = parse_reference(asked).package, (await self.show(asked, tenant)).sources
+        else:
+            _check(asked)
+            sources = asked.sources
+        shelf, _ = await self.catalogue.shelf(package)
+        return await self._renderer.check(sources, shelf, names=self._names, at=self._clock.now())
+
     # ------------------------------------------------------------------ changing
 
     async def save(self, draft: Draft, tenant: TenantId, *, author: str) -> TemplateVersion:

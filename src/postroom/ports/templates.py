@@ -8,6 +8,7 @@ from postroom.model.ids import TenantId
 from postroom.model.template import (
     Collection,
     CompiledTemplate,
+    Finding,
     Rendered,
     Shelf,
     TemplateSource,
@@ -20,6 +21,16 @@ class Renderer(Protocol):
 
     async def compile(self, source: TemplateSource, shelf: Shelf) -> CompiledTemplate:
         """Compile one source. Raises InputError with every error found (``field``: ``file:line``)."""
+        ...
+
+    async def check(
+        self, sources: Sequence[TemplateSource], shelf: Shelf, *, names: Mapping[str, Any], at: datetime
+    ) -> Sequence[Finding]:
+        """Say what is to be said about the variants of one template, the default first.
+
+        They are compiled, and rendered with their examples. Raises InputError: a bound is crossed;
+        OverloadError.
+        """
         ...
 
     async def render(

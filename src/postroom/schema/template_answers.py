@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from postroom.engine.templates import ListedTemplate, Preview, ShownTemplate, TemplateList
 from postroom.model.message import Submission
-from postroom.model.template import Finding, TemplateSource, TemplateVersion
+from postroom.model.template import Finding, Severity, TemplateSource, TemplateVersion
 from postroom.schema.answers import Json, Mode, TemplateAnswer, instant, or_null, pinned
 
 State = Literal["draft", "published"]
@@ -113,6 +113,17 @@ class PreviewAnswer(_Answer):
     findings: list[FindingAnswer]
 
 
+class LintAnswer(_Answer):
+    """What is to be said about a template, in the order of its lines; the counts are by severity."""
+
+    mode: Mode
+    template: str
+    errors: int
+    warnings: int
+    notes: int
+    findings: list[FindingAnswer]
+
+
 def finding(one: Finding) -> Json:
     """Write one finding."""
     return {
@@ -187,6 +198,12 @@ def stored(one: TemplateVersion, mode: str) -> Json:
         **version(one),
         "findings": [finding(each) for each in findings],
     }
+
+
+def linted(template: str, found: Sequence[Finding], mode: str) -> Json:
+    """Write what a check of a template found."""
+    counts = {f"{kind}s": sum(one.severity is kind for one in found) for kind in Severity}
+    return {"mode": mode, "template": template, **counts, "findings": [finding(one) for one in found]}
 
 
 def preview(found: Preview, mail: Submission, values: Mapping[str, Any], *, size: int, mode: str) -> Json:

@@ -43,12 +43,11 @@ class StoreBody(Body):
         return Draft(name=self.name, sources=sources, note=self.note, is_published=self.publish)
 
 
-class LookBody(Body):
+class LintBody(Body):
     """A template, in the catalogue or as a source that is not stored."""
 
     template: str | None = Field(None, examples=["welcome"])
     source: SourceBody | None = Field(None, description="Instead of `template`: nothing of it is stored.")
-    locale: str | None = Field(None, description=LOCALE_HELP, examples=["fr-CA"])
 
     def draft(self) -> Draft | None:
         """Return the source that came with the request. Raises InputError unless it is that or a name."""
@@ -65,9 +64,10 @@ class LookBody(Body):
         return Draft(name=INLINE_NAME, sources=(_source(INLINE_NAME, "", self.source),))
 
 
-class PreviewBody(LookBody):
+class PreviewBody(LintBody):
     """A mail that is not sent. Who sends and gets it matters for its size and its bytes alone."""
 
+    locale: str | None = Field(None, description=LOCALE_HELP, examples=["fr-CA"])
     variables: dict[str, Any] | None = None
     examples: bool = Field(False, description="Take the template's examples where `variables` has nothing.")
     subject: str | None = Field(None, description="Instead of the template's.")

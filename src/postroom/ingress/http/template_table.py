@@ -4,7 +4,7 @@ from postroom.ingress.http.language import ACCEPT_LANGUAGE
 from postroom.ingress.http.table import SUBMIT_HEADERS
 from postroom.ingress.http.templates import MAX_LOOK, MAX_STORE, TemplateDoors
 from postroom.schema import answers, template_answers
-from postroom.schema.template_bodies import PreviewBody, StoreBody, TestBody
+from postroom.schema.template_bodies import LintBody, PreviewBody, StoreBody, TestBody
 from postroom.web.gate import Operation
 
 _JSON = frozenset({"application/json"})
@@ -119,5 +119,18 @@ def _trying(doors: TemplateDoors) -> list[Operation]:
                 202: ("Stored; it will be sent.", answers.AcceptedAnswer),
                 200: ("With `Prefer: wait`: every recipient has its final state.", answers.MessageAnswer),
             },
+        ),
+        Operation(
+            method="POST",
+            path="/v1/templates/lint",
+            endpoint=doors.lint,
+            needs="read",
+            summary="Check a template or a source",
+            description="What breaks, what cannot be read, what filters distrust. The codes are in "
+            "`docs/templates.md`.",
+            media_types=_JSON,
+            max_body=MAX_LOOK,
+            body=LintBody,
+            answers={200: ("What was found, also when it is nothing.", template_answers.LintAnswer)},
         ),
     ]

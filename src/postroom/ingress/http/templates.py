@@ -25,7 +25,14 @@ from postroom.model.message import Submission
 from postroom.model.template import Rendered, TemplatePin
 from postroom.schema import template_answers
 from postroom.schema.bodies import Body, read_as, read_submission
-from postroom.schema.template_bodies import PreviewBody, StoreBody, TestBody, with_examples
+from postroom.schema.template_bodies import (
+    INLINE_NAME,
+    LintBody,
+    PreviewBody,
+    StoreBody,
+    TestBody,
+    with_examples,
+)
 from postroom.web.auth import Caller
 from postroom.web.budget import MIB, ByteBudget
 from postroom.web.gate import SECURITY_HEADERS, caller_of
@@ -160,6 +167,17 @@ class TemplateDoors:
             raise InputError([Problem(code="limit-exceeded", field="to", cause=cause, fix=fix)])
         receipt = await self._service.submit(looked.mail, senders=caller.senders)
         return await self._messages.receipt_reply(request, receipt, caller)
+
+    async def lint(self, request: Request) -> Response:
+        """Check a template or a source."""
+        body, caller = await self._said(request, LintBody, MAX_LOOK), caller_of(request)
+        templates, draft = self._service.templates, body.draft()
+        try:
+            found = await templates.linted(draft or body.template or "", caller.tenant)
+        except NotFoundError:
+            problem = await unknown(body.template or "", templates, caller.tenant)
+            raise InputError([problem]) from None
+        return JsonReply(template_answers.linted(body.template or INLINE_NAME, found, self._service.mode))
 
     async def _looked(self, body: PreviewBody, caller: Caller, *, key: str | None = None) -> _Looked:
         """Render what a body asks for, and read the mail that makes, as any other that names a template."""
