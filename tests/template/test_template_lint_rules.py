@@ -180,7 +180,7 @@ CASES: dict[str, tuple[list[Checked], list[Checked]]] = {
         [
             *body('<img src="https://acme.example/a.png" alt="" width="9">'),
             *body(
-                '<a href="https://acme.example/"><img src="https://acme.example/a.png" alt="" width="9">Up</a>'
+                '<a href="https://acme.example/"><img src="https://acme.example/a" alt="" width="9">Up</a>'
             ),
         ],
     ),

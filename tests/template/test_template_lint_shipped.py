@@ -1,12 +1,12 @@
 """Shipped templates, a package that others built, and the table of rules in the documents."""
 
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tools.shipped_mails import AT, GLOBALS, compiled
 
-from postroom.model.template import Finding, Severity, Shelf
+from postroom.model.template import CompiledTemplate, Finding, Severity, Shelf, TemplateSource
 from postroom.renderer.checking import checked
 from postroom.renderer.packages import Package, package_folder
 from postroom.template.lint import lint_all
@@ -16,12 +16,15 @@ from postroom.template.lint_rules import RULES
 from postroom.template.shelves import shipped_sources
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "templates.md").read_text(encoding="utf-8")
-AT = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def shipped() -> list[Checked]:
-    return [checked(one, Shelf(), names={}, at=AT) for one in shipped_sources()]
+    return [checked(one, Shelf(), names=GLOBALS, at=AT, compiler=remembered) for one in shipped_sources()]
+
+
+def remembered(source: TemplateSource, _: Shelf) -> CompiledTemplate:
+    return compiled(source.name, source.locale or "en")
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,7 @@ def said(findings: list[Finding]) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("shipped")  # where they are compiled anyway
 def test_the_shipped_templates_are_clean(shipped: list[Checked]) -> None:
     """Every shipped variant compiles and renders from its examples, and the check has nothing but notes."""
     found = lint_all(shipped)

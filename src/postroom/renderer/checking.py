@@ -4,7 +4,7 @@ Runs in the process of whoever asks, for authors check their own files. It never
 wrote: a source that does not compile carries its errors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -21,17 +21,29 @@ _ADDRESS = "https://app.acme.example/"
 _WORDS = "Acme"
 
 
-def checked(source: TemplateSource, shelf: Shelf, *, names: Mapping[str, Any], at: datetime) -> Checked:
-    """Return one variant, ready to be checked; ``names`` are the globals, ``at`` gives the year.
+def checked(
+    source: TemplateSource,
+    shelf: Shelf,
+    *,
+    names: Mapping[str, Any],
+    at: datetime,
+    compiler: Callable[[TemplateSource, Shelf], CompiledTemplate] = compile_source,
+) -> Checked:
+    """Return one variant, ready to be checked.
 
-    ``shelf`` is the author's own; what comes with Postroom lies below it.
+    Args:
+        source: As its author wrote it.
+        shelf: The author's own; what comes with Postroom lies below it.
+        names: The globals.
+        at: Gives the year.
+        compiler: What remembers what it has compiled, or fails as ``compile_source`` does.
     """
     try:
         front, _, _ = read_front_matter(source.text, file=source.file or source.name)
     except SourceError:  # compiling says the same
         front = FrontMatter()
     try:
-        compiled = compile_source(source, shelf)
+        compiled = compiler(source, shelf)
     except SourceError as error:
         return Checked(source=source, front=front.page, shelf=shelf, errors=error.findings)
     rendered, problem = _rendered(compiled, names, at)
