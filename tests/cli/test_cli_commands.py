@@ -236,6 +236,23 @@ def test_config_check(postroom: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_config_check_looks_at_templates(
+    postroom: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Templates that do not compile and files that are not used are warnings, with their place."""
+    (tmp_path / "bad.jinja").write_text("<p>\n{{ name</p>")
+    (tmp_path / "good.jinja").write_text("<p>{{ name }}</p>")
+    (tmp_path / "latin.html").write_bytes(b"caf\xe9")
+    monkeypatch.setenv("POSTROOM_TEMPLATES", str(tmp_path))
+    code, out, _ = postroom("config", "check")
+    assert 0 == code
+    assert "warning: template bad.jinja:" in out
+    assert "warning: template latin.html: not UTF-8 at byte 3" in out
+    assert "good.jinja" not in out
+    warnings = json.loads(postroom("config", "check", "--json")[1])["warnings"]
+    assert 2 == len([warning for warning in warnings if warning.startswith("template ")])
+
+
 def test_transport_url(postroom: Run, tmp_path: Path) -> None:
     """The printed URL has the secret encoded, from a file or from standard input."""
     (tmp_path / "pw").write_text("a/b?c#d%\n")

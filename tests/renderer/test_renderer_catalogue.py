@@ -10,7 +10,7 @@ import calypsso
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
-from postroom.bootstrap.templates import checked_alone, renderer_of, templating_of
+from postroom.bootstrap.templates import renderer_of, templating_of
 from postroom.clock import SystemClock
 from postroom.config.settings import TemplateSettings
 from postroom.engine.templates import Preview, ShownTemplate, TemplateList, TemplateOrder, Templating
@@ -262,18 +262,3 @@ def test_a_table_that_is_no_table_is_told(table: str, expected: dict[str, str], 
     assert not [one for sources in found.sources.values() for one in sources if "secret" in one.text]
     if "good" in found.sources:
         assert ["good"] == list(found.sources)
-
-
-# --------------------------------------------------------------------------- a look without a server
-
-
-def test_a_directory_can_be_looked_at_without_a_server(tmp_path: Path) -> None:
-    """What does not compile and what is not used is named; without a directory no process is started."""
-    (tmp_path / "good.jinja").write_text("<p>{{ name }}</p>")
-    (tmp_path / "bad.jinja").write_text("<p>\n{{ name</p>")
-    (tmp_path / "latin.html").write_bytes(b"caf\xe9")
-    told = checked_alone(TemplateSettings(directory=tmp_path))
-    assert ["template bad.jinja", "template latin.html: not UTF-8 at byte 3"] == sorted(
-        one if "latin" in one else one.partition(":")[0] for one in told
-    )
-    assert () == checked_alone(TemplateSettings())

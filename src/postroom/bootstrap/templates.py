@@ -1,11 +1,13 @@
 """Templates of a run: the places they are in, and who compiles and renders them."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
+from postroom.bootstrap.seeing import begin_log
 from postroom.clock import Clock, SystemClock
-from postroom.config.settings import TemplateSettings
+from postroom.config.settings import Settings, TemplateSettings
 from postroom.engine.catalogue import DIRECTORY, SHIPPED, Catalogue
 from postroom.engine.templates import Templating
 from postroom.errors import OverloadError
@@ -16,13 +18,10 @@ from postroom.renderer.packages import Package
 from postroom.renderer.pool import PoolSettings, RendererPool
 from postroom.renderer.shipped import Shipped
 from postroom.spool.memory.templates import MemoryTemplates
-from postroom.telemetry import logger
 from postroom.template.shelves import KNOWN_GLOBALS
 
 CHECK_S = 5.0
 """How long a start waits for the look at the templates, to tell what is wrong with them; the look goes on."""
-
-log = logger("bootstrap")
 
 
 def renderer_of(settings: TemplateSettings, *, clock: Clock) -> RendererPool:
@@ -59,18 +58,19 @@ def places_of(settings: TemplateSettings, *, clock: Clock) -> dict[str, Collecti
     return {**places, SHIPPED: Shipped(directory)}
 
 
-def checked_alone(settings: TemplateSettings) -> tuple[str, ...]:
+def checked_alone(settings: Settings) -> tuple[str, ...]:
     """Return what is wrong with the templates of a directory, looked at without a server."""
+    begin_log(settings, level=logging.CRITICAL)  # what is wrong is in the answer
 
     async def check() -> tuple[str, ...]:
-        clock = SystemClock()
-        renderer = renderer_of(settings, clock=clock)
+        clock, section = SystemClock(), settings.templates
+        renderer = renderer_of(section, clock=clock)
         try:
-            return await troubles(templating_of(settings, renderer, MemoryTemplates(), clock=clock))
+            return await troubles(templating_of(section, renderer, MemoryTemplates(), clock=clock))
         finally:
             await renderer.close()
 
-    return () if settings.directory is None else asyncio.run(check())
+    return () if settings.templates.directory is None else asyncio.run(check())
 
 
 async def troubles(templating: Templating) -> tuple[str, ...]:

@@ -311,7 +311,7 @@ def check(  # noqa: PLR0913 - the flags of serve
 
         from postroom.bootstrap.templates import checked_alone
 
-        settings = replace(settings, warnings=(*settings.warnings, *checked_alone(settings.templates)))
+        settings = replace(settings, warnings=(*settings.warnings, *checked_alone(settings)))
     if json:
         say_json(shown(settings))
         return

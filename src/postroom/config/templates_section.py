@@ -26,11 +26,18 @@ def _package(text: str) -> str:
     return text
 
 
+def _plain(value: object) -> object:
+    if not isinstance(value, str | int | float):
+        msg = "not text, a number, true or false"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic collects value errors only
+    return value
+
+
 class GlobalsSection(Section):
     """What every template can read. Further names with an underscore in front are allowed."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, str | int | float | bool]
+    __pydantic_extra__: dict[str, Annotated[str | int | float | bool, BeforeValidator(_plain)]]
 
     product_name: Annotated[str | None, Field(alias="_product_name")] = None
     """Name of the product whose mail this is."""
