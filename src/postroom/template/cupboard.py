@@ -13,6 +13,7 @@ from postroom.template.targets import for_production
 
 FOLDERS = ("layouts", "emails", "templates", "components")
 """Where ``<x-NAME>`` is looked for, in this order."""
+_TAGS = re.compile(r"<(x-[^\s/>{]+)")
 MAX_COMPONENT = 256 * 1024
 """Characters of one component (security limit)."""
 
@@ -37,7 +38,7 @@ class Component:
 
     def mentions(self, name: str) -> bool:
         """Tell whether the source says this name at all: what it never says, it cannot use."""
-        return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", self.text) is not None
+        return _says(self.text, name)
 
 
 class Cupboard:
@@ -47,6 +48,8 @@ class Cupboard:
         """Take the shelf; components are read when they are first used."""
         self._shelf = shelf
         self._report = report
+        self._without_case = {path.lower(): path for path in shelf.components}
+        self._taking: dict[tuple[str | None, str], bool] = {}
         self._read: dict[str, Component] = {}
 
     @property
@@ -56,7 +59,9 @@ class Cupboard:
 
     def component(self, node: Element) -> Component:
         """Return the component a tag names. Raises GivenUp: there is none."""
-        path = self._path(node)
+        path = self._known_path(node)
+        if path is None:
+            self._unknown(node)
         found = self._read.get(path)
         if found is None:
             found = self._read[path] = self._component(path, node)
@@ -70,28 +75,53 @@ class Cupboard:
         path = source.removesuffix(".html").removeprefix("./").removeprefix("/").removeprefix("src/")
         return path if node.name == "component" or path in self._shelf.components else None
 
-    def _path(self, node: Element) -> str:
-        components = self._shelf.components
+    def takes(self, node: Element, slot: str) -> bool:
+        """Tell whether the component a tag names has a slot, itself or in a component it uses."""
+        first = self._known_path(node)
+        known = self._taking.get((first, slot))
+        if known is None:
+            known = self._taking[first, slot] = self._reaches(first, slot)
+        return known
+
+    def _reaches(self, first: str | None, slot: str) -> bool:
+        waiting = [first]
+        seen: set[str] = set()
+        while waiting:
+            path = waiting.pop()
+            if path is None or path in seen:
+                continue
+            seen.add(path)
+            text = self._shelf.components[path]
+            if _says(text, f"slot:{slot}") or _says(text, f"$slots.{slot}"):
+                return True
+            waiting.extend(self._path_of(tag) for tag in _TAGS.findall(text))
+        return False
+
+    def _known_path(self, node: Element) -> str | None:
         file = self.file_of(node)
-        if file is not None:
-            if file in components:
-                return file
-            self._unknown(node, f"{node.value('src')}", file)
-        name = node.tag[2:].replace("::", "/").replace(".", "/")
+        return self._path_of(node.tag) if file is None else file if file in self._shelf.components else None
+
+    def _path_of(self, tag: str) -> str | None:
+        """Return where the component of an ``x-`` tag stands."""
+        components = self._shelf.components
+        name = tag[2:].replace("::", "/").replace(".", "/")
         for last in (name, f"{name}/index"):
             for folder in FOLDERS:
-                if f"{folder}/{last}" in components:
-                    return f"{folder}/{last}"
-        return self._unknown(node, f"<{node.tag[:80]}>", name)
+                path = f"{folder}/{last}"
+                found = path if path in components else self._without_case.get(path.lower())
+                if found is not None:
+                    return found
+        return None
 
-    def _unknown(self, node: Element, shown: str, name: str) -> NoReturn:
+    def _unknown(self, node: Element) -> NoReturn:
+        file = self.file_of(node)
+        shown = f"<{node.tag[:80]}>" if file is None else str(node.value("src"))[:80]
+        name = (node.tag[2:].replace(".", "/") if file is None else file)[:80]
         known = {path.partition("/")[2].removesuffix("/index"): path for path in self._shelf.components}
-        near = get_close_matches(name, known, 1, 0.5)
-        fix = "Write the file components/" + name[:80] + ".html."
+        near = get_close_matches(name.rpartition("components/")[2], known, 1, 0.5)
+        fix = f"Write the file components/{name.removeprefix('components/')}.html."
         if near:
-            fix = (
-                f"Did you mean <x-{near[0].replace('/', '.')}>? Otherwise write components/{name[:80]}.html."
-            )
+            fix = f"Did you mean <x-{near[0].replace('/', '.')}>? {fix}"
         self._report.refuse("unknown-component", node.place, f"there is no component for {shown}", fix)
 
     def _component(self, path: str, node: Element) -> Component:
@@ -113,6 +143,10 @@ class Cupboard:
             scripts=tuple(write(one.children) for one in scripts),
             place=scripts[0].place if scripts else Place(f"{path}.html", 1, 1),
         )
+
+
+def _says(text: str, name: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
 
 
 def without_scripts(

@@ -11,20 +11,33 @@ Sources: the documentation of posthtml-expressions 1.11, whose language this is.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from postroom.model.template import Finding, Severity
 from postroom.template.errors import SourceError
 from postroom.template.expressions import Kind, Piece, escaped, later, pieces
-from postroom.template.markup import Attribute, Element, Node, Text, Verbatim, changed, read
+from postroom.template.markup import (
+    MAX_FINDINGS,
+    Attribute,
+    Element,
+    Node,
+    Text,
+    Verbatim,
+    changed,
+    measured,
+    read,
+    write,
+)
 from postroom.template.places import Place, error, warning
 from postroom.template.script import YEAR, Engine, Fault, Scope, ScriptFailure
 
-MAX_NODES = 100_000
-"""Nodes one compilation makes; a mail of 100 kB has 2,000."""
-MAX_FINDINGS = 100
-"""More help nobody."""
+MAX_NODES = 200_000
+"""Nodes that all steps of one compilation make; a mail of 100 kB has 2,000 of them."""
+MAX_PRINTED = 4 * 1024 * 1024
+"""Characters that all expressions of one compilation print."""
+MAX_OUTPUT = 2 * 1024 * 1024
+"""Characters of a page; clients clip a mail at a twentieth of that."""
 MAX_TURNS = 10_000
 """Turns of one loop."""
 _DECIDING = frozenset(["elseif", "else", "switch", "each", "for", "scope", "raw"])
@@ -38,49 +51,70 @@ class GivenUp(Exception):  # noqa: N818 -- control flow; the error is in the rep
     """What was worked on is wrong; it has been noted."""
 
 
-@dataclass(slots=True)
 class Report:
     """Findings so far, and what was used up."""
 
-    findings: list[Finding] = field(default_factory=list)
-    nodes: int = 0
+    def __init__(self) -> None:
+        """Start with nothing found and nothing used."""
+        self._found: dict[tuple[str, Place], Finding] = {}
+        self._nodes = 0
+        self._characters = 0
 
     def warn(self, code: str, place: Place, cause: str, fix: str) -> None:
         """Note something that does not stop the work, once for each place."""
-        found = warning(code, place, cause=cause, fix=fix)
-        if found not in self.findings:
-            self.findings.append(found)
+        if len(self._found) < MAX_FINDINGS:
+            self._found.setdefault((code, place), warning(code, place, cause=cause, fix=fix))
 
     def note(self, findings: Iterable[Finding]) -> None:
-        """Take findings of the reader."""
-        self.findings.extend(findings)
+        """Take warnings of the reader."""
+        for one in findings:
+            self.warn(one.code, Place(one.file, one.line, one.column), one.cause, one.fix)
 
     def refuse(self, code: str, place: Place, cause: str, fix: str) -> NoReturn:
         """Note an error and give up what it is about; the rest of the source is still looked at."""
-        found = error(code, place, cause=cause, fix=fix)
-        if found not in self.findings:
-            self.findings.append(found)
-        if len(self.findings) >= MAX_FINDINGS:
-            raise SourceError(self.findings)
+        self._found[code, place] = error(code, place, cause=cause, fix=fix)
+        if len(self._found) >= 2 * MAX_FINDINGS:
+            raise SourceError(tuple(self._found.values()))
         raise GivenUp
 
     def stop(self, code: str, place: Place, cause: str, fix: str) -> NoReturn:
         """Stop everything. Raises SourceError."""
-        raise SourceError([*self.findings, error(code, place, cause=cause, fix=fix)])
+        raise SourceError([*self._found.values(), error(code, place, cause=cause, fix=fix)])
 
     def done(self) -> tuple[Finding, ...]:
         """Return the warnings. Raises SourceError when there was an error."""
-        if any(one.severity is Severity.ERROR for one in self.findings):
-            raise SourceError(self.findings)
-        return tuple(self.findings)
+        found = tuple(self._found.values())
+        if any(one.severity is Severity.ERROR for one in found):
+            raise SourceError(found)
+        return found
 
     def count(self, place: Place) -> None:
         """Count a node. Raises SourceError: too many."""
-        self.nodes += 1
-        if self.nodes > MAX_NODES:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
             self.stop(
                 "too-large", place, f"more than {MAX_NODES} elements and texts", "Make the loops shorter."
             )
+
+    def grow(self, characters: int, place: Place) -> None:
+        """Count what expressions print. Raises SourceError: too much."""
+        self._characters += characters
+        if self._characters > MAX_PRINTED:
+            self.stop(
+                "too-large", place, f"expressions print more than {MAX_PRINTED} characters", "Print less."
+            )
+
+    def written(self, nodes: Sequence[Node], place: Place) -> str:
+        """Write nodes. Raises SourceError: more than a page may have, which is found before it is made."""
+        size = measured(nodes)
+        if size > MAX_OUTPUT:
+            self.stop(
+                "too-large",
+                place,
+                f"{size} characters of HTML",
+                f"Make it shorter; {MAX_OUTPUT} are allowed.",
+            )
+        return write(nodes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +228,7 @@ class Evaluator:
             self.fail(failure, piece.code, _moved(place, text, piece.at))
         if printed is None:
             return None
+        self.report.grow(len(printed), place)
         if YEAR in printed and _YEAR_SUM.search(printed):
             self.report.refuse(
                 "year-sum",
@@ -216,7 +251,7 @@ class Evaluator:
 
     def _element(self, node: Element, children: tuple[Node, ...], scope: Scope) -> Element:
         if not any("{" in one.name or (one.value and "{" in one.value) for one in node.attributes):
-            return node if children == node.children else replace(node, children=children)
+            return node.with_children(children)
         attributes = []
         for one in node.attributes:
             name = one.name if "{" not in one.name else self.string(one.name, scope, one.place)

@@ -26,14 +26,11 @@ from postroom.template.landing import is_html, landed
 from postroom.template.markup import Element, Node, read, write
 from postroom.template.places import Place, error
 from postroom.template.script import Aware, Call, Engine, Fault, Locals, Scope, ScriptFailure
-from postroom.template.slots import Fill, Filling, Stacks, described, fills, is_component, part_name
+from postroom.template.slots import YIELDS, Fill, Filling, Stacks, described, fills, is_component, part_name
 from postroom.template.targets import ENVIRONMENT, finished, for_production
 
 MAX_CHAIN = 24
 """Components within components; layouts, cards and buttons make five."""
-MAX_OUTPUT = 2 * 1024 * 1024
-"""Characters of the page; clients clip a mail at a twentieth of that."""
-_PREFIXES = ("aware", "merge")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,14 +103,7 @@ class _Expansion:
         nodes = self._evaluator.nodes(written, self._names(scripts), owner="")
         nodes = self._nodes(nodes, _Around(aware=self._engine.unaware()))
         nodes = self._stacked(self._unpushed(nodes))
-        html = write(finished(nodes))
-        if len(html) > MAX_OUTPUT:
-            self._report.stop(
-                "too-large",
-                Place(file, 0, 0),
-                f"the page has {len(html)} characters",
-                f"{MAX_OUTPUT} are allowed.",
-            )
+        html = self._report.written(finished(nodes), Place(file, 0))
         return Expanded(
             html=html.lstrip("\r\n"), front=front, used=self._cupboard.used, findings=self._report.done()
         )
@@ -168,6 +158,7 @@ class _Expansion:
         """Put components in place. Fills that nobody took are dropped, slots show what they hold."""
         out: list[Node] = []
         for node in nodes:
+            self._report.count(node.place)
             if not isinstance(node, Element):
                 out.append(node)
             elif is_component(node):
@@ -178,7 +169,7 @@ class _Expansion:
                     continue
             elif part_name(node, "fill") is not None:
                 continue
-            elif node.name == "yield" or part_name(node, "slot") is not None:
+            elif node.name in YIELDS or part_name(node, "slot") is not None:
                 out.extend(self._nodes(node.children, around))
             elif node.children:
                 out.append(node.with_children(tuple(self._nodes(node.children, around))))
@@ -197,10 +188,10 @@ class _Expansion:
                 f"more than {MAX_CHAIN} components within each other: … > {shown}",
                 "End the recursion with an <if>, or use other components.",
             )
-        given = fills(node)
+        given = fills(node, self._cupboard.takes)
         names = self._locals(node, component, given, around)
         nodes = self._evaluator.nodes(component.nodes, names.scope, owner=node.tag)
-        nodes = Filling(node, given).nodes(nodes)
+        nodes = Filling(node, given, self._report).nodes(nodes)
         nodes = self._nodes(nodes, _Around(aware=names.aware, chain=chain))
         self._check_attributes(node, component, names)
         lang = node.value("lang")
@@ -209,20 +200,22 @@ class _Expansion:
     def _locals(
         self, node: Element, component: Component, given: Mapping[str, Fill], around: _Around
     ) -> Locals:
-        attributes: list[tuple[str, str]] = []
-        prefixed: dict[str, list[str]] = {prefix: [] for prefix in _PREFIXES}
+        plain: list[tuple[str, str]] = []
+        prefixed: dict[str, list[tuple[str, str]]] = {"aware": [], "merge": []}
         source = self._cupboard.file_of(node)
         for one in node.attributes:
-            name = one.name
-            if name.startswith("{") or (name == "src" and source is not None):
+            if one.name.startswith("{") or (one.name == "src" and source is not None):
                 continue
-            for prefix in _PREFIXES:
-                if name.startswith(f"{prefix}:"):
-                    name = name.removeprefix(f"{prefix}:")
-                    prefixed[prefix].append(name)
-            attributes.append((name, (one.value or "").replace("&quot;", '"')))
+            prefix, _, name = one.name.partition(":")
+            into = prefixed.get(prefix, plain)
+            value = (one.value or "").replace("&quot;", '"')
+            into.append((one.name if into is plain else name, value))
         call = Call(
-            attributes=attributes, merge=prefixed["merge"], aware=prefixed["aware"], slots=described(given)
+            # Those with a prefix come last: given both ways, they are what counts.
+            attributes=[*plain, *prefixed["aware"], *prefixed["merge"]],
+            aware=[name for name, _ in prefixed["aware"]],
+            merge=[name for name, _ in prefixed["merge"]],
+            slots=described(given, self._report),
         )
         try:
             return self._engine.component(self._page, around.aware, call, component.scripts)

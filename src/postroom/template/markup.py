@@ -15,6 +15,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from operator import is_
 
 from postroom.model.template import Finding
 from postroom.template.errors import SourceError
@@ -23,6 +24,8 @@ from postroom.template.places import Place, error, warning
 
 MAX_NESTING = 150
 """Elements within elements in one file; tables for Outlook reach 30."""
+MAX_FINDINGS = 100
+"""More help nobody."""
 VOID = frozenset(
     (
         "area",
@@ -184,7 +187,8 @@ class Element:
 
     def with_children(self, children: "tuple[Node, ...]") -> "Element":
         """Return the element with other children; itself when they are the same ones."""
-        return self if children == self.children else replace(self, children=children)
+        same = len(children) == len(self.children) and all(map(is_, children, self.children))
+        return self if same else replace(self, children=children)
 
 
 Node = Text | Verbatim | Element
@@ -221,6 +225,21 @@ def write(nodes: Iterable[Node]) -> str:
         else:
             parts.append(node.text)
     return "".join(parts)
+
+
+def measured(nodes: Iterable[Node]) -> int:
+    """Return how many characters ``write`` gives, without writing it."""
+    size = 0
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Element):
+            opening = node.opening
+            size += len(start_tag(node) if opening is None else opening) + len(node.closing)
+            waiting.extend(node.children)
+        else:
+            size += len(node.text)
+    return size
 
 
 def changed(element: Element, *, attributes: tuple[Attribute, ...], children: "tuple[Node, ...]") -> Element:
@@ -290,7 +309,8 @@ class _Reader:
         return Document(nodes=tuple(self._top), findings=tuple(self._findings))
 
     def _warn(self, place: Place, cause: str, fix: str) -> None:
-        self._findings.append(warning("unclosed-element", place, cause=cause, fix=fix))
+        if len(self._findings) < MAX_FINDINGS:
+            self._findings.append(warning("unclosed-element", place, cause=cause, fix=fix))
 
     def _flush(self, until: int) -> None:
         if until > self._done:

@@ -1,16 +1,19 @@
 """What is put where: ``<yield>``, ``<fill:NAME>`` into ``<slot:NAME>``, ``<push>`` onto ``<stack>``.
 
-A fill belongs to the component it is written in. One that reaches another component through a ``<yield>``
-belongs to that one too, which is how a layout hands a slot on to the layout below it.
+A fill belongs to the innermost component it is written in that has such a slot. One that reaches another
+component through a ``<yield>`` belongs to that one too, which is how a layout hands a slot on to the layout
+below it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from postroom.template.evaluation import Report
-from postroom.template.markup import Element, Node, write
+from postroom.template.markup import Element, Node
 
+YIELDS = ("yield", "content")
+"""``<content>`` is what Maizzle 4 called it."""
 _FLAGS = ("append", "prepend", "aware")
 
 
@@ -33,35 +36,32 @@ def part_name(node: Element, part: str) -> str | None:
     return node.tag[len(part) + 1 :] if node.name.startswith(f"{part}:") else None
 
 
-def fills(caller: Element) -> dict[str, Fill]:
-    """Return the fills a component is given, by name."""
+def fills(caller: Element, takes: Callable[[Element, str], bool]) -> dict[str, Fill]:
+    """Return the fills a component is given, by name; ``takes``: whether a tag's component has a slot."""
     found: dict[str, Fill] = {}
-    _collect(caller.children, frozenset(), found)
+
+    def collect(nodes: Sequence[Node], inside: tuple[Element, ...]) -> None:
+        for node in nodes:
+            if not isinstance(node, Element):
+                continue
+            name = part_name(node, "fill")
+            if name is None:
+                collect(node.children, (*inside, node) if is_component(node) else inside)
+            elif not any(one.place.file == node.place.file and takes(one, name) for one in inside):
+                found[name] = Fill(element=node, aware=node.attribute("aware") is not None)
+
+    collect(caller.children, ())
     return found
 
 
-def _collect(nodes: Sequence[Node], inside: frozenset[str], found: dict[str, Fill]) -> None:
-    """Look for fills; ``inside``: files that a component between here and there was written in."""
-    for node in nodes:
-        if not isinstance(node, Element):
-            continue
-        name = part_name(node, "fill")
-        if name is not None:
-            if node.place.file not in inside:
-                found[name] = Fill(element=node, aware=node.attribute("aware") is not None)
-            continue
-        below = inside | {node.place.file} if is_component(node) else inside
-        _collect(node.children, below, found)
-
-
-def described(given: Mapping[str, Fill]) -> dict[str, dict[str, Any]]:
+def described(given: Mapping[str, Fill], report: Report) -> dict[str, dict[str, Any]]:
     """Return what ``$slots`` tells about them."""
     return {
         name: {
             "attributes": [
                 (one.name, one.value or "") for one in fill.element.attributes if one.name not in _FLAGS
             ],
-            "source": write(fill.element.children),
+            "source": report.written(fill.element.children, fill.element.place),
         }
         for name, fill in given.items()
     }
@@ -70,8 +70,9 @@ def described(given: Mapping[str, Fill]) -> dict[str, dict[str, Any]]:
 class Filling:
     """Puts a caller's content and fills into what a component makes."""
 
-    def __init__(self, caller: Element, given: Mapping[str, Fill]) -> None:
+    def __init__(self, caller: Element, given: Mapping[str, Fill], report: Report) -> None:
         """Take the tag that uses the component, and its fills."""
+        self._report = report
         self._content = caller.children
         self._fills = given
         self._rendered: set[str] = set()
@@ -82,12 +83,15 @@ class Filling:
         for node in nodes:
             if not isinstance(node, Element):
                 out.append(node)
-            elif node.name == "yield":
+            elif node.name in YIELDS:
+                for one in self._content:
+                    # What is put in often is counted as often.
+                    self._report.count(one.place)
                 out.extend(self._content or self.nodes(node.children))
             elif (name := part_name(node, "slot")) is not None:
                 out.extend(self._slot(name, node))
             elif node.children:
-                out.append(replace(node, children=tuple(self.nodes(node.children))))
+                out.append(node.with_children(tuple(self.nodes(node.children))))
             else:
                 out.append(node)
         return out
@@ -120,7 +124,7 @@ class Stacks:
     def push(self, node: Element) -> None:
         """Gather one push. Raises GivenUp: it has no name."""
         name = self._name(node)
-        written = write(node.children)
+        written = self._report.written(node.children, node.place)
         seen = self._written.setdefault(name, set())
         if node.attribute("once") is not None and written in seen:
             return
@@ -130,7 +134,10 @@ class Stacks:
 
     def content(self, node: Element) -> list[Node]:
         """Return what a stack holds."""
-        return [one for children in self._pushed.get(self._name(node), ()) for one in children]
+        content = [one for children in self._pushed.get(self._name(node), ()) for one in children]
+        for one in content:
+            self._report.count(one.place)
+        return content
 
     def _name(self, node: Element) -> str:
         name = node.value("name")
