@@ -21,6 +21,7 @@ from postroom.template.lint_words import SHORTENERS
 _ADDRESSES = {"a": "href", "area": "href", "img": "src"}
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
 _RUNS = frozenset({"javascript", "vbscript", "data"})
+_CODE = tuple(f"{name}:" for name in _RUNS)
 _HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{1,62}", re.IGNORECASE)
 _SHOWN_HOST = re.compile(r"(?:https?://|www\.)[^\s/]+|" + _HOST.pattern + r"(?=/|\Z)", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s@?]+@[^\s@?]+\.[^\s@?]+|" + VARIABLE + "+")
@@ -185,7 +186,7 @@ def lost_links(case: Case) -> Iterator[Finding]:
     for element in case.page.elements("a"):
         address = element.get("href").strip()
         plain = _plain(address)
-        if plain and not plain.startswith("#") and element.text().strip() and plain not in told:
+        if plain and not plain.startswith(("#", *_CODE)) and element.text().strip() and plain not in told:
             told.add(plain)
             if plain.removeprefix("mailto:").removeprefix("tel:") not in text:
                 yield case.found("text-lost-link", f"the text part has no {shown(address)}", at=element)
