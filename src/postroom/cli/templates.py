@@ -77,8 +77,9 @@ def list_templates(
 
 
 def _listed(workshop: "Workshop", prefix: str, origin: str) -> Iterator[dict[str, Any]]:
-    for name in workshop.look().sources:
-        variants = workshop.variants(name)
+    for name, sources in workshop.look().sources.items():
+        # Compiling takes a while, and whoever lists does not look at all languages of what others wrote.
+        variants = (workshop.variant(name),) if prefix else workshop.variants(name)
         first = next((one.compiled for one in variants if one.compiled is not None), None)
         is_sound = all(one.compiled is not None for one in variants)
         yield {
@@ -86,7 +87,7 @@ def _listed(workshop: "Workshop", prefix: str, origin: str) -> Iterator[dict[str
             "origin": origin,
             "state": "published" if is_sound else "broken",
             "version": "" if first is None else first.digest[:12],
-            "locales": [one.locale for one in variants],
+            "locales": [variants[0].locale, *(source.locale for source in sources[1:])],
             "variables": {} if first is None else dict(first.schema),
             "globals": [] if first is None else list(first.globals),
             "findings": [_finding(finding) for one in variants for finding in one.findings],

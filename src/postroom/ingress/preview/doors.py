@@ -81,10 +81,11 @@ class PreviewDoors:
         return Response(_asset(name), headers=SECURITY_HEADERS, media_type=f"{kind}; charset=utf-8")
 
     async def generation(self, _request: Request) -> Response:
-        """Say whether anything has changed."""
+        """Say whether anything has changed; each question compiles a template that nobody has looked at."""
         async with self._one_at_a_time:
-            await asyncio.to_thread(self._workshop.look)
-        return JSONResponse({"generation": self._workshop.generation}, headers=SECURITY_HEADERS)
+            compiled = await asyncio.to_thread(self._workshop.advance)
+        told = {"generation": self._workshop.generation, "compiled": compiled}
+        return JSONResponse(told, headers=SECURITY_HEADERS)
 
     async def state(self, request: Request) -> Response:
         """Return everything the page shows."""

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from postroom.errors import CallerError, InputError, Problem
-from postroom.ingress.preview.workshop import Worked, Workshop, examples_of
-from postroom.model.template import Finding, Rendered, Severity
+from postroom.errors import InputError, Problem
+from postroom.ingress.preview.workshop import Worked, Workshop, has_example, shown_values
+from postroom.model.template import CompiledTemplate, Finding, Rendered, TemplateSource
+from postroom.template.getters import ALWAYS
 
 MAX_SHOWN_WHOLE = 102 * 1024
 """Bytes of HTML that Gmail shows before it cuts a mail off."""
@@ -29,7 +30,7 @@ def picture(workshop: Workshop, name: str, locale: str, variables: Mapping[str, 
     worked = workshop.variant(name, locale)
     if worked.compiled is None:
         return Picture(worked=worked, values=variables or {}, rendered=None)
-    values = examples_of(worked.compiled, has_stand_ins=True) if variables is None else variables
+    values = shown_values(worked.compiled) if variables is None else variables
     try:
         rendered = workshop.rendered(worked, values)
     except InputError as error:
@@ -40,47 +41,41 @@ def picture(workshop: Workshop, name: str, locale: str, variables: Mapping[str, 
 def state(workshop: Workshop, name: str, locale: str, variables: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return every template, and one of them rendered: the first when there is none of this name."""
     found = workshop.look()
-    listed = [_listed(one, workshop.variants(one)) for one in found.sources]
-    answer: dict[str, Any] = {
-        "generation": workshop.generation,
-        "templates": listed,
-        "findings": _as_json(found.findings),
-        "current": None,
-    }
-    if not listed:
-        return answer
+    first = next(iter(found.sources), "")
     is_there = name in found.sources
-    taken = name if is_there else listed[0]["name"]
-    try:
-        shown = picture(workshop, taken, locale if is_there else "", variables if is_there else None)
-    except CallerError:  # a locale that is none, or a file that went since
-        shown = picture(workshop, listed[0]["name"], "", None)
-    answer["current"] = _current(shown, workshop.variants(shown.worked.source.name))
-    return answer
+    taken = name if is_there else first
+    current = None
+    if first:
+        current = _current(workshop, taken, locale if is_there else "", variables if is_there else None)
+    return {
+        "generation": workshop.generation,
+        "templates": [_listed(one, sources, workshop.known(one)) for one, sources in found.sources.items()],
+        "findings": _as_json(found.findings),
+        "current": current,
+    }
 
 
-def _listed(name: str, variants: Sequence[Worked]) -> dict[str, Any]:
-    findings = [finding for one in variants for finding in one.findings]
+def _listed(name: str, sources: Sequence[TemplateSource], known: Sequence[Worked]) -> dict[str, Any]:
+    locales = {one.source.file: one.locale for one in known}
     return {
         "name": name,
-        "locales": [one.locale for one in variants],
-        "errors": _count(findings, Severity.ERROR),
-        "warnings": _count(findings, Severity.WARNING),
+        "locales": [locales.get(source.file, source.locale) for source in sources],
+        "is_broken": any(one.compiled is None for one in known),
     }
 
 
-def _count(findings: Iterable[Finding], severity: Severity) -> int:
-    return sum(one.severity is severity for one in findings)
-
-
-def _current(shown: Picture, variants: Sequence[Worked]) -> dict[str, Any]:
+def _current(
+    workshop: Workshop, name: str, locale: str, variables: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    try:
+        shown = picture(workshop, name, locale, variables)
+    except InputError:  # a locale that is none
+        shown = picture(workshop, name, "", None)
     worked, rendered, compiled = shown.worked, shown.rendered, shown.worked.compiled
-    schema: Mapping[str, Any] = {} if compiled is None else compiled.schema
-    required = schema.get("required", ())
     return {
         "name": worked.source.name,
         "locale": worked.locale,
-        "locales": [one.locale for one in variants],
+        "locales": workshop.locales(name),
         "file": worked.source.file or worked.source.name,
         "source": worked.source.text,
         "compiled": "" if compiled is None else compiled.html,
@@ -91,23 +86,29 @@ def _current(shown: Picture, variants: Sequence[Worked]) -> dict[str, Any]:
         "html": "" if rendered is None else rendered.html,
         "size": 0 if rendered is None else len(rendered.html.encode()),
         "max_size": MAX_SHOWN_WHOLE,
-        "variables": [
-            {
-                "name": name,
-                "type": one.get("type", "string"),
-                "description": one.get("description", ""),
-                "required": name in required,
-                "has_example": bool(one.get("examples")) or "default" in one,
-            }
-            for name, one in schema.get("properties", {}).items()
-        ],
-        "values": shown.values,
-        "findings": _as_json(worked.findings),
+        "variables": [] if compiled is None else _variables(compiled),
+        "globals": [] if compiled is None else [name for name in compiled.globals if name not in ALWAYS],
+        "values": {**workshop.names, **shown.values},
+        "findings": _as_json(workshop.said(worked)),
         "problems": [
             {"code": one.code, "field": one.field, "cause": one.cause, "fix": one.fix}
             for one in shown.problems
         ],
     }
+
+
+def _variables(compiled: CompiledTemplate) -> list[dict[str, Any]]:
+    required = compiled.schema.get("required", ())
+    return [
+        {
+            "name": name,
+            "type": one.get("type", "string"),
+            "description": one.get("description", ""),
+            "required": name in required,
+            "has_example": has_example(one),
+        }
+        for name, one in compiled.schema.get("properties", {}).items()
+    ]
 
 
 def _as_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:

@@ -22,8 +22,11 @@ from postroom.model.template import (
     Shelf,
     TemplateSource,
 )
+from postroom.renderer.checking import checked
 from postroom.renderer.compiling import compile_source
+from postroom.schema.template_bodies import with_examples
 from postroom.template.errors import SourceError
+from postroom.template.lint import lint
 from postroom.template.rendering import load
 
 Look = Callable[[], Collection]
@@ -58,9 +61,11 @@ class Workshop:
         """Take the place, and the globals every template can read."""
         self._look = look
         self._clock = clock
-        self._names = names
+        self.names = names
+        """The globals."""
         self._seen = Collection(sources={})
         self._worked: dict[TemplateSource, Worked] = {}
+        self._checked: dict[TemplateSource, tuple[Finding, ...]] = {}
         self.generation = 0
         """Counts the changes that were seen."""
 
@@ -73,34 +78,70 @@ class Workshop:
                 self._worked.clear()
             here = {source for sources in now.sources.values() for source in sources}
             self._worked = {source: worked for source, worked in self._worked.items() if source in here}
+            self._checked.clear()
             self._seen = now
         return now
 
     def variants(self, name: str) -> tuple[Worked, ...]:
         """Return every variant of a template, the default first. Raises NotFoundError."""
-        found = self.look()
-        if name not in found.sources:
-            raise NotFoundError(f"there is no template {name!r}")
-        return tuple(self._work(source, found.shelf) for source in found.sources[name])
+        return tuple(self._work(source) for source in self._sources(name))
+
+    def locales(self, name: str) -> tuple[str, ...]:
+        """Return the locales of a template; only the default variant is compiled. Raises NotFoundError."""
+        first, *others = self._sources(name)
+        return (self._work(first).locale, *(source.locale for source in others))
 
     def variant(self, name: str, locale: str = "") -> Worked:
         """Return the variant for a locale. Raises NotFoundError, InputError."""
-        variants = self.variants(name)
-        return variants[chosen([one.locale for one in variants], locale)[0]]
+        index = chosen(self.locales(name), locale)[0] if locale else 0
+        return self._work(self._sources(name)[index])
+
+    def known(self, name: str) -> tuple[Worked, ...]:
+        """Return the variants of a template that have been compiled. Raises NotFoundError."""
+        return tuple(self._worked[source] for source in self._sources(name) if source in self._worked)
+
+    def advance(self) -> int:
+        """Compile one source that nobody has asked for yet; return how many are compiled."""
+        sources = (source for variants in self.look().sources.values() for source in variants)
+        waiting = next((source for source in sources if source not in self._worked), None)
+        if waiting is not None:
+            self._work(waiting)
+        return len(self._worked)
 
     def work(self, source: TemplateSource) -> Worked:
-        """Compile a source that does not belong to the place, with the components of the place."""
-        return self._work(source, self.look().shelf)
+        """Compile a source that need not belong to the place, with the components of the place."""
+        self.look()
+        return self._work(source)
+
+    def said(self, worked: Worked) -> tuple[Finding, ...]:
+        """Return everything there is to say about a variant: the compiler's findings and those of lint."""
+        found = self._checked.get(worked.source)
+        if found is None:
+            ready = checked(
+                worked.source,
+                self._seen.shelf,
+                names=self.names,
+                at=self._clock.now(),
+                compiler=lambda *_: worked.usable(),
+            )
+            found = self._checked[worked.source] = tuple(lint(ready))
+        return found
 
     def rendered(self, worked: Worked, variables: Mapping[str, Any]) -> Rendered:
         """Render one mail. Raises SourceError; InputError with every missing or wrong variable."""
         loaded = load(worked.usable(), html_to_text)
-        return loaded.render(variables, self._names, self._clock.now())
+        return loaded.render(variables, self.names, self._clock.now())
 
-    def _work(self, source: TemplateSource, shelf: Shelf) -> Worked:
+    def _sources(self, name: str) -> tuple[TemplateSource, ...]:
+        sources = self.look().sources.get(name)
+        if sources is None:
+            raise NotFoundError(f"there is no template {name!r}")
+        return sources
+
+    def _work(self, source: TemplateSource) -> Worked:
         worked = self._worked.get(source)
         if worked is None:
-            worked = self._worked[source] = _compiled(source, shelf)
+            worked = self._worked[source] = _compiled(source, self._seen.shelf)
         return worked
 
 
@@ -120,23 +161,19 @@ def _compiled(source: TemplateSource, shelf: Shelf) -> Worked:
     return Worked(source=source, compiled=compiled, findings=compiled.findings)
 
 
-def examples_of(compiled: CompiledTemplate, *, has_stand_ins: bool = False) -> dict[str, Any]:
-    """Return the example values of a template's variables.
-
-    Args:
-        compiled: The template.
-        has_stand_ins: Whether a variable without an example gets a value that shows its name.
-    """
+def shown_values(compiled: CompiledTemplate) -> dict[str, Any]:
+    """Return the examples of a template's variables; one without gets a value that shows its name."""
     properties: Mapping[str, Mapping[str, Any]] = compiled.schema.get("properties", {})
-    found: dict[str, Any] = {}
+    found = with_examples(compiled.schema, {})
     for name, schema in properties.items():
-        if examples := schema.get("examples"):
-            found[name] = examples[0]
-        elif "default" in schema:
-            found[name] = schema["default"]
-        elif has_stand_ins:
+        if name not in found or not has_example(schema):
             found[name] = _stand_in(name, schema)
     return found
+
+
+def has_example(schema: Mapping[str, Any]) -> bool:
+    """Say whether the author gave a variable an example, or a default."""
+    return bool(schema.get("examples")) or "default" in schema
 
 
 def _stand_in(name: str, schema: Mapping[str, Any]) -> Any:

@@ -9,6 +9,7 @@ const at = (id) => document.getElementById(id);
 const chosen = Object.fromEntries(new URLSearchParams(location.search));
 let shown = null;
 let generation = null;
+let compiled = null;
 let typing = 0;
 let asked = 0;
 
@@ -51,8 +52,11 @@ async function refresh() {
 async function poll() {
   try {
     const answer = await fetch("/api/generation");
-    const now = (await answer.json()).generation;
-    if (now !== generation || !at("lost").hidden) await refresh();
+    const now = await answer.json();
+    if (now.generation !== generation || now.compiled !== compiled || !at("lost").hidden) {
+      compiled = now.compiled;
+      await refresh();
+    }
   } catch {
     at("lost").hidden = false;
   }
@@ -92,7 +96,7 @@ function show(state) {
 
 function showList(templates, current) {
   const links = templates.map((one) => {
-    const more = one.errors ? made("small", { class: "bad" }, "broken") : made("small", {}, one.locales.join(" "));
+    const more = one.is_broken ? made("small", { class: "bad" }, "broken") : made("small", {}, one.locales.filter(Boolean).join(" "));
     const isCurrent = current && current.name === one.name;
     const link = made("a", { href: "/?name=" + encodeURIComponent(one.name), "aria-current": isCurrent && "page" }, one.name, more);
     link.addEventListener("click", (event) => {
@@ -201,7 +205,10 @@ function showTab() {
     button.setAttribute("aria-selected", String(button.dataset.tab === tab));
   }
   for (const part of document.querySelectorAll("[data-for]")) part.hidden = part.dataset.for !== tab;
-  if (tab === "html") at("stage").hidden = !shown || !shown.is_rendered;
+  if (tab === "html" && shown && !shown.is_rendered) {
+    at("stage").hidden = true;
+    at("source").hidden = shown.findings.every((one) => one.severity !== "error"); // what is wrong is there
+  }
   at("look").hidden = tab !== "html";
   at("width").value = chosen.width || "both";
   at("scheme").value = chosen.scheme || "light";
@@ -228,11 +235,18 @@ function showVariables(current, isAnother) {
     form.replaceChildren();
     refresh();
   });
-  form.replaceChildren(...(fields.length ? [made("h3", {}, "Variables"), ...fields, made("p", {}, reset)] : []));
+  const globals = current.globals.map((name) => {
+    const description = current.values[name] ? "" : "Empty; [templates.globals] of the settings gives it";
+    return fieldOf({ name, type: "string", description, required: false, has_example: true, is_global: true }, current.values[name], false);
+  });
+  form.replaceChildren(
+    ...(fields.length ? [made("h3", {}, "Variables"), ...fields] : []),
+    ...(globals.length ? [made("h3", {}, "Globals"), ...globals] : []),
+    ...(fields.length + globals.length ? [made("p", {}, reset)] : []));
 }
 
 function namesOf(current) {
-  return JSON.stringify(current.variables.map((one) => [one.name, one.type]));
+  return JSON.stringify([current.globals, ...current.variables.map((one) => [one.name, one.type])]);
 }
 
 function fieldOf(one, value, isWrong) {
@@ -258,7 +272,8 @@ function fieldOf(one, value, isWrong) {
   field.dataset.was = typeof value;
   if (!one.required) field.dataset.optional = "1";
   field.classList.toggle("wrong", isWrong);
-  const note = [one.description, one.required ? "" : "May be left out.", one.has_example ? "" : "Has no example."].filter(Boolean).join(" ");
+  const notes = [one.description, one.required || one.is_global ? "" : "May be left out", one.has_example ? "" : "Has no example"];
+  const note = notes.filter(Boolean).map((text) => text.replace(/\.$/, "") + ".").join(" ");
   const label = made("label", {}, one.name, ...(type === "boolean" ? [" ", field] : [field]));
   if (note) label.append(made("small", {}, note));
   return label;
