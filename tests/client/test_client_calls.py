@@ -317,10 +317,11 @@ def test_a_lost_answer_never_doubles(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["docs/python.md", "clients/python/README.md"])
 def test_the_example_of_the_page_works(tmp_path: Path, page: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The first Python block of each page, run as it is but for the address and the key."""
+    """The Python blocks of each page, run as they are but for the address and the key."""
     text = (Path(__file__).resolve().parents[2] / page).read_text(encoding="utf-8")
-    example = text.partition("```python\n")[2].partition("```")[0]
+    examples = [block.partition("```")[0] for block in text.split("```python\n")[1:]]
     with PostroomProcess(tmp_path / "data") as server:
-        example = example.replace("http://127.0.0.1:8587", server.url).replace("your-api-key", KEY)
-        exec(compile(example, page, "exec"), {})  # noqa: S102 - our own page
+        for example in examples:
+            code = example.replace("http://127.0.0.1:8587", server.url).replace("your-api-key", KEY)
+            exec(compile(code, page, "exec"), {})  # noqa: S102 - our own page
     assert "captured" in capsys.readouterr().out

@@ -1,138 +1,117 @@
-"""Templates in a directory while the real program runs: edits, mail that waits, and the processes' end."""
+"""Templates as users meet them: the commands of the page, the command line, the Python client."""
 
-import contextlib
 import json
-import signal
-import time
-from collections.abc import Callable, Iterator
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from peers.fork_server import ForkServer
-from peers.postroom_process import PostroomProcess
+from peers.postroom_process import KEY, PostroomProcess
+from postroom_client import InvalidError, Message, PostroomClient
 
 pytestmark = pytest.mark.slow
 
-SOURCE = "---\nsubject: Hello {{ name }}\n---\n<p>WORD {{ name }}</p>"
-MAIL = {"from": "app@example.com", "to": "ann@example.org", "variables": {"name": "Ann"}}
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/templates.md").read_text("utf-8")
+SECTION = PAGE.partition("## Sending, previewing, testing")[2].partition("\n## ")[0]
+CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def forks() -> Iterator[ForkServer]:
-    with ForkServer() as running:
-        yield running
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostroomProcess]:
+    environ = {"POSTROOM_FROM": "app@example.com"}
+    with PostroomProcess(tmp_path_factory.mktemp("templates") / "data", environ=environ) as started:
+        yield started
 
 
-def until(is_so: Callable[[], Any], *, bound_s: float = 20.0) -> None:
-    """Look until it is so; an AssertionError after the bound."""
-    deadline = time.monotonic() + bound_s
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def commands() -> list[str]:
+    """Return every command of the section."""
+    return [
+        one.strip()
+        for block in CONSOLE.findall(SECTION)
+        for one in re.split(r"(?m)^\$ ", block)
+        if one.strip()
+    ]
 
 
-def put(folder: Path, word: str, name: str = "hello.jinja") -> None:
-    (folder / name).write_text(SOURCE.replace("WORD", word))
+def run(command: str, server: PostroomProcess) -> str:
+    line = command.replace("http://127.0.0.1:8587", server.url).replace(
+        "curl -s", "curl -sS -w '\\n%{http_code}'"
+    )
+    environ = {**os.environ, "POSTROOM_API_KEY": KEY}
+    ended = subprocess.run(
+        ["bash", "-c", line], env=environ, capture_output=True, text=True, timeout=60, check=True
+    )
+    return ended.stdout
 
 
-def a_server(tmp_path: Path, forks: ForkServer) -> PostroomProcess:
-    folder = tmp_path / "templates"
-    folder.mkdir()
-    put(folder, "first")
-    return PostroomProcess(tmp_path / "data", environ={"POSTROOM_TEMPLATES": str(folder)}, forks=forks)
+def test_every_command_of_the_page_works(server: PostroomProcess) -> None:
+    """In their order each is answered as the page says."""
+    answers: dict[str, list[Any]] = {}
+    for command in commands():
+        content, _, status = run(command, server).rpartition("\n")
+        assert status in {"200", "201", "202", "204"}, (command, content)
+        path = re.search(r"8587(/\S*)", command)
+        assert path is not None
+        is_json = content.startswith("{")
+        answers.setdefault(path[1], []).append(json.loads(content) if is_json else content)
+    assert (2, 0) == tuple(answers["/v1/messages/batch"][0][name] for name in ("accepted", "refused"))
+    receipt, mail = answers["/v1/templates/preview"]
+    assert ("ko", []) == (receipt["template"]["locale"], receipt["findings"])
+    assert "Subject: Hello Ann" in mail
+    assert "hello" == answers["/v1/templates/lint"][0]["template"]
+    sent = server.call("GET", f"/v1/messages/{answers['/v1/messages'][0]['id']}")[1]
+    assert ("postroom:one-time-code", "fr") == (sent["template"]["name"], sent["template"]["locale"])
+    assert "482913" in captured(server, "ann@example.com")
 
 
-def sent(server: PostroomProcess, **fields: Any) -> dict[str, Any]:
-    status, answer = server.call("POST", "/v1/messages", {"template": "hello", **MAIL, **fields})
-    assert 202 == status, answer
-    assert isinstance(answer, dict)
-    return answer
+def captured(server: PostroomProcess, address: str) -> str:
+    """Return the first captured mail to an address."""
+    page = server.call("GET", "/v1/captured?limit=100")[1]["captured"]
+    number = min(one["number"] for one in page if address in one["recipients"])
+    return run(
+        f'curl -s {server.url}/v1/captured/{number}/source -H "Authorization: Bearer $POSTROOM_API_KEY"',
+        server,
+    )
 
 
-def shown(server: PostroomProcess, word: str) -> bool:
-    body = {"template": "hello", "variables": {"name": "Ann"}}
-    status, answer = server.call("POST", "/v1/templates/preview", body)
-    return status == 200 and f"{word} Ann" in json.dumps(answer)
+def test_the_command_sends_from_a_template(server: PostroomProcess) -> None:
+    """``postroom send`` takes a template, variables and a locale, and names what lacks."""
+    program = Path(sys.executable).parent / "postroom"
+    environ = {"PATH": os.environ["PATH"], "POSTROOM_API_KEY": KEY, "POSTROOM_URL": server.url}
+    base = [str(program), "send", "--to", "kim@example.com", "--template", "postroom:one-time-code", "--json"]
+
+    def send(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*base, *more], env=environ, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    sent = send("--set", "code=123456", "--set", "valid_minutes:=5", "--locale", "de", "--wait", "20")
+    assert 0 == sent.returncode, sent.stderr
+    assert "de" == json.loads(sent.stdout)["template"]["locale"]
+    wrong = send("--set", "cod=1")
+    assert wrong.returncode != 0
+    assert "variables.code" in wrong.stderr
+    assert "variables.cod " in wrong.stderr.replace(":", " ")
 
 
-def workers(server: PostroomProcess) -> list[int]:
-    """Return the numbers of the processes that compile and render."""
-    assert server.process is not None
-    found = []
-    for task in Path(f"/proc/{server.process.pid}/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            with contextlib.suppress(OSError):
-                if b"postroom.renderer.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    found.append(int(pid))
-    return found
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] in "ZX"
-    except OSError:
-        return True
-
-
-def test_edits_are_live_and_waiting_mail_stays_as_it_was(tmp_path: Path, forks: ForkServer) -> None:
-    """An edit is used by the next mail, a broken one is told and not used; mail that waits stays."""
-    with a_server(tmp_path, forks) as server:
-        folder = tmp_path / "templates"
-        waiting = sent(server, send_at="2126-01-01T00:00:00Z")["id"]
-        put(folder, "second")
-        until(lambda: shown(server, "second"))
-        (folder / "hello.jinja").write_text("<p>{{ name</p>")
-        until(lambda: "hello.jinja" in json.dumps(server.call("GET", "/v1/templates/hello")[1]["findings"]))
-        assert shown(server, "second")
-        assert "hello.jinja" in json.dumps(server.call("GET", "/v1/status")[1]["problems"])
-        (folder / "hello.jinja").unlink()
-        until(lambda: server.call("POST", "/v1/messages", {"template": "hello", **MAIL})[0] == 422)
-        view = server.call("GET", f"/v1/messages/{waiting}")[1]
-        assert ("Hello Ann", "hello") == (view["subject"], view["template"]["name"])
-        assert 0 == server.stop()
-        server.start()
-        again = server.call("GET", f"/v1/messages/{waiting}")[1]
-        assert view["template"] == again["template"]
-        put(folder, "third")
-        until(lambda: shown(server, "third"))
-        assert "first Ann" in stored_text(server)
-
-
-def stored_text(server: PostroomProcess) -> str:
-    """Return what the store has of every mail."""
-    return (server.data / "postroom.sqlite-wal").read_bytes().decode("utf-8", "replace") + (
-        server.data / "postroom.sqlite"
-    ).read_bytes().decode("utf-8", "replace")
-
-
-def test_what_is_wrong_at_the_start_is_told(tmp_path: Path, forks: ForkServer) -> None:
-    """The start warns of templates that do not compile, and serves all the same."""
-    server = a_server(tmp_path, forks)
-    (tmp_path / "templates" / "bad.jinja").write_text("<p>{{ name</p>")
-    with server:
-        assert sent(server)["id"]
-        until(lambda: b"bad.jinja" in server.log.read_bytes())
-
-
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
-def test_no_process_outlives_its_server(tmp_path: Path, forks: ForkServer, ending: signal.Signals) -> None:
-    """However a server ends, the processes for templates end with it; without templates there are none."""
-    with PostroomProcess(tmp_path / "plain", forks=forks) as server:
-        assert not workers(server)
-    with a_server(tmp_path, forks) as server:
-        sent(server)
-        found = workers(server)
-        assert found
-        metrics = server.call("GET", "/metrics")[1].decode()
-        (memory,) = [
-            line for line in metrics.splitlines() if line.startswith("postroom_template_resident_memory")
-        ]
-        assert float(memory.split()[1]) > 1e6
-        assert 'postroom_template_compilations_total{result="good"}' in metrics
-        assert "postroom_template_render_seconds_count 1" in metrics
-        assert server.process is not None
-        server.process.send_signal(ending)
-        server.process.wait(30)
-        until(lambda: all(map(is_gone, found)))
+def test_the_client_sends_previews_and_tests(server: PostroomProcess) -> None:
+    """The Python client's calls on templates, against a real server."""
+    with PostroomClient(server.url, KEY) as postroom:
+        assert "postroom:receipt" in {one.name for one in postroom.templates()}
+        look = postroom.preview(template="postroom:receipt", examples=True, locale="fr")
+        assert ("fr", True) == (look.locale, look.size > len(look.html) + len(look.text))
+        test = postroom.send_test("lee@example.com", template="postroom:receipt", examples=True, wait=20)
+        assert ("captured", ["template-test"]) == (test.state, test.document["tags"])
+        good, bad = postroom.send_batch(
+            [{"to": "lee@example.com", "variables": {"code": "1"}}, {"to": "lee@example.com"}],
+            defaults={"template": "postroom:one-time-code", "headers": [("X-One", "1")]},
+        )
+        assert isinstance(good, Message)
+        assert isinstance(bad, InvalidError)
+        assert ("variable-missing", "variables.code") == (bad.code, bad.problems[0].field)
