@@ -132,6 +132,19 @@ def test_what_is_no_tag_comes_out_as_it_went_in() -> None:
         assert piece in text
 
 
+def test_classes_in_conditional_comments_are_inlined() -> None:
+    """Outlook's own elements get what their classes say, and nothing else in the comment changes."""
+    assert (
+        '<!--[if mso]><i style="mso-font-width:150%;mso-text-raise:31px" hidden>&emsp;</i>'
+        '<v:rect  fill="t"/><![endif]-->'
+    ) == body(
+        '<!--[if mso]><i class="mso-font-width-[150%]" style="mso-text-raise: 31px" hidden>&emsp;</i>'
+        '<v:rect  fill="t"/><![endif]-->'
+    )
+    ghost = body('<!--[if mso]><table class="w-full"><tr><td class="td x"><![endif]-->', "td .x { top: 0 }")
+    assert '<table style="width:100%" cellpadding="0" cellspacing="0" role="none"><tr><td class="x">' in ghost
+
+
 def test_comments_for_authors_and_indentation_go() -> None:
     """Ordinary comments are left out, blanks become one; words never run together."""
     assert "<p>one <b>two</b>\nthree</p>" in body("<!-- note -->   <p>one   <b>two</b>\n\n     three</p>")

@@ -19,6 +19,7 @@ _PLACED = re.compile(r":(?:first|last|only|nth)-|[+~]|:empty|:has", re.IGNORECAS
 _STRING = re.compile(r"(?<!\\)(?:\"[^\"]*\"|'[^']*')")
 _NAME = r"(?:[\w-]|[^\x00-\x7f]|\\[0-9a-fA-F]{1,6}\s?|\\.)+"
 _CLASS = re.compile(rf"\.({_NAME})")
+_PLAIN = re.compile(rf"(?:\.{_NAME})+")
 _ID = re.compile(rf"#({_NAME})")
 _ATTRIBUTE = re.compile(r"\[\s*([\w-]+)")
 _ESCAPE = re.compile(r"\\([0-9a-fA-F]{1,6})\s?|\\(.)")
@@ -42,6 +43,11 @@ def is_inlinable(selector: str) -> bool:
 def is_placed(selector: str) -> bool:
     """Whether a selector looks at the neighbours of an element, which a loop multiplies."""
     return _PLACED.search(_unquoted(selector)) is not None
+
+
+def is_plain(selector: str) -> bool:
+    """Whether a selector is made of classes alone."""
+    return _PLAIN.fullmatch(selector) is not None
 
 
 def names_client(selector: str) -> bool:

@@ -30,7 +30,7 @@ from postroom.template.css_purge import (
     safe_names,
 )
 from postroom.template.css_rules import AtRule, Declaration, Node, Rule, written
-from postroom.template.css_selectors import classes_of, is_inlinable, is_placed, names_client
+from postroom.template.css_selectors import classes_of, is_inlinable, is_placed, is_plain, names_client
 from postroom.template.errors import SourceError
 from postroom.template.jinja_tokens import shield
 from postroom.template.styling_elements import Element, Elements, Tokens, read_elements
@@ -97,8 +97,11 @@ def styled(
     causes = inline(page, elements, inlinable, tokens=tokens, variables=variables)
     findings.extend(_style_finding(cause) for cause in dict.fromkeys(causes))
     _write_heads(blocks, page, elements)
-    for element in elements.all:
+    for element in (*elements.all, *elements.inside):
         _put_defaults(element.tag)
+    for piece in page:
+        if isinstance(piece, Comment):
+            piece.settle()
     page = _without_empty_styles(page, blocks)
     return Styled(html=shielded.unshield(written_page(page, tokens)), findings=tuple(findings))
 
@@ -118,7 +121,12 @@ def _blocks(page: Sequence[Piece]) -> list[_Block]:
 
 def _take_inlinable(blocks: Iterable[_Block], elements: Elements, tokens: Tokens) -> list[Inlinable]:
     """Take the rules out of the blocks that can be inlined; leave those that are needed in the head too."""
-    sorting = _Sorting(elements=elements, conditional=elements.conditional(), used=elements.used())
+    sorting = _Sorting(
+        elements=elements,
+        conditional=elements.conditional(),
+        in_comments=elements.in_comments(),
+        used=elements.used(),
+    )
     for block in blocks:
         if block.is_embedded:
             continue
@@ -144,6 +152,7 @@ class _Sorting:
 
     elements: Elements
     conditional: set[str]
+    in_comments: set[str]
     used: set[str]
     taken: list[Inlinable] = field(default_factory=list)
     kept: list[Node] = field(default_factory=list)
@@ -158,7 +167,11 @@ class _Sorting:
                 self.taken.append(Inlinable(selector=selector, declarations=declarations))
             if not can or names_client(selector):
                 self.kept.append(rule)
-            elif needed & self.conditional or (self.elements.has_open_classes and needed - self.used):
+            elif (
+                needed & self.conditional
+                or (needed & self.in_comments and not is_plain(selector))
+                or (self.elements.has_open_classes and needed - self.used)
+            ):
                 self.kept.append(emphasized(rule))
 
 
@@ -190,13 +203,8 @@ def _write_heads(blocks: Iterable[_Block], page: Sequence[Piece], elements: Elem
     for block in blocks:
         block.rules = renamed(block.rules, names)
         block.text.source = f"\n{written(block.rules)}\n" if block.rules else ""
-    for element in elements.all:
+    for element in (*elements.all, *elements.inside):
         _write_classes(element, named | in_comments, names)
-    for piece in page:
-        if isinstance(piece, Comment):
-            for name, safe in names.items():
-                if name in elements.in_comments:
-                    piece.source = re.sub(rf"(?<![^\s\"']){re.escape(name)}(?![^\s\"'])", safe, piece.source)
 
 
 def _write_classes(element: Element, named: set[str], names: Mapping[str, str]) -> None:

@@ -37,19 +37,24 @@ class Elements:
     """All elements of a page, and what of it is settled only when a mail is rendered."""
 
     all: list[Element] = field(default_factory=list)
-    in_comments: set[str] = field(default_factory=set)
-    """Classes that occur in conditional comments."""
+    inside: list[Element] = field(default_factory=list)
+    """Those in conditional comments that have classes."""
     has_loop: bool = False
     has_open_classes: bool = False
     """Whether a class attribute has an expression in it: any class may occur."""
 
     def conditional(self) -> set[str]:
         """Return the classes that cannot be inlined everywhere they occur."""
-        return self.in_comments.union(*(each.sometimes for each in self.all))
+        return {name for each in (*self.all, *self.inside) for name in each.sometimes}
+
+    def in_comments(self) -> set[str]:
+        """Return the classes that occur in conditional comments."""
+        return {name for each in self.inside for name in each.classes}
 
     def used(self) -> set[str]:
         """Return every class that occurs."""
-        return self.conditional().union(*(each.classes for each in self.all))
+        always = {name for each in self.all for name in each.classes}
+        return always | self.conditional() | self.in_comments()
 
     def styled(self) -> Iterator[Element]:
         """Yield the elements that may have a style."""
@@ -91,7 +96,11 @@ def read_elements(pieces: Iterable[Piece], tokens: Tokens) -> Elements:
     found = Elements(has_loop=tokens.has_loop)
     for piece in pieces:
         if isinstance(piece, Comment):
-            found.in_comments.update(name for name in piece.classes() if not tokens.hidden(name))
+            found.inside.extend(
+                _element(tag, tokens, found)
+                for tag in piece.inside
+                if isinstance(tag, Tag) and tag.attribute("class") is not None
+            )
         elif isinstance(piece, Tag) and not piece.is_end:
             found.all.append(_element(piece, tokens, found))
     return found

@@ -16,7 +16,7 @@ import css_inline
 
 from postroom.template.css_cascade import INLINE_SPECIFICITY, Weighted, cascaded, shortened
 from postroom.template.css_rules import Declaration, read_declarations
-from postroom.template.css_selectors import attributes_of, specificity
+from postroom.template.css_selectors import attributes_of, classes_of, is_plain, specificity
 from postroom.template.styling_elements import Element, Elements, Tokens, skeleton
 from postroom.template.styling_page import Piece
 
@@ -47,8 +47,10 @@ def inline(
     matched = _matched(pieces, elements, rules)
     specificities = [specificity(rule.selector) for rule in rules]
     faults: list[str] = []
-    for element in elements.styled():
-        numbers = matched.get(element.tag.number, ())
+    for element, numbers in (
+        *((each, matched.get(each.tag.number, ())) for each in elements.styled()),
+        *((each, _matched_by_class(each, rules)) for each in elements.inside),
+    ):
         own = element.tag.attribute("style")
         if not element.is_fixed or (not numbers and (own is None or not own.value)):
             continue
@@ -89,6 +91,16 @@ def _styled(
             if each.name in ("width", "height") and _SIZE.search(each.value):
                 element.tag.put(each.name, each.value.replace("px", ""))
     return [fault.cause for fault in faults]
+
+
+def _matched_by_class(element: Element, rules: Sequence[Inlinable]) -> Sequence[int]:
+    """Return the rules that match an element in a comment, where there is no tree: those of classes alone."""
+    own = set(element.classes)
+    return [
+        number
+        for number, rule in enumerate(rules)
+        if is_plain(rule.selector) and classes_of(rule.selector) <= own
+    ]
 
 
 def _matched(pieces: Sequence[Piece], elements: Elements, rules: Sequence[Inlinable]) -> dict[int, list[int]]:

@@ -11,7 +11,6 @@ Sources: HTML Living Standard section 13.1.2 (syntax).
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _PIECE = re.compile(
@@ -21,7 +20,8 @@ _PIECE = re.compile(
     re.DOTALL,
 )
 _ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
-_CLASS = re.compile(r"""\sclass\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
+_CONDITIONAL = re.compile(r"(<!--\[if [^\]]*\]>)(.*)(<!\[endif\]-->)", re.DOTALL | re.IGNORECASE)
+_HAS_CLASS = re.compile(r"\sclass\s*=", re.IGNORECASE)
 _RAW = re.compile(r"(?:style|script|title|textarea|xmp)", re.IGNORECASE)
 VOID = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
@@ -84,11 +84,16 @@ class Comment:
     """A comment with its marks, or a declaration."""
 
     source: str
+    inside: "list[Piece]" = field(default_factory=list)
+    """Of a conditional comment whose elements have classes: its pieces, the marks too."""
 
-    def classes(self) -> Iterator[str]:
-        """Yield the class names that occur in it."""
-        for match in _CLASS.finditer(self.source):
-            yield from (match[1] or match[2] or "").split()
+    def settle(self) -> None:
+        """Write the tags inside that have, or had, classes."""
+        if self.inside:
+            self.source = "".join(
+                str(piece) if isinstance(piece, Tag) and "class" in piece.source else piece.source
+                for piece in self.inside
+            )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,7 +117,7 @@ def pieces(page: str) -> list[Piece]:
             found.append(Text(source=page[position : match.start()]))
         position = match.end()
         if match["name"] is None:
-            found.append(Comment(source=match[0]))
+            found.append(_comment(match[0]))
             continue
         tag = _tag(match)
         found.append(tag)
@@ -128,6 +133,13 @@ def pieces(page: str) -> list[Piece]:
     if position < len(page):
         found.append(Text(source=page[position:]))
     return found
+
+
+def _comment(source: str) -> Comment:
+    match = _CONDITIONAL.fullmatch(source)
+    if match is None or not _HAS_CLASS.search(match[2]):
+        return Comment(source=source)
+    return Comment(source=source, inside=[Text(source=match[1]), *pieces(match[2]), Text(source=match[3])])
 
 
 def _tag(match: re.Match[str]) -> Tag:
