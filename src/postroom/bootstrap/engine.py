@@ -199,14 +199,21 @@ def _room(
         guests=(guests := _guests(ground, dispatcher, builder)),
         janitor=_janitor(ground, dispatcher),
         shared=SharedFiles(store.spool, store.blobs),
-        renderer=(renderer := renderer_of(settings.templates, clock=clock)),
+        renderer=_with_templates(service, ground),
         failure=failure,
     )
     service.guests = guests
-    service.templates = templating_of(settings.templates, renderer, store.templates, clock=clock)
-    service.needs_a_look = lambda: service.templates.catalogue.troubles
     signals.stored, room.desk.endpoints.changed = room.telling.teller.hint, room.telling.teller.changed
     return room
+
+
+def _with_templates(service: Service, ground: _Ground) -> RendererPool:
+    """Give the service its templates; return where they are rendered."""
+    settings, clock = ground.settings.templates, ground.clock
+    renderer = renderer_of(settings, clock=clock)
+    service.templates = templating_of(settings, renderer, ground.store.templates, clock=clock)
+    service.needs_a_look = lambda: service.templates.catalogue.troubles
+    return renderer
 
 
 def _way_in(ground: _Ground, dispatcher: Dispatcher) -> WayIn:

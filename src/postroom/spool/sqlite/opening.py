@@ -116,9 +116,8 @@ def open_sqlite(
         vfs: Name of SQLite's file layer, for fault injection; ``None`` is the default one.
 
     Raises:
-        StoreError: The directory cannot be used, is held by another process, lies on an unsafe file
-            system, the database is newer, damaged or refuses a setting, or the key of the secrets is not
-            private or not of its form.
+        StoreError: The directory cannot be used, is held by another process or lies on an unsafe file system;
+            the database is newer, damaged or refuses a setting; the secrets' key is not private or no key.
         SecretKeyError: Readable secrets of an earlier program cannot be sealed.
     """
     data = data.absolute()
