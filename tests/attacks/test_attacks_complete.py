@@ -13,6 +13,7 @@ from attacks import (
     test_attacks_peers,
     test_attacks_submission,
     test_attacks_template_use,
+    test_attacks_templates,
 )
 from attacks.attack_room import rows
 
@@ -50,7 +51,6 @@ ELSEWHERE = {
 """Rows whose surface is met below or beside the HTTP doors, and the test that proves them there."""
 
 LATER = {
-    r"tpl\..*": "there are no templates yet",
     r"api\.idempotency": "there is one tenant",
     r"api\.limits": "there are no rates and quotas yet",
     r"console\..*": "there is no console yet; rows that need no page of it are run",
@@ -69,6 +69,7 @@ RUN = (
     | test_attacks_desk.RUN
     | test_attacks_submission.RUN
     | test_attacks_template_use.RUN
+    | test_attacks_templates.RUN
 )
 
 

@@ -12,6 +12,7 @@ from postroom.renderer.compiling import compile_source
 from postroom.template.errors import SourceError
 from postroom.template.rendering import MAX_PART, load
 from postroom.template.sandbox import MAX_ITERATIONS
+from postroom.template.variables import out_of_bounds, too_large
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -185,8 +186,13 @@ def test_variables_are_bounded() -> None:
     deep: Any = []
     for _ in range(40):
         deep = [deep]
-    assert [("variable-type", "v")] == named("{% if v %}{% endif %}", {"v": deep})
-    assert [("variable-type", "v")] == named("{% if v %}{% endif %}", {"v": object()})
+    for value in (deep, object(), {1: 2}, {"a": (1,)}):
+        problem = out_of_bounds({"a": 1, "v": value})
+        assert problem is not None
+        assert ("variable-type", "variables.v") == (problem.code, problem.field)
+    assert out_of_bounds({"a": {"b": [1, None, "x", True, 1.5]}}) is None
+    assert too_large({"a": "é" * 131_060}) is None
+    assert "template-limit" == getattr(too_large({"a": "é" * 131_072}), "code", "")
 
 
 def test_sources_that_are_refused() -> None:

@@ -117,6 +117,10 @@ class RendererPool:
         pids = [*self._renderers.pids(), *self._compilers.pids()]
         RENDERER_RESIDENT.show(sum(resident_bytes_of(pid) for pid in pids))
 
+    def pids(self) -> list[int]:
+        """Return the numbers of the processes that run."""
+        return [*self._renderers.pids(), *self._compilers.pids()]
+
     async def close(self) -> None:
         """End the processes; what is not answered yet is refused."""
         await asyncio.gather(self._renderers.close(), self._compilers.close())

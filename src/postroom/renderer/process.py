@@ -252,6 +252,11 @@ class WorkerProcess(asyncio.Protocol):
         if self._timer is None:
             self._timer = loop.call_at(self._deadline(), self._ring)
 
+    def _forget_time(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _deadline(self) -> float:
         return self._since + (self._limit_s + GRACE_S if self._is_ready else START_LIMIT_S)
 
@@ -279,6 +284,7 @@ class WorkerProcess(asyncio.Protocol):
         for frame in frames_in(self._read):
             if frame[0] == READY:
                 self._is_ready = True
+                self._forget_time()  # requests have less of it than a start
             else:
                 self._has_answered = True
                 job = self.jobs.popleft()
@@ -291,6 +297,7 @@ class WorkerProcess(asyncio.Protocol):
         """The process is gone, however it went."""
         self._transport = None
         self._is_ready = False
+        self._forget_time()
         self._gone.set()
 
 

@@ -43,7 +43,7 @@ from postroom.renderer.frames import (
 )
 from postroom.template.errors import SourceError
 from postroom.template.rendering import Loaded, load
-from postroom.template.variables import too_large
+from postroom.template.variables import out_of_bounds, too_large
 from postroom.template.wrong import crossed, forbidden
 
 _READ = 256 * 1024
@@ -118,7 +118,7 @@ class Worker:
 
     def _render(self, frame: Frame) -> bytes:
         _, digest, variables, names, at = frame
-        if (problem := too_large(variables)) is not None:
+        if (problem := out_of_bounds(variables) or too_large(variables)) is not None:
             raise InputError([problem])
         loaded = self._loaded(digest)
         rendered = loaded.render(variables, names, datetime.fromtimestamp(at, UTC))

@@ -24,7 +24,7 @@ from postroom.model.template import CompiledTemplate, Rendered
 from postroom.template.inference import reads
 from postroom.template.marking import open_links
 from postroom.template.sandbox import Sandbox, sandbox
-from postroom.template.variables import defaults, out_of_bounds, problems
+from postroom.template.variables import defaults, problems
 from postroom.template.wrong import Wrong, crossed, empty_link, forbidden, missing_value
 
 MAX_PART = 2 * 1024 * 1024
@@ -62,8 +62,6 @@ class Loaded:
 
         Raises InputError with every problem that is known.
         """
-        if (problem := out_of_bounds(variables)) is not None:
-            raise InputError([problem])
         found = problems(self._template.schema, variables)
         values = {
             **self._environments[0].globals,

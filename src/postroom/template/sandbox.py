@@ -145,7 +145,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def _absent(self, obj: Any, name: Any) -> Undefined:
         path = path_of(obj, self._values)
-        return self.undefined(f"{path}.{name}" if path else f"{name!r}", obj=obj, name=name)
+        return self.undefined(
+            f"{path}.{name}" if path else f"{_kind(obj)} has no {name!r}", obj=obj, name=name
+        )
 
     def _refused(self, obj: Any, name: str) -> Undefined:
         return self.undefined(
