@@ -23,6 +23,8 @@ PACKAGES = {
     "strace": ("strace", "strace"),
     "swaks": ("swaks", "swaks"),
     "msmtp": ("msmtp", "msmtp"),
+    "spamassassin": ("spamassassin", "spamassassin"),
+    "rspamd": ("rspamd", "rspamd"),
 }
 """Marker to the program it needs, and the Debian package."""
 
