@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.scripted_answers import Run
+from cli.scripted_server import ScriptedServer
 
 HEAD = '<!DOCTYPE html><html lang="en"><head><title>Hello</title></head><body>'
 SOUND = f"{HEAD}<p>Hello {{{{ name }}}}, we have sent you a parcel today.</p></body></html>"
@@ -126,3 +127,35 @@ def test_what_cannot_be_read_ends_with_2(postroom: Run, args: list[str], cause: 
 
     assert (2, "") == (code, out)
     assert cause in err
+
+
+def test_a_file_elsewhere_is_checked_by_itself(postroom: Run) -> None:
+    """A template need not lie where a directory of templates has them."""
+    write({"docs/old/broken.jinja": BROKEN})
+
+    code, out, _ = postroom("templates", "lint", "docs/old/broken.jinja")
+
+    assert (1, NO_FILTER.replace("emails", "docs/old")) == (code, out.splitlines()[0])
+
+
+def test_a_stored_template_is_checked_by_the_server(postroom: Run, server: ScriptedServer) -> None:
+    """A name that no file here has is asked about, and what the server says is told as any other."""
+    finding = {
+        "code": "link-empty",
+        "severity": "error",
+        "file": "greeting",
+        "line": 3,
+        "column": 5,
+        "cause": "the link is empty",
+        "fix": "Give it an address.",
+    }
+    server.script["POST /v1/templates/lint"] = (200, {"template": "greeting", "findings": [finding]})
+
+    code, out, _ = postroom("templates", "lint", "greeting", url=server.url)
+
+    assert {"template": "greeting"} == server.asked[0].json
+    assert 1 == code
+    assert [
+        "greeting:3:5: error: the link is empty [link-empty] Give it an address.",
+        "1 template: 1 error, 0 warnings, 0 notes",
+    ] == out.splitlines()

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from postroom.cli.exits import CliError, Exit
-from postroom.cli.options import Config, Data, EnvFile, flags_of, settings_of
+from postroom.cli.options import Config, Data, EnvFile, flags_of, server_of, settings_of
 
 if TYPE_CHECKING:
     from postroom.config.settings import Settings
+    from postroom.config.sources import Flags
     from postroom.model.template import Collection, Finding, TemplateSource
     from postroom.template.lint_case import Checked
     from postroom.template.lint_getters import Getters
@@ -47,6 +48,8 @@ class _Set:
     wanted: frozenset[str] = frozenset()
     """Files; empty: all."""
     getters: "Getters | None" = None
+    stored: str = ""
+    """The name of a stored template: a server has checked it, and its findings are the collection's."""
     prefix: str
     """Before the names of files in findings."""
 
@@ -87,15 +90,17 @@ def lint(  # noqa: PLR0913 - its flags
     from postroom.template.lint import lint_all
 
     asked = _clients(clients)
-    settings = settings_of(flags_of(data, config, env_file))
+    flags = flags_of(data, config, env_file)
+    settings = settings_of(flags)
     found: list[Finding] = []
     files: list[str] = []
-    for one in _sets(what or (), package or (), settings):
+    for one in _sets(what or (), package or (), settings, flags):
         checked = _checked(one, settings)
         own = () if one.wanted else one.collection.findings
         said = (*own, *lint_all(checked, clients=asked, getters=one.getters))
         above = _lines_above(checked)
         found += (_placed(finding, one, above) for finding in said if _is_wanted(finding, one, checked))
+        files += [one.stored] if one.stored else []
         files += [one.prefix + item.file for item in checked if not one.wanted or item.file in one.wanted]
     if not files and not found:
         raise CliError(Exit.USAGE, "there are no templates", fix="Name a directory, a file or a package.")
@@ -113,7 +118,9 @@ def _clients(names: Sequence[str] | None) -> "frozenset[str] | None":
         raise CliError(Exit.USAGE, str(error), fix="Correct --clients.") from error
 
 
-def _sets(what: Sequence[str], packages: Sequence[str], settings: "Settings") -> Iterator[_Set]:
+def _sets(
+    what: Sequence[str], packages: Sequence[str], settings: "Settings", flags: "Flags"
+) -> Iterator[_Set]:
     """Read what was named. Raises CliError for what is not there."""
     from postroom.cli.templates_place import templates_directory
 
@@ -133,7 +140,7 @@ def _sets(what: Sequence[str], packages: Sequence[str], settings: "Settings") ->
             place, _, name = one.rpartition(":")
             names.setdefault(place, []).append(name)
     for place, wished in names.items():
-        yield _named(place, wished, directory)
+        yield from _named(place, wished, directory, flags)
 
 
 def _directory(root: Path) -> _Set:
@@ -152,10 +159,25 @@ def _file(path: Path) -> _Set:
     own = path.absolute().relative_to(root).as_posix()
     near = path.as_posix().removesuffix(own)
     whole = replace(_directory(root), wanted=frozenset({own}), prefix=near)
-    if not any(one.file == own for variants in whole.collection.sources.values() for one in variants):
+    if any(one.file == own for variants in whole.collection.sources.values() for one in variants):
+        return whole
+    return replace(whole, collection=replace(whole.collection, sources={path.stem: (_lone(path, own),)}))
+
+
+def _lone(path: Path, file: str) -> "TemplateSource":
+    """Read a template that stands where a directory of templates would not look."""
+    from postroom.model.template import TemplateSource
+    from postroom.renderer.layout import FORMS, SHELF_FOLDERS
+
+    form = FORMS.get(path.suffix[1:])
+    if form is None or file.partition("/")[0] in SHELF_FOLDERS:
         fix = "Templates end in .html, .mjml or .jinja; components are checked with what uses them."
         raise CliError(Exit.USAGE, f"{path} is no template", fix=fix)
-    return whole
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CliError(Exit.USAGE, f"{path} cannot be read as UTF-8") from error
+    return TemplateSource(name=path.stem, form=form, text=text, file=file)
 
 
 def _package(name: str) -> _Set:
@@ -169,20 +191,41 @@ def _package(name: str) -> _Set:
     return _Set(collection=Package(folder).read(), getters=read_getters(*sources), prefix=f"{name}/")
 
 
-def _named(place: str, wished: Sequence[str], directory: Path) -> _Set:
-    """Find names as a mail would name them: of the directory, ``postroom:NAME``, ``PACKAGE:NAME``."""
+def _named(place: str, wished: Sequence[str], directory: Path, flags: "Flags") -> Iterator[_Set]:
+    """Find names as a mail would name them: of the directory, ``postroom:NAME``, ``PACKAGE:NAME``, stored."""
     from postroom.cli.templates_place import SHIPPED
 
     whole = _shipped() if place == SHIPPED else _package(place) if place else _directory(directory)
     sources = whole.collection.sources
     if _ALL in wished:
-        return whole
-    unknown = [name for name in wished if name not in sources]
-    if unknown:
-        near = get_close_matches(unknown[0], sources, 1)
-        fix = f"Did you mean {near[0]}?" if near else "`postroom templates list` shows them."
-        raise CliError(Exit.USAGE, f"there is no template {unknown[0]}", fix=fix)
-    return replace(whole, wanted=frozenset(one.file for name in wished for one in sources[name]))
+        yield whole
+        return
+    here = frozenset(one.file for name in wished for one in sources.get(name, ()))
+    if here:
+        yield replace(whole, wanted=here)
+    for name in wished:
+        if name not in sources:
+            stored = None if place else _stored(name, flags)
+            if stored is None:
+                near = get_close_matches(name, sources, 1)
+                fix = f"Did you mean {near[0]}?" if near else "`postroom templates list` shows them."
+                raise CliError(Exit.USAGE, f"there is no template {name}", fix=fix)
+            yield stored
+
+
+def _stored(name: str, flags: "Flags") -> _Set | None:
+    """Let a server check what it has stored; ``None`` when none can be asked."""
+    from postroom.model.template import Collection, Finding, Severity
+
+    try:
+        with server_of(flags) as server:
+            answer = server.ask("POST", "/v1/templates/lint", json={"template": name})
+    except CliError as error:
+        if error.exit_code in {Exit.UNREACHABLE, Exit.UNAUTHORISED}:
+            return None
+        raise
+    told = tuple(Finding(**{**one, "severity": Severity(one["severity"])}) for one in answer["findings"])
+    return _Set(collection=Collection(sources={}, findings=told), stored=name, prefix="")
 
 
 def _shipped() -> _Set:

@@ -122,8 +122,8 @@ def client_support(case: Case, clients: Collection[str]) -> Iterator[Finding]:
         if not lacking:
             continue
         one = case.found(_code(slug), f"{data.titles[slug]}: not in {_named(lacking)}", at=at)
-        if one.line or one.severity is not Severity.NOTE or not case.is_components:
-            yield one  # the others come with Postroom's own layouts, which do without them
+        if one.line or one.severity is not Severity.NOTE:
+            yield one  # the others come with layouts that are known to do without
 
 
 def _code(slug: str) -> str:
