@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from postroom.cli import templates_lint, templates_look, templates_package
+from postroom.cli import templates_diff, templates_lint, templates_look, templates_package
 from postroom.cli.exits import CliError, Exit
 from postroom.cli.options import Config, Data, EnvFile, Json, flags_of, server_of, settings_of
 from postroom.cli.templates_place import (
@@ -31,6 +31,7 @@ app = typer.Typer(
     help="Write, look at, check and pack templates.", no_args_is_help=True, rich_markup_mode=None
 )
 app.command("preview")(templates_look.preview)
+app.command("diff")(templates_diff.diff)
 app.command("test")(templates_look.send_test)
 app.command("lint")(templates_lint.lint)
 app.command("build")(templates_package.build)

@@ -156,7 +156,7 @@ def _written(rendered: "Rendered") -> bytes:
         Content(
             message_id="preview@example.com",
             date=datetime(2030, 1, 31, 8, tzinfo=UTC),
-            boundary="preview",
+            boundary="preview-0",
             from_=parse_mailbox("sender@example.com"),
             to=(parse_mailbox(SEND_TO),),
             subject=rendered.subject,
