@@ -10,11 +10,22 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import postfix, postroom, profile, report, smtp_in, waiting, work
+from bench import postfix, postroom, profile, report, smtp_in, templates, waiting, work
 from bench.result import Peer
 from peers.postfix import STOCK, TUNED, is_available
 
-PARTS = ("postfix", "postroom", "smtp", "large", "sessions", "latency", "uploads", "idle", "codes")
+PARTS = (
+    "postfix",
+    "postroom",
+    "smtp",
+    "large",
+    "sessions",
+    "latency",
+    "uploads",
+    "idle",
+    "codes",
+    "templates",
+)
 RESULTS = Path(".bench")
 
 
@@ -75,10 +86,12 @@ def _measure(parts: list[str], amount: work.Work, *, queued: int) -> None:
     code = waiting.measure_code(amount, queued) if "codes" in parts else None
     if code:
         print(report.waited_line("one-time codes", code))
+    rendering = _templates(parts)
     bars = [
         *report.bars(ours, postfixes, latency, uploads),
         *report.smtp_bars(by_smtp, postfixes, large, sessions),
         *report.waiting_bars(idle, code),
+        *templates.templates_bars(rendering),
     ]
     print(report.bars_table(bars))
     if ours and postfixes:
@@ -94,6 +107,7 @@ def _measure(parts: list[str], amount: work.Work, *, queued: int) -> None:
         "uploads": dataclasses.asdict(uploads) if uploads else None,
         "idle": dataclasses.asdict(idle) if idle else None,
         "codes": dataclasses.asdict(code) if code else None,
+        "templates": dataclasses.asdict(rendering) if rendering else None,
         "bars": [dataclasses.asdict(bar) for bar in bars],
     }
     print(f"kept in {_keep(found)}")
@@ -108,6 +122,14 @@ def _smtp(parts: list[str], amount: work.Work) -> tuple[smtp_in.LargeMail | None
     if sessions:
         print(report.sessions_line(sessions))
     return large, sessions
+
+
+def _templates(parts: list[str]) -> templates.Templates | None:
+    """Measure mail from templates."""
+    found = templates.measure() if "templates" in parts else None
+    if found:
+        print(templates.templates_lines(found))
+    return found
 
 
 def _keep(found: dict[str, object]) -> Path:

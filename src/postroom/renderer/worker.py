@@ -157,7 +157,7 @@ def main(arguments: Sequence[str]) -> None:
     """Serve until the server's end of the socket pair closes."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the server ends its workers itself
-    signal.signal(signal.SIGALRM, _ring)
+    ring_on_alarm()
     # A server killed between two system calls cannot tell us; the kernel does.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -170,6 +170,11 @@ def main(arguments: Sequence[str]) -> None:
             answer = worker.answer(frame)
             if answer is not None:
                 end.sendall(answer)
+
+
+def ring_on_alarm() -> None:
+    """Let the alarm end the request that is worked on."""
+    signal.signal(signal.SIGALRM, _ring)
 
 
 def _ring(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -22,6 +22,7 @@ MAX_BYTES = 256 * 1024
 MAX_PROBLEMS = 50
 """Problems that are named; a list of thousands helps nobody."""
 
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _KINDS: dict[type, str] = {
     str: "string",
     bool: "boolean",
@@ -71,7 +72,7 @@ def out_of_bounds(variables: Mapping[str, Any]) -> Problem | None:
 
 def too_large(variables: Mapping[str, Any]) -> Problem | None:
     """Return the problem of variables that take too many bytes."""
-    size = len(json.dumps(variables, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+    size = len(_JSON.encode(variables).encode("utf-8", "replace"))
     if size <= MAX_BYTES:
         return None
     return variable("template-limit", "", f"take {size} bytes, {MAX_BYTES} are allowed", "Send less.")
