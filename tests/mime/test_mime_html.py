@@ -46,6 +46,8 @@ from postroom.mime.html import html_to_text
         ('<div style="display:none;max-height:0">preheader</div>a', "a"),
         ('<span style="MSO-HIDE: all">p</span><p hidden>q</p><p class="is hidden">r</p>', "r"),
         ('<div style="font-size:0px"><div>x</div>y</div>a<p style="font-size:10px">b</p>', "a\n\nb"),
+        ('<td style="font-size:0px;word-break:break-word"><div style="font-size:13px">x</div></td>', "x"),
+        ('<div style="line-height: 24px">\u200d</div>a<div>&zwj; &zwj;</div>b', "a\nb"),
         ("<!-- c > --><!DOCTYPE html><?xml?>a<!-- open", "a"),
         ("1 < 2 <3 a<", "1 < 2 <3 a<"),
         ('<a href="x>y', "y"),

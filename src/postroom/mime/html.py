@@ -29,10 +29,13 @@ _BLANKS = re.compile(r"[\t\n\r\f][ \t\n\r\f]*+| [ \t\n\r\f]++")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _HIDDEN = re.compile(
     r"(?:^|[;\s])(?:display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all|opacity\s*:\s*0\s*(?:;|!|$)"
-    r"|(?:font-size|max-height)\s*:\s*0[a-z%]*\s*(?:;|!|$))",
+    r"|max-height\s*:\s*0[a-z%]*\s*(?:;|!|$))",
     re.IGNORECASE,
 )
 """The styles by which mail hides its preheader."""
+_NO_SIZE = re.compile(r"(?:^|[;\s])font-size\s*:\s*0[a-z%]*\s*(?:;|!|$)", re.IGNORECASE)
+_CONTAINER = re.compile(r"(?:^|[;\s])(?:text-align|word-break|direction)\s*:", re.IGNORECASE)
+"""What MJML says beside ``font-size:0`` of elements in which it closes gaps; their children have a size."""
 _JOINERS = "\u034f\u200b\u200c\u200d\u2060\ufeff \n"
 """What cannot be seen: a text of nothing else is the content of a spacer."""
 _COLONS = ":\uff1a"
@@ -315,7 +318,11 @@ def _is_hidden(attributes: dict[str, str]) -> bool:
     if "hidden" in attributes:
         return True
     style = attributes.get("style")
-    return style is not None and _HIDDEN.search(style) is not None
+    if style is None:
+        return False
+    if _NO_SIZE.search(style) and not _CONTAINER.search(style):
+        return True
+    return _HIDDEN.search(style) is not None
 
 
 def _attributes(rest: str) -> dict[str, str]:
