@@ -191,7 +191,8 @@ function fit() {
   for (const figure of seen) {
     const frame = figure.querySelector("iframe");
     const page = frame.contentDocument;
-    const height = page && page.body ? Math.max(page.body.scrollHeight, 200) : 600;
+    frame.style.height = "0"; // or a page that is shorter than its frame would be as high as that
+    const height = page && page.body ? Math.max(page.documentElement.scrollHeight, page.body.scrollHeight, 200) : 600;
     frame.style.height = height + "px";
     frame.style.transform = scale < 1 ? `scale(${scale})` : "";
     figure.style.width = WIDTHS[figure.dataset.width] * scale + "px";
