@@ -1,9 +1,13 @@
+# ruff: noqa: E501 -- sources and lists of small sources
 """The component language: the same results as the tool chain it comes from, and what is ours on purpose."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from postroom.model.template import Finding, Severity, Shelf, TemplateSource
 from postroom.template.errors import SourceError
@@ -213,7 +217,7 @@ def test_loops_over_nothing_and_too_much() -> None:
     assert "loop-list" == refused('<each loop="x in 5">a</each>')[0].code
     assert "loop-list" == refused('<each loop="x in Array(1e6)">a</each>')[0].code
     assert "loop-syntax" == refused('<each loop="list">a</each>')[0].code
-    many = '<each loop="x in Array(1000)">' * 3 + "a" + "</each>" * 3
+    many = '<each loop="x in Array(1000)">' + "<b>a</b>" * 200 + "</each>"
     assert "too-large" == refused(many)[-1].code
 
 
@@ -235,3 +239,67 @@ def test_front_matter_sees_itself() -> None:
     assert "Of A & B for {{ n }}" == page.front.subject
     assert "Of A &amp; B for {{ n }}" == page.html
     assert "{{ x }}" == (page.front.variables or {})["n"].example
+
+
+LETTERS = "abcdefghijklmnopqrstuv"
+JUNK = st.lists(
+    st.sampled_from(
+        [
+            "---\n", "a: ", "@{{ x }}", "{{ ", " }}", "{{{ page.a }}}", "{{ 1 }}", "<x-a", "<x-a>", "</x-a>", " t='", "'", ">",
+            "<x-b a='{{ y }}' />", "<x-none/>", '<if condition="1">', "<if condition=''>", "<if>", "</if>", "<else>", "</else>",
+            "<elseif condition='z'>", "<each loop='q in [1,2]'>", "<each loop='q'>", "</each>", "<switch expression='1'>",
+            "<case n='1'>", "</case>", "</switch>", "<fill:s>", "</fill:s>", "<slot:s />", "<yield />", "<yield>", "</yield>",
+            "<push name='h'>", "<push>", "</push>", "<stack name='h' />", "<stack>", "<raw>", "</raw>", "<scope with='page'>",
+            "</scope>", "<outlook>", "</outlook>", "<env:local>", "<!--", "-->", "<script locals>", "<script props>", "</script>",
+            "<component src='components/a.html' />", "<component />", "{% if %}", "\0", "\ud800", "é", "<p class='{{ }}'>", "\n",
+            "<x-a aware:t='1' merge:props='{' locals='{\"t\": 2}' />", "<x-self />", "{{ new Date() }}", "<x-a lang='fr' />",
+        ]
+    ),
+    max_size=25,
+).map("".join)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=150)
+@given(JUNK, JUNK)
+def test_junk_is_an_error_of_the_source(source: str, component: str) -> None:
+    """Whatever a source and a component hold, they expand or are refused with findings in a known file."""
+    shelf = Shelf(
+        components={
+            "components/a": "<script props>module.exports = {t: props.t}</script><p><yield /><slot:s>d</slot:s></p>",
+            "components/b": component,
+            "components/self": "<i><x-self /></i>",
+        }
+    )
+    page = attempt(source, shelf)
+    if isinstance(page, Expanded):
+        page.html.encode()
+        assert all(one.severity is not Severity.ERROR for one in page.findings)
+    else:
+        files = {"mail", "components/a.html", "components/b.html", "components/self.html"}
+        assert page.findings
+        assert {one.file for one in page.findings} <= files
+        assert all(one.cause and one.fix for one in page.findings)
+
+
+def attempt(source: str, shelf: Shelf) -> Expanded | SourceError:
+    """Expand a source, whatever it gives."""
+    try:
+        return expand(TemplateSource(name="mail", text=source), shelf)
+    except SourceError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("source", "components"),
+    [
+        ("<x-a><b>x</b></x-a>", {n: f"<x-{m}><yield /><yield /></x-{m}>" for n, m in pairwise(LETTERS)} | {"v": "<yield />"}),
+        ("<x-a />", {n: f"<x-{m} />" * 10 for n, m in pairwise(LETTERS)} | {"v": "<b></b>"}),
+        ('<each loop="x in Array(9000)">' + "x" * 100_000 + "</each>", {}),
+        ("{{ 'x'.repeat(1e6) }}" * 50, {}),
+        ("<push name='a'>" + "<b></b>" * 2000 + "</push>" + "<stack name='a' />" * 2000, {}),
+        ("<x-a><fill:s aware>" + "y" * 100_000 + "</fill:s></x-a>", {"a": "<slot:s />" * 5000}),
+    ],
+)  # fmt: skip
+def test_bombs_end_early(source: str, components: dict[str, str]) -> None:
+    """Content that grows with every level is refused by count and size, before it is made."""
+    assert "too-large" == refused(source, **components)[-1].code

@@ -29,6 +29,8 @@ from postroom.template.script import Aware, Call, Engine, Fault, Locals, Scope, 
 from postroom.template.slots import YIELDS, Fill, Filling, Stacks, described, fills, is_component, part_name
 from postroom.template.targets import ENVIRONMENT, finished, for_production
 
+MAX_USES = 2000
+"""Components that are put in place in one compilation."""
 MAX_CHAIN = 24
 """Components within components; layouts, cards and buttons make five."""
 
@@ -91,6 +93,7 @@ class _Expansion:
         self._evaluator = Evaluator(engine=self._engine, report=self._report)
         self._cupboard = Cupboard(shelf, self._report)
         self._stacks = Stacks(self._report)
+        self._uses = 0
         self._page: Scope = self._engine.page({})
 
     def expanded(self, text: str, file: str) -> Expanded:
@@ -178,6 +181,11 @@ class _Expansion:
         return out
 
     def _component(self, node: Element, around: _Around) -> list[Node]:
+        self._uses += 1
+        if self._uses > MAX_USES:
+            self._report.stop(
+                "too-large", node.place, f"more than {MAX_USES} components", "Use fewer of them."
+            )
         component = self._cupboard.component(node)
         chain = (*around.chain, component.path)
         if len(chain) > MAX_CHAIN:

@@ -2,7 +2,7 @@
 
 An expression ends at the first ``}}`` that is not inside a JavaScript string or object, and holds no other
 ``{{``; at most MAX_EXPRESSION characters. What begins like an expression and never ends is text. Everything
-here is linear: an end that was not found once is not looked for again.
+here is linear.
 """
 
 import re
@@ -49,30 +49,35 @@ def opaque_end(text: str, start: int) -> int:
     """Return where the expression or block that begins at ``start`` ends, or -1 when it never does."""
     opening = text[start : start + 2]
     if opening in ("{%", "{#"):
-        end = text.find(opening[1] + "}", start + 2, start + MAX_EXPRESSION)
+        end = text.find(opening[1] + "}", start + 2, _limit(text, opening, start + 2))
         return end + 2 if end >= 0 else -1
-    if text.startswith("@", start):
+    if opening[:1] == "@":
         start += 1
     if not text.startswith("{{", start):
         return -1
-    braces = 3 if text.startswith("{{{", start) else 2
-    end = _balanced_end(text, start, braces)
-    if end < 0 and braces == 3:
-        end = _balanced_end(text, start, 2)
-    return end
+    if text.startswith("{{{", start):
+        end = _balanced_end(text, start + 3, 3)
+        if end >= 0:
+            return end
+    return _balanced_end(text, start + 2, 2)
 
 
-def _balanced_end(text: str, start: int, braces: int) -> int:
-    inside = start + braces
-    limit = min(len(text), start + MAX_EXPRESSION)
+def _limit(text: str, opening: str, inside: int) -> int:
+    """Return where a look for the end stops: at the next beginning, so that nothing is read twice."""
+    limit = inside + MAX_EXPRESSION
+    following = text.find(opening, inside, limit)
+    return limit if following < 0 else following
+
+
+def _balanced_end(text: str, inside: int, braces: int) -> int:
+    limit = min(len(text), _limit(text, "{{", inside))
+    end = text.find("}" * braces, inside, limit)
+    if end < 0:
+        return -1
     depth = 0
-    previous = -2
     for step in _STEP.finditer(text, inside, limit):
         brace = step[0]
         if brace == "{":
-            if previous == step.start() - 1:
-                break
-            previous = step.start()
             depth += 1
         elif brace == "}":
             if depth:
@@ -81,9 +86,6 @@ def _balanced_end(text: str, start: int, braces: int) -> int:
                 return step.start() + braces
             else:
                 break
-    end = text.find("}" * braces, inside, limit)
-    if end < 0 or "{{" in text[inside:end]:
-        return -1
     return end + braces
 
 

@@ -20,6 +20,9 @@ from postroom.template.places import Place, error
 
 MAX_BYTES = 16 * 1024
 MAX_DEPTH = 16
+MAX_BRACKETS = 64
+"""Within each other, wherever they stand: PyYAML's time grows with their square."""
+_BRACKET = re.compile(r"[\[\]{}]")
 _FENCES = {"---": "YAML", "+++": "TOML"}
 _BRACED = re.compile(
     r"^(?P<head>\s*(?:-\s+)*(?:(?:[\w.-]+|\"[^\"]*\"|'[^']*'):\s+|-\s+))(?P<value>@?\{[{%].*)$"
@@ -144,6 +147,9 @@ class _Reader:
             self.refuse("front-matter-syntax", cause, 'Write KEY = "text".', at)
 
     def read_yaml(self, matter: list[str]) -> dict[str, Any]:
+        if _bracket_depth(matter) > MAX_BRACKETS:
+            cause = f"more than {MAX_BRACKETS} brackets within each other"
+            self.refuse("front-matter-depth", cause, "Write flatter data.")
         try:
             node = yaml.compose("\n".join(self._quoted(matter)) + "\n", Loader=_Loader)
         except _RefusedError as refused:
@@ -282,6 +288,14 @@ class _Loader(yaml.SafeLoader):
         if event.tag is not None:
             raise _RefusedError("front-matter-tag", f"the tag {event.tag} is not read", event)
         return super().compose_node(parent, index)
+
+
+def _bracket_depth(matter: list[str]) -> int:
+    depth = deepest = 0
+    for bracket in _BRACKET.findall("\n".join(matter)):
+        depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _at(mark: Any) -> tuple[int, int]:

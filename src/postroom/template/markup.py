@@ -343,8 +343,8 @@ class _Reader:
             depth += 1
             if frame.name == name:
                 break
-            if frame.name in _CONTROL or "-" in frame.name or ":" in frame.name:
-                # What is inside a component or a condition never closes what is outside.
+            if frame.name in _CONTROL:
+                # What is inside a condition never closes what is outside: it may be the end of a wrapper.
                 depth = 0
                 break
         else:

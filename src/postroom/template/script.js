@@ -7,9 +7,9 @@
 // without arguments knows only its year, which is a Jinja expression that is filled in when mail is rendered
 // (a year frozen at the build is a footer that is wrong every January). Other readings of it throw. Dates
 // with arguments are ordinary.
-(() => {
+(MAX => {
   const {parse, stringify} = JSON, {assign, create, keys: names} = Object, RealDate = Date, clock = Date.now;
-  const isArray = Array.isArray, MAX = 1000;
+  const isArray = Array.isArray;
   let spent = 0;
   const timed = work => (...args) => {
     if (spent > MAX) throw new InternalError('interrupted');
@@ -88,10 +88,10 @@
   };
   const printed = got => {
     if (got === undefined || got === null) return 'u';
-    if (typeof got === 'string') return 's' + clean(got);
-    if (got === YEAR) return 's' + got;
     if (typeof got === 'function' || typeof got === 'symbol') return 'f';
-    return 'j' + clean(typeof got === 'object' ? stringify(got) ?? '' : String(got));
+    const text = typeof got !== 'object' || got === YEAR ? String(got) : stringify(got) ?? '';
+    // Joined, not added: the binding cannot read what adding long strings makes (a rope).
+    return ['s', clean(text)].join('');
   };
 
   return {
@@ -171,4 +171,4 @@
     list: () => [],
     longer: (list, one) => [...list, one],
   };
-})()
+})

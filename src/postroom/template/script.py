@@ -20,8 +20,8 @@ YEAR = "{{ _year }}"
 """What ``new Date().getFullYear()`` prints: the year in which mail is rendered."""
 MAX_MEMORY = 32 * 1024 * 1024
 """Bytes for everything one compilation holds in JavaScript."""
-MAX_TIME = 1
-"""Seconds for one expression; the prelude stops a compilation after that much in all."""
+MAX_TIME = 1.0
+"""Seconds for one expression, and for all of a compilation."""
 MAX_STACK = 256 * 1024
 """Bytes; small, so that it ends before the thread's own stack does."""
 _ERROR = re.compile(r"(\w*Error): (.*)")
@@ -82,13 +82,14 @@ class Locals:
 class Engine:
     """JavaScript for one compilation. Used by one thread."""
 
-    def __init__(self) -> None:
-        """Start without names."""
+    def __init__(self, *, max_seconds: float = MAX_TIME) -> None:
+        """Start without names; ``max_seconds`` is for one expression, and for all of them."""
+        self._max_seconds = max_seconds
         self._context = quickjs.Context()
         self._context.set_memory_limit(MAX_MEMORY)
         self._context.set_max_stack_size(MAX_STACK)
-        self._context.set_time_limit(MAX_TIME)
-        self._context.eval(f"globalThis.$engine = {_prelude()}")
+        self._context.set_time_limit(max_seconds)
+        self._context.eval(f"globalThis.$engine = ({_prelude()})({max_seconds * 1000})")
         engine = {name: self._context.eval(f"$engine.{name}") for name in _VERBS}
         self._context.eval("delete globalThis.$engine")
         self._verbs = engine
@@ -158,7 +159,25 @@ class Engine:
         except quickjs.StackOverflow:
             raise ScriptFailure(Fault.LIMIT, "calls itself too deeply") from None
         except quickjs.JSException as failure:
-            raise _failure(str(failure.args[0])) from None
+            raise self._failure(str(failure.args[0])) from None
+
+    def _failure(self, message: str) -> ScriptFailure:
+        match = _ERROR.match(message)
+        kind, detail = (match[1], match[2]) if match is not None else ("Error", message.partition("\n")[0])
+        if kind == "ReferenceError":
+            unknown = _UNKNOWN.search(detail)
+            name = (unknown["quoted"] or unknown["name"]) if unknown is not None else detail
+            return ScriptFailure(Fault.UNKNOWN, f"{name} is not known here", name)
+        if kind == "SyntaxError":
+            return ScriptFailure(Fault.SYNTAX, f"is not JavaScript: {detail}")
+        if kind == "InternalError":
+            if "memory" in detail:
+                return ScriptFailure(Fault.LIMIT, f"needs more than {MAX_MEMORY // 1024 // 1024} MiB")
+            return ScriptFailure(Fault.LIMIT, f"takes more than {self._max_seconds:g} s")
+        missing = _READ.search(detail)
+        if missing is not None:
+            return ScriptFailure(Fault.FAILED, f"reads {missing[1]} of something that has no value")
+        return ScriptFailure(Fault.FAILED, detail or "fails")
 
 
 _VERBS = (
@@ -184,22 +203,3 @@ _VERBS = (
 def _prelude() -> str:
     code = files("postroom.template").joinpath("script.js").read_text(encoding="utf-8")
     return code.replace("__YEAR__", YEAR)
-
-
-def _failure(message: str) -> ScriptFailure:
-    match = _ERROR.match(message)
-    kind, detail = (match[1], match[2]) if match is not None else ("Error", message.partition("\n")[0])
-    if kind == "ReferenceError":
-        unknown = _UNKNOWN.search(detail)
-        name = (unknown["quoted"] or unknown["name"]) if unknown is not None else detail
-        return ScriptFailure(Fault.UNKNOWN, f"{name} is not known here", name)
-    if kind == "SyntaxError":
-        return ScriptFailure(Fault.SYNTAX, f"is not JavaScript: {detail}")
-    if kind == "InternalError":
-        if "memory" in detail:
-            return ScriptFailure(Fault.LIMIT, f"needs more than {MAX_MEMORY // 1024 // 1024} MiB")
-        return ScriptFailure(Fault.LIMIT, f"takes more than {MAX_TIME} s")
-    missing = _READ.search(detail)
-    if missing is not None:
-        return ScriptFailure(Fault.FAILED, f"reads {missing[1]} of something that has no value")
-    return ScriptFailure(Fault.FAILED, detail or "fails")
