@@ -332,3 +332,38 @@ def test_the_text_of_a_page_stays_the_same(content: str) -> None:
     """What a reader sees as text is the same before and after, blanks included."""
     before = _PAGE % ("", content)
     assert html_to_text(before) == html_to_text(styled(before, styles=SHELF, theme=THEME).html)
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ("<div>" * 500, "page-depth"),
+        ("<p>\ud800</p>", "text-encoding"),
+        ("<style>.a { @apply b b } .b { @apply a a }</style>", "circular-apply"),
+        ("<style>.a { @apply a }</style>", "circular-apply"),
+    ],
+)
+def test_what_would_not_end_is_refused(source: str, code: str) -> None:
+    """Nesting without bound, circles and half characters are errors of the source."""
+    with pytest.raises(SourceError) as caught:
+        styled(source)
+    assert code == caught.value.findings[0].code
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<style>a{b:" + "(" * 5000 + "</style>",
+        "<style>" + "@media x{" * 3000 + "</style>",
+        "<a " * 20_000,
+        '<a "' * 20_001,
+        "{{ " * 20_000,
+        "<style>:root{"
+        + "".join(f"--v{i}:{f'var(--v{i + 1}) ' * 10};" for i in range(8))
+        + "}.a{color:var(--v0)}</style><p class=a>",
+    ],
+)
+@pytest.mark.timeout(10)
+def test_hostile_pages_take_no_more_time_than_others(source: str) -> None:
+    """What is never closed, nested or multiplied ends in linear time, without a crash."""
+    assert styled(source).html

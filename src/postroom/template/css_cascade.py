@@ -18,6 +18,8 @@ from postroom.template.css_rules import Declaration
 
 INLINE_SPECIFICITY = (1_000_000, 0, 0)
 """Of a style attribute."""
+MAX_VALUE = 16 * 1024
+"""Characters of a value while variables are replaced (security limit: they may name one another tenfold)."""
 _SIDES = ("top", "right", "bottom", "left")
 _BOXES = {name: tuple(f"{name}-{side}" for side in _SIDES) for name in ("margin", "padding")}
 _SIDE_OF = {longhand: (name, place) for name, sides in _BOXES.items() for place, longhand in enumerate(sides)}
@@ -97,7 +99,7 @@ def filled(value: str, variables: Mapping[str, str]) -> str:
     if "var(" in value:
         for _ in range(8):
             text = _VARIABLE.sub(lambda match: _variable(match, variables), value)
-            if text == value:
+            if text == value or len(text) > MAX_VALUE:
                 break
             value = text
         value = _LOOSE.sub(r"\1", " ".join(value.split()))

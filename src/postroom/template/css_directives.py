@@ -22,6 +22,8 @@ from postroom.template.utilities_values import resolved
 
 MAX_IMPORTS = 32
 """Sheets within sheets (security limit: a circle must end)."""
+MAX_APPLIED = 2_000
+"""Classes of sheets that ``@apply`` names in one page (security limit: they may name one another)."""
 _IMPORT = re.compile(r"""(?:url\(\s*)?["']?([^"')\s]+)["']?\s*\)?\s*(.*)""", re.DOTALL)
 _REMOTE = re.compile(r"(?:https?:)?//", re.IGNORECASE)
 
@@ -37,6 +39,7 @@ class Directives:
     findings: list[Finding] = field(default_factory=list)
     _file: str = ""
     _imports: int = 0
+    _applications: int = 0
     _layers: dict[str, list[Node]] = field(default_factory=dict)
     _own: dict[str, list[Rule]] = field(default_factory=dict)
     """Rules of classes the sheet defines itself, for ``@apply``."""
@@ -150,20 +153,12 @@ class Directives:
         for name in apply.classes:
             meant = utility_declarations(name, self.found_in)
             found.extend(meant)
-            if not meant and name in self._own and depth < MAX_IMPORTS and self._own[name] != [rule]:
-                for other in self._own[name]:
-                    for node in self._rule(other, depth + 1):
-                        if isinstance(node, Rule):
-                            declared.extend(
-                                each for each in node.declarations if isinstance(each, Declaration)
-                            )
+            if not meant and name in self._own:
+                if self._may_apply(apply, depth, is_itself=rule in self._own[name]):
+                    declared.extend(self._own_declarations(name, depth))
             elif not meant:
                 near = nearest_utility(name, self.found_in)
-                fix = (
-                    f"Did you mean «{near}»?"
-                    if near
-                    else "Name a utility class, or a class of this style sheet."
-                )
+                fix = f"Did you mean «{near}»?" if near else "Name a utility class, or a class of this sheet."
                 self._note("unknown-apply", apply.line, f"@apply names «{name}», which is no class", fix)
         for utility in sorted(found, key=lambda each: each.sort):
             written = tuple(
@@ -175,6 +170,23 @@ class Directives:
             else:
                 after.append(_around(rule, utility, written))
         return declared, after
+
+    def _own_declarations(self, name: str, depth: int) -> Iterable[Declaration]:
+        """Yield what a class of the sheet declares."""
+        for rule in self._own[name]:
+            for node in self._rule(rule, depth + 1):
+                if isinstance(node, Rule):
+                    yield from (each for each in node.declarations if isinstance(each, Declaration))
+
+    def _may_apply(self, apply: Apply, depth: int, *, is_itself: bool) -> bool:
+        """Count what is applied; note once that it is too much."""
+        self._applications += 1
+        if self._applications == MAX_APPLIED or depth == MAX_IMPORTS or is_itself:
+            self._applications = MAX_APPLIED
+            self._note(
+                "circular-apply", apply.line, "classes apply one another without end", "Break the circle."
+            )
+        return self._applications < MAX_APPLIED
 
     def _value(self, value: str, line: int) -> str:
         text, missing = resolved(value, self.found_in.scales, self.found_in.screens)

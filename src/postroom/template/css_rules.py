@@ -20,6 +20,9 @@ _GROUPING = frozenset(
 )
 """At-rules that contain rules; others contain declarations or nothing we look into."""
 
+MAX_BRACKETS = 64
+"""Brackets within brackets (security limit: the reader of CSS recurses)."""
+_BRACKET = re.compile(r"[(\[{]|([)\]}])")
 _COMMENT = re.compile(r"""("[^"]*"|'[^']*')|/\*.*?\*/""", re.DOTALL)
 
 
@@ -99,6 +102,8 @@ def escaped(name: str) -> str:
 @lru_cache(maxsize=256)
 def read_sheet(css: str) -> Sheet:
     """Read a style sheet."""
+    if _is_too_deep(css):
+        return Sheet(rules=(), faults=(_TOO_DEEP,))
     faults: list[Fault] = []
     nodes = tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)
     rules = tuple(_nodes(nodes, faults))
@@ -108,10 +113,24 @@ def read_sheet(css: str) -> Sheet:
 @lru_cache(maxsize=1024)
 def read_declarations(css: str) -> tuple[tuple[Declaration, ...], tuple[Fault, ...]]:
     """Read a style attribute."""
+    if _is_too_deep(css):
+        return (), (_TOO_DEEP,)
     faults: list[Fault] = []
     nodes = tinycss2.parse_blocks_contents(css, skip_comments=True, skip_whitespace=True)
     found = tuple(each for each in _contents(nodes, faults) if isinstance(each, Declaration))
     return found, tuple(faults)
+
+
+_TOO_DEEP = Fault(line=1, cause=f"more than {MAX_BRACKETS} brackets within one another")
+
+
+def _is_too_deep(css: str) -> bool:
+    depth = 0
+    for match in _BRACKET.finditer(css):
+        depth += -1 if match[1] else 1
+        if depth > MAX_BRACKETS:
+            return True
+    return False
 
 
 def written(nodes: Iterable[Node]) -> str:

@@ -37,6 +37,9 @@ _NAME_GOES_ON = re.compile(r"\s*=|[^\s/>]")
 _UNQUOTED_END = re.compile(r"[\s>]")
 _ATTRIBUTE_END = re.compile(r"[\s/>=]")
 _DOCUMENT = re.compile(r"<!doctype|<html|<head|<body", re.IGNORECASE)
+_CSS_MARK = re.compile(r"[{};]")
+_CSS_GOES_ON = re.compile(r"[^;{}]*[:{]|[\w.#-]")
+_GROUPING = ("@media", "@supports", "@layer", "@screen", "@container")
 _TAG_STEP = re.compile(r"[\s/]+|>|=\s*|[^\s/>=]+")
 _ROWS = frozenset({"table", "thead", "tbody", "tfoot", "tr", "colgroup", "select"})
 """Elements in which text cannot stand."""
@@ -70,6 +73,9 @@ class Form(StrEnum):
     AT_RULE = "@#;"
 
 
+_OWN_BLANKS = {Form.PADDED: " ", Form.ATTRIBUTE: "  "}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
     """One construct and the form it was given."""
@@ -93,22 +99,29 @@ class Shielded:
             return text
         word = rf"{self.prefix}(\d+)z"
         pattern = re.compile(
-            rf'<!--{word}-->|--{word}\s*:\s*0(?:\s*;)?|@{word};|{word}=""|( {{0,2}}){word}( {{0,2}})',
-            re.IGNORECASE,
+            rf'<!--{word}-->|--{word}\s*:\s*0(?:\s*;)?|@{word};|{word}=""|{word}', re.IGNORECASE
         )
-        return pattern.sub(self._source, text)
+        parts: list[str] = []
+        position = 0
+        for match in pattern.finditer(text):
+            source, own = self._source(match)
+            before = text[position : match.start()]
+            parts.append(before.removesuffix(own))
+            parts.append(source)
+            position = match.end() + (len(own) if text.startswith(own, match.end()) else 0)
+        parts.append(text[position:])
+        return "".join(parts)
 
     def word(self, number: int) -> str:
         """Return the word of a token."""
         return f"{self.prefix}{number}z"
 
-    def _source(self, match: re.Match[str]) -> str:
-        comment, declaration, at_rule, serialized, left, plain, right = match.groups()
-        number = int(comment or declaration or at_rule or serialized or plain)
-        token = self.tokens[number]
+    def _source(self, match: re.Match[str]) -> tuple[str, str]:
+        """Return what stood here, and the blanks on either side that belong to the token."""
+        comment, declaration, at_rule, serialized, plain = match.groups()
+        token = self.tokens[int(comment or declaration or at_rule or serialized or plain)]
         if plain:
-            width = {Form.PADDED: 1, Form.ATTRIBUTE: 2}.get(token.form, 0)
-            return f"{left[width:]}{token.source}{right[width:]}"
+            return token.source, _OWN_BLANKS.get(token.form, "")
         form = (
             (comment and Form.COMMENT)
             or (declaration and Form.DECLARATION)
@@ -116,8 +129,9 @@ class Shielded:
             or Form.ATTRIBUTE
         )
         if token.form is form:
-            return token.source
-        return match[0].replace(self.word(number), token.source)
+            return token.source, ""
+        number = comment or declaration or at_rule or serialized
+        return re.sub(rf"{self.prefix}{number}z", lambda _: token.source, match[0], flags=re.IGNORECASE), ""
 
 
 def shield(html: str, *, for_text: bool = False) -> Shielded:
@@ -151,14 +165,17 @@ def shield(html: str, *, for_text: bool = False) -> Shielded:
 
 
 def constructs(text: str) -> list[tuple[int, int]]:
-    """Return where each Jinja construct begins and ends, in order."""
+    """Return where each Jinja construct begins and ends, in order.
+
+    What follows a construct that is never closed has none: Jinja refuses such a text as a whole.
+    """
     found: list[tuple[int, int]] = []
     position = 0
     while match := _OPENING.search(text, position):
-        end = _end_of(text, match)
-        if end > 0:
-            found.append((match.start(), end))
-        position = end if end > 0 else match.end()
+        position = _end_of(text, match)
+        if position <= 0:
+            break
+        found.append((match.start(), position))
     return found
 
 
@@ -206,7 +223,7 @@ class _Place:
         self._quote = ""
         self._value = ""
         self._raw = ""
-        self._raw_text = ""
+        self._css = _CssPlace()
         self._stack: list[str] = []
 
     def form(self, source: str, following: str) -> Form:
@@ -223,10 +240,10 @@ class _Place:
                 if self._attribute == "class" and not source.startswith("{{"):
                     return Form.PADDED
                 if self._attribute == "style" and not source.startswith("{{"):
-                    return Form.DECLARATION if self._value.rstrip()[-1:] in ("", ";") else Form.WORD
+                    return Form.DECLARATION if self._value in ("", ";") else Form.WORD
                 return Form.WORD
             case "raw" if self._raw == "style":
-                return _form_in_css(self._raw_text, source, following)
+                return self._css.form(source, following)
             case _:
                 return Form.WORD
 
@@ -234,9 +251,9 @@ class _Place:
         """Step over a token."""
         match self._state:
             case "value":
-                self._value += ";" if form is Form.DECLARATION else "z"
+                self._value = ";" if form is Form.DECLARATION else "z"
             case "raw":
-                self._raw_text += ";" if form in (Form.DECLARATION, Form.AT_RULE) else "z"
+                self._css.read(";" if form in (Form.DECLARATION, Form.AT_RULE) else "z")
             case "tag" if form is Form.WORD:
                 self._state = "name"
             case "before-value":
@@ -329,8 +346,8 @@ class _Place:
     def _read_value(self, text: str, position: int) -> int:
         if self._quote:
             end = text.find(self._quote, position)
-            self._value += text[position : end if end >= 0 else len(text)]
             if end < 0:
+                self._value = text[position:].rstrip()[-1:] or self._value
                 return len(text)
             self._state = "tag"
             return end + 1
@@ -343,7 +360,8 @@ class _Place:
     def _read_raw(self, text: str, position: int) -> int:
         match = re.compile(rf"</{self._raw}(?=[\s/>])", re.IGNORECASE).search(text, position)
         if match is None:
-            self._raw_text += text[position:]
+            if self._raw == "style":
+                self._css.read(text[position:])
             return len(text)
         self._state, self._tag = "tag", "/" + self._raw
         return match.end()
@@ -357,7 +375,7 @@ class _Place:
         if name in ("/body", "/html"):
             self._after = True
         if name in _RAW_TEXT:
-            self._state, self._raw, self._raw_text = "raw", name, ""
+            self._state, self._raw, self._css = "raw", name, _CssPlace()
         elif name in _ROWS or name in _CELLS:
             while self._stack and self._stack[-1] in _CLOSED_BY.get(name, frozenset()):
                 self._stack.pop()
@@ -367,26 +385,40 @@ class _Place:
                 pass
 
 
-def _form_in_css(before: str, source: str, following: str) -> Form:
-    """Return the form in a style sheet: at the place of a rule, of a declaration, or within one."""
-    last = before.rstrip()[-1:]
-    if last not in ("", "{", "}", ";"):
-        return Form.WORD
-    if source.startswith("{{") and re.match(r"[^;{}]*[:{]|[\w.#-]", following):
-        return Form.WORD
-    is_in_rule = before.count("{") > before.count("}") and not _in_at_rule(before)
-    return Form.DECLARATION if is_in_rule else Form.AT_RULE
+class _CssPlace:
+    """Where in a style sheet the reader stands."""
 
+    def __init__(self) -> None:
+        self._blocks: list[bool] = []
+        """Of each open block, whether it holds rules."""
+        self._last = ""
+        """The last sign that is no blank."""
+        self._prelude = ""
+        """The first letters since the last block, declaration or rule."""
 
-def _in_at_rule(before: str) -> bool:
-    """Whether the innermost open block is one of rules, as that of ``@media``."""
-    depth = 0
-    for index in range(len(before) - 1, -1, -1):
-        if before[index] == "}":
-            depth += 1
-        elif before[index] == "{":
-            if depth == 0:
-                prelude = re.split(r"[;{}]", before[:index])[-1].strip()
-                return prelude.startswith(("@media", "@supports", "@layer", "@screen", "@container"))
-            depth -= 1
-    return True
+    def read(self, css: str) -> None:
+        """Step over a piece of CSS."""
+        position = 0
+        for match in _CSS_MARK.finditer(css):
+            self._add(css[position : match.start()])
+            position = match.end()
+            if match[0] == "{":
+                self._blocks.append(self._prelude.startswith(_GROUPING))
+            elif match[0] == "}" and self._blocks:
+                self._blocks.pop()
+            self._last, self._prelude = match[0], ""
+        self._add(css[position:])
+
+    def _add(self, text: str) -> None:
+        if text := text.strip():
+            self._last = text[-1]
+            self._prelude = (self._prelude + text[:40])[:40]
+
+    def form(self, source: str, following: str) -> Form:
+        """Return the form of a token: at the place of a rule, of a declaration, or within one."""
+        if self._last not in ("", "{", "}", ";"):
+            return Form.WORD
+        if source.startswith("{{") and _CSS_GOES_ON.match(following):
+            return Form.WORD
+        is_among_rules = not self._blocks or self._blocks[-1]
+        return Form.AT_RULE if is_among_rules else Form.DECLARATION

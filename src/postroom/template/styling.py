@@ -33,7 +33,7 @@ from postroom.template.css_rules import AtRule, Declaration, Node, Rule, written
 from postroom.template.css_selectors import classes_of, is_inlinable, is_placed, is_plain, names_client
 from postroom.template.errors import SourceError
 from postroom.template.jinja_tokens import shield
-from postroom.template.styling_elements import Element, Elements, Tokens, read_elements
+from postroom.template.styling_elements import MAX_DEPTH, Element, Elements, Tokens, depth, read_elements
 from postroom.template.styling_inline import Inlinable, inline
 from postroom.template.styling_page import Comment, Piece, Tag, Text, pieces
 from postroom.template.styling_space import written_page
@@ -42,6 +42,9 @@ from postroom.template.utilities_data import Catalogue, catalogue
 
 _EMBEDDED = ("embed", "data-embed", "no-inline")
 _TABLE_DEFAULTS = {"cellpadding": "0", "cellspacing": "0", "role": "none"}
+MAX_PROPOSALS = 20
+"""Unknown classes to look for the nearest name of; the search takes milliseconds."""
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SHORT_HEX = re.compile(r"#([0-9a-fA-F])([0-9a-fA-F])([0-9a-fA-F])")
 _CSS_CLASS = re.compile(r"\.([A-Za-z_-][\w-]*)")
 
@@ -78,9 +81,21 @@ def styled(
     Raises:
         SourceError: a style sheet imports, applies or reads what does not exist.
     """
+    if _SURROGATE.search(html) or any(map(_SURROGATE.search, (styles or {}).values())):
+        raise SourceError([_error("text-encoding", "half a character (a lone surrogate)", "Remove it.")])
     shielded = shield(html)
     tokens = Tokens(shielded)
     page = pieces(shielded.text)
+    if depth(page) > MAX_DEPTH:
+        raise SourceError(
+            [
+                _error(
+                    "page-depth",
+                    f"more than {MAX_DEPTH} elements within one another",
+                    "Use fewer, or close them.",
+                )
+            ]
+        )
     elements = read_elements(page, tokens)
     known = catalogue(theme or {})
     blocks = _blocks(page)
@@ -258,9 +273,12 @@ def _unknown_classes(
     for piece in page:
         if isinstance(piece, Comment):
             defined.update(_CSS_CLASS.findall(piece.source))
-    for name in sorted(elements.used() - defined):
-        if utility_rules(name, known) or is_kept_class(name):
-            continue
+    unknown = [
+        name
+        for name in sorted(elements.used() - defined)
+        if not utility_rules(name, known) and not is_kept_class(name)
+    ]
+    for name in unknown[:MAX_PROPOSALS]:
         near = nearest_utility(name, known)
         if near is not None:
             yield Finding(
@@ -270,6 +288,10 @@ def _unknown_classes(
                 cause=f"no style sheet and no utility defines the class «{name}»",
                 fix=f"Did you mean «{near}»?" if near else "Correct or remove it.",
             )
+
+
+def _error(code: str, cause: str, fix: str) -> Finding:
+    return Finding(code=code, severity=Severity.ERROR, file="", cause=cause, fix=fix)
 
 
 def _style_finding(cause: str) -> Finding:

@@ -16,6 +16,9 @@ from postroom.template.styling_page import VOID, Comment, Piece, Tag
 _BLOCK_BEGIN = re.compile(r"\{%[-+]?\s*(?:if|for|call|filter|block|macro|autoescape)\b")
 _BLOCK_END = re.compile(r"\{%[-+]?\s*end")
 _LOOP = re.compile(r"\{%[-+]?\s*for\b")
+MAX_DEPTH = 400
+"""Open elements (security limit: css-inline recurses; tables for Outlook reach 60)."""
+_MAY_STAY_OPEN = frozenset({"p", "li", "td", "th", "tr", "dt", "dd", "option", *VOID})
 _UNSTYLED = frozenset({"head", "title", "base", "link", "style", "meta", "script", "noscript"})
 
 
@@ -140,6 +143,16 @@ def _classes(value: str, tokens: Tokens, depth: int) -> tuple[tuple[str, ...], t
         else:
             always.append(word)
     return tuple(always), tuple(sometimes)
+
+
+def depth(pieces: Iterable[Piece]) -> int:
+    """Return how many elements are open at once, at most."""
+    now = most = 0
+    for piece in pieces:
+        if isinstance(piece, Tag) and piece.key not in _MAY_STAY_OPEN:
+            now += -1 if piece.is_end else 1
+            most = max(most, now)
+    return most
 
 
 def skeleton(pieces: Iterable[Piece], elements: Elements, looked_at: frozenset[str]) -> str:

@@ -13,12 +13,9 @@ Sources: HTML Living Standard section 13.1.2 (syntax).
 import re
 from dataclasses import dataclass, field
 
-_PIECE = re.compile(
-    r"<!--(?:-?>|.*?(?:-->|\Z))"
-    r"|<(?P<close>/?)(?P<name>[A-Za-z][^\s/>]*)(?P<rest>(?:[^\"'>]|\"[^\"]*\"|'[^']*')*)>"
-    r"|<[!?][^>]*>",
-    re.DOTALL,
-)
+_MARK = re.compile(r"<(?:!--|[!?]|(?P<close>/?)(?P<name>[A-Za-z][^\s/>]*))")
+_REST = re.compile(r"""(?:[^"'>]++|"[^"]*+"|'[^']*+')*+>""")
+"""To the end of a tag, over the quoted values of its attributes."""
 _ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
 _CONDITIONAL = re.compile(r"(<!--\[if [^\]]*\]>)(.*)(<!\[endif\]-->)", re.DOTALL | re.IGNORECASE)
 _HAS_CLASS = re.compile(r"\sclass\s*=", re.IGNORECASE)
@@ -110,29 +107,66 @@ Piece = Tag | Comment | Text
 
 def pieces(page: str) -> list[Piece]:
     """Cut a page."""
-    found: list[Piece] = []
-    position = number = 0
-    while match := _PIECE.search(page, position):
-        if match.start() > position:
-            found.append(Text(source=page[position : match.start()]))
-        position = match.end()
+    return _Cutting(page).cut()
+
+
+class _Cutting:
+    """One pass over a page. No search is repeated once it has failed."""
+
+    def __init__(self, page: str) -> None:
+        self._page = page
+        self._found: list[Piece] = []
+        self._position = 0
+        self._number = 0
+        self._quotes_are_closed = True
+
+    def cut(self) -> list[Piece]:
+        """Return the pieces."""
+        page = self._page
+        text_from = position = 0
+        while match := _MARK.search(page, position):
+            end = self._end(match)
+            if end <= 0:
+                break
+            if match.start() > text_from:
+                self._found.append(Text(source=page[text_from : match.start()]))
+            position = text_from = self._piece(match, end)
+        if text_from < len(page):
+            self._found.append(Text(source=page[text_from:]))
+        return self._found
+
+    def _end(self, match: re.Match[str]) -> int:
+        """Return the end of what begins here; 0 when it has none."""
+        page = self._page
+        if match[0] == "<!--":
+            if short := re.compile(r"-?>").match(page, match.end()):
+                return short.end()
+            end = page.find("-->", match.end())
+            return end + 3 if end >= 0 else len(page)
+        if match["name"] is not None and self._quotes_are_closed:
+            if rest := _REST.match(page, match.end()):
+                return rest.end()
+            self._quotes_are_closed = False
+        return page.find(">", match.end()) + 1
+
+    def _piece(self, match: re.Match[str], end: int) -> int:
+        """Take one tag or comment; return where to go on."""
+        page = self._page
         if match["name"] is None:
-            found.append(_comment(match[0]))
-            continue
-        tag = _tag(match)
-        found.append(tag)
+            self._found.append(_comment(page[match.start() : end]))
+            return end
+        tag = _tag(match, page[match.end() : end - 1], page[match.start() : end])
+        self._found.append(tag)
         if tag.is_end:
-            continue
-        tag.number = number
-        number += 1
-        if _RAW.fullmatch(tag.name) and not tag.is_closed:
-            end = re.compile(rf"</{tag.name}(?=[\s/>])", re.IGNORECASE).search(page, position)
-            stop = end.start() if end else len(page)
-            found.append(Text(source=page[position:stop], raw=tag.key))
-            position = stop
-    if position < len(page):
-        found.append(Text(source=page[position:]))
-    return found
+            return end
+        tag.number = self._number
+        self._number += 1
+        if not _RAW.fullmatch(tag.name) or tag.is_closed:
+            return end
+        closing = re.compile(rf"</{tag.name}(?=[\s/>])", re.IGNORECASE).search(page, end)
+        stop = closing.start() if closing else len(page)
+        self._found.append(Text(source=page[end:stop], raw=tag.key))
+        return stop
 
 
 def _comment(source: str) -> Comment:
@@ -142,23 +176,20 @@ def _comment(source: str) -> Comment:
     return Comment(source=source, inside=[Text(source=match[1]), *pieces(match[2]), Text(source=match[3])])
 
 
-def _tag(match: re.Match[str]) -> Tag:
-    rest = match["rest"]
+def _tag(match: re.Match[str], rest: str, source: str) -> Tag:
     is_end = bool(match["close"])
     return Tag(
         name=match["name"],
         is_end=is_end,
         is_closed=rest.rstrip().endswith("/"),
-        attributes=[]
-        if is_end
-        else [
-            Attribute(
-                name=each[1], value=next((value for value in each.groups()[1:] if value is not None), None)
-            )
-            for each in _ATTRIBUTE.finditer(rest)
-        ],
-        source=match[0],
+        attributes=[] if is_end else [_attribute(each) for each in _ATTRIBUTE.finditer(rest)],
+        source=source,
     )
+
+
+def _attribute(match: re.Match[str]) -> Attribute:
+    value = next((value for value in match.groups()[1:] if value is not None), None)
+    return Attribute(name=match[1], value=value)
 
 
 def _written_attribute(attribute: Attribute) -> str:
