@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from peers.manual import ManualClock
 from postroom.engine import templates as templates_module
 from postroom.engine.catalogue import Catalogue, Reference, chosen, locale_chain, parse_reference
+from postroom.engine.keeping import Kept
 from postroom.engine.templates import Draft, Origin, TemplateOrder, Templating
 from postroom.errors import ConflictError, InputError, NotFoundError, OverloadError, Problem, TooLargeError
 from postroom.model.ids import DEFAULT_TENANT, TenantId
@@ -27,6 +28,7 @@ from postroom.model.template import (
     Shelf,
     TemplatePin,
     TemplateSource,
+    TemplateVersion,
     VersionState,
 )
 from postroom.spool.memory.templates import MemoryTemplates
@@ -113,7 +115,7 @@ class Room:
         self.renderer = PlainRenderer()
         self.directory = Place(*sources)
         self.package = Place(a_source("packed", "activation"))
-        records = MemoryTemplates()
+        records = self.records = MemoryTemplates()
         self.templates = Templating(
             catalogue=Catalogue(
                 renderer=self.renderer,
@@ -414,6 +416,51 @@ def test_versions_are_stored_used_by_number_and_gone_back_to() -> None:
         assert ("1", VersionState.DRAFT) == (draft.version, draft.state)
 
     run(scenario())
+
+
+def test_what_was_read_before_a_change_is_not_kept() -> None:
+    """A version that is published while the one before is being read is the one in use from then on."""
+
+    async def scenario() -> None:
+        room = Room()
+        await room.save(a_source("first"))
+        room.templates.catalogue.forget("stored", DEFAULT_TENANT)
+        read, reading, go_on = room.records.one, asyncio.Event(), asyncio.Event()
+
+        async def read_slowly(
+            tenant: TenantId, name: str, number: int | None = None
+        ) -> TemplateVersion | None:
+            found = await read(tenant, name, number)
+            reading.set()
+            await go_on.wait()
+            return found
+
+        room.records.one = read_slowly  # type: ignore[method-assign] - between reading and keeping
+        early = asyncio.create_task(room.html("stored"))
+        await reading.wait()
+        await room.save(a_source("second"))
+        go_on.set()
+        assert ["first", "second"] == [await early, await room.html("stored")]
+
+    run(scenario())
+
+
+def test_what_is_kept_has_a_bound() -> None:
+    """The longest unused goes first, all the rest stays, and what is too large is not kept at all."""
+    kept: Kept[str, str] = Kept(10, len)
+    for name in "abc":
+        kept.keep(name, name * 3)
+    assert "aaa" == kept.find("a")
+    kept.keep("d", "dd")
+    assert ["aaa", None, "ccc", "dd"] == [kept.find(name) for name in "abcd"]
+    kept.keep("a", "a")
+    kept.keep("e", "eeee")
+    assert ["a", "ccc", "dd", "eeee"] == [kept.find(name) for name in "acde"]
+    kept.keep("f", "f" * 11)
+    assert ["a", "ccc", "dd", "eeee", None] == [kept.find(name) for name in "acdef"]
+    for _ in range(2):
+        kept.drop("a")
+        assert kept.find("a") is None
 
 
 def test_a_template_of_another_tenant_does_not_exist() -> None:

@@ -11,7 +11,6 @@ What it does not do: rendering, storing, reading files.
 import asyncio
 import hashlib
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,6 +18,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from postroom.engine.keeping import Kept
 from postroom.errors import InputError, NotFoundError, Problem
 from postroom.model.ids import TenantId
 from postroom.model.template import (
@@ -37,10 +37,12 @@ from postroom.ports import Collections, Renderer, TemplateRecords
 from postroom.telemetry import logger
 from postroom.telemetry.catalogue import COMPILED
 
-MAX_COMPILED = 2048
-"""Compiled variants that are kept, some 30 KB each; the longest unused goes first."""
-MAX_STORED = 512
-"""Stored versions in use that are kept in memory."""
+MAX_COMPILED = 64 * 1024 * 1024
+"""Characters of compiled sources that are kept beside those in use; one has some 30,000 (security limit)."""
+MAX_STORED = 32 * 1024 * 1024
+"""Characters of stored versions in use that are kept in memory (security limit)."""
+MAX_TOLD = 1000
+"""Troubles of one place that are remembered, so that the log has each once."""
 DIRECTORY = ""
 """The package of what stands in the directory."""
 SHIPPED = "postroom"
@@ -144,13 +146,13 @@ class _Shop:
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._kept: OrderedDict[str, CompiledTemplate | InputError] = OrderedDict()
+        self._kept: Kept[str, CompiledTemplate | InputError] = Kept(MAX_COMPILED, _size)
         self._running: dict[str, asyncio.Task[CompiledTemplate]] = {}
 
     async def compiled(self, source: TemplateSource, shelf: Shelf, tag: str) -> CompiledTemplate:
         """Return the compiled form. Raises InputError, OverloadError."""
         key = _digest(source, tag)
-        kept = self._kept.get(key)
+        kept = self._kept.find(key)
         if kept is None:
             task = self._running.get(key)
             if task is None:
@@ -159,7 +161,6 @@ class _Shop:
                 task.add_done_callback(lambda done: self._ended(key, done))
             # One caller that gives up does not take it from the others.
             return await asyncio.shield(task)
-        self._kept.move_to_end(key)
         if isinstance(kept, InputError):
             raise InputError(kept.problems)
         return kept
@@ -170,22 +171,16 @@ class _Shop:
             task.exception()  # looked at, in case everybody who waited has given up
 
     async def _compile(self, key: str, source: TemplateSource, shelf: Shelf) -> CompiledTemplate:
-        kept: CompiledTemplate | InputError
         try:
             kept = await self._renderer.compile(source, shelf)
         except InputError as error:
             COMPILED.count(("refused",))
             if _is_lasting(error):
-                self._keep(key, error)
+                self._kept.keep(key, error)
             raise
         COMPILED.count(("good",))
-        self._keep(key, kept)
+        self._kept.keep(key, kept)
         return kept
-
-    def _keep(self, key: str, kept: CompiledTemplate | InputError) -> None:
-        self._kept[key] = kept
-        while len(self._kept) > MAX_COMPILED:
-            self._kept.popitem(last=False)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -224,7 +219,7 @@ class _Place:
 
     def tell(self, what: str, trouble: str) -> None:
         """Log a trouble once, and again when it has changed or was mended meanwhile."""
-        if self.told.get(what) != trouble:
+        if self.told.get(what) != trouble and (what in self.told or len(self.told) < MAX_TOLD):
             self.told[what] = trouble
             log.warning("a template is not used as it stands", package=self.package, trouble=trouble[:500])
 
@@ -246,12 +241,16 @@ class Catalogue:
             package: _Place(package=package, collections=collections)
             for package, collections in places.items()
         }
-        self._stored: OrderedDict[tuple[TenantId, str, int | None], TemplateVersion] = OrderedDict()
+        self._stored: Kept[tuple[TenantId, str], TemplateVersion] = Kept(MAX_STORED, _version_size)
+        self._changes = 0
+        """Counts changes of stored templates: what was read before one may be what it was before."""
 
     @property
     def troubles(self) -> tuple[str, ...]:
         """What is known not to be used as it stands, without looking again."""
-        return tuple(trouble for place in self._places.values() for trouble in place.told.values())
+        return tuple(
+            f"template {trouble}" for place in self._places.values() for trouble in place.told.values()
+        )
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -278,16 +277,15 @@ class Catalogue:
 
     async def version(self, name: str, number: int | None, tenant: TenantId) -> TemplateVersion | None:
         """Return a stored version, without a number the one in use."""
-        key = (tenant, name, number)
-        kept = self._stored.get(key)
+        if number is not None:
+            return await self._records.one(tenant, name, number)
+        kept = self._stored.find((tenant, name))
         if kept is not None:
-            self._stored.move_to_end(key)
             return kept
-        version = await self._records.one(tenant, name, number)
-        if version is not None and number is None:
-            self._stored[key] = version
-            while len(self._stored) > MAX_STORED:
-                self._stored.popitem(last=False)
+        changes = self._changes
+        version = await self._records.one(tenant, name)
+        if version is not None and changes == self._changes:
+            self._stored.keep((tenant, name), version)
         return version
 
     async def names(self, tenant: TenantId) -> Sequence[str]:
@@ -300,7 +298,8 @@ class Catalogue:
 
     def forget(self, name: str, tenant: TenantId) -> None:
         """Read a stored template again: it was changed."""
-        self._stored.pop((tenant, name, None), None)
+        self._changes += 1
+        self._stored.drop((tenant, name))
 
     async def shelf(self, package: str = DIRECTORY) -> tuple[Shelf, str]:
         """Return what a place keeps for all its templates, and its digest."""
@@ -466,6 +465,17 @@ def _as_findings(error: InputError, source: TemplateSource) -> list[Finding]:
             )
         )
     return found
+
+
+def _size(kept: CompiledTemplate | InputError) -> int:
+    """Return the characters of a compiled source; what could not be compiled weighs something too."""
+    if isinstance(kept, InputError):
+        return sum(1000 + len(problem.cause) for problem in kept.problems)
+    return len(kept.html) + len(kept.text) + 1000
+
+
+def _version_size(version: TemplateVersion) -> int:
+    return sum(_size(one.compiled) + len(one.source.text) for one in version.variants.values())
 
 
 def _digest(source: TemplateSource, tag: str) -> str:
