@@ -229,6 +229,7 @@ def test_other_doors_do_not_render(house: TemplateRoom) -> None:
     explained = house.post("/v1/explain", WELCOME)
     assert 200 == explained.status, explained.body
     assert explained.json()["size"] > 500
+    assert ("welcome", "en") == tuple(explained.json()["template"][name] for name in ("name", "locale"))
     assert {("variable-missing", "variables.user"), ("variable-missing", "variables.count")} == refused(
         house.post("/v1/explain", {**WELCOME, "variables": {}})
     )

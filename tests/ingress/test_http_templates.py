@@ -1,5 +1,6 @@
 """The doors to templates: what is listed, stored, shown, previewed and tested, and for whom."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -9,7 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingress.template_room import VARIABLES, TemplateRoom, parsed, template_room
+from ingress.asgi_client import ask
+from ingress.template_room import KEY, VARIABLES, TemplateRoom, parsed, template_room
+from postroom.ingress.http.templates import SOURCES_AT_ONCE
+from postroom.model.template import CompiledTemplate, TemplateSource
 from postroom.schema import template_answers
 
 HELLO = "---\nsubject: Hello @{{ name }}\n---\n<p>Hello @{{ name }}</p>"
@@ -259,6 +263,35 @@ def test_a_source_is_checked(house: TemplateRoom) -> None:
     wrong = house.post("/v1/templates/lint", {"template": "welcom"})
     assert (422, "template-unknown") == (wrong.status, wrong.json()["code"])
     assert 422 == house.post("/v1/templates/lint", {}).status
+
+
+def test_sources_of_requests_do_not_pile_up(house: TemplateRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many are compiled at a time; the next caller is told to come back, and mail is rendered."""
+    catalogue = house.room.service.templates.catalogue
+    compiled = catalogue.compiled
+
+    async def go() -> list[int]:
+        opened, begun = asyncio.Event(), asyncio.Semaphore(0)
+
+        async def slowly(source: TemplateSource) -> CompiledTemplate:
+            begun.release()
+            await opened.wait()
+            return await compiled(source)
+
+        monkeypatch.setattr(catalogue, "compiled", slowly)
+        value = {"source": {"text": HELLO}, "variables": {"name": "Kim"}}
+        works = [
+            asyncio.create_task(ask(house.app, "POST", "/v1/templates/preview", value=value, key=KEY))
+            for _ in range(SOURCES_AT_ONCE)
+        ]
+        for _ in works:
+            await begun.acquire()
+        late = await ask(house.app, "POST", "/v1/templates/preview", value=value, key=KEY)
+        mail = await ask(house.app, "POST", "/v1/templates/preview", value=LOOK, key=KEY)
+        opened.set()
+        return [late.status, mail.status, *(one.status for one in await asyncio.gather(*works))]
+
+    assert [503, 200, *([200] * SOURCES_AT_ONCE)] == house.run(go())
 
 
 names = st.text(

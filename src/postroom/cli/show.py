@@ -138,7 +138,11 @@ def show_message(message: Mapping[str, Any]) -> None:
     say(message["id"], message["state"], style=_STYLES.get(message["state"], "red"))
     if message.get("mode") == "capture":
         say("  capture mode: nothing leaves this machine", style="cyan")
+    pin = message.get("template") or {}
     details = [("class", message.get("class")), ("subject", message.get("subject"))]
+    details += [
+        ("template", " ".join(str(pin[name]) for name in ("name", "version", "locale") if name in pin))
+    ]
     details += [
         ("accepted here", message.get("created_at")),
         ("next attempt", message.get("next_attempt_at")),

@@ -21,6 +21,7 @@ from postroom.mime.writer import render
 from postroom.model.address import Address, Mailbox, parse_mailbox
 from postroom.model.hold import Hold, Suppression, SuppressionReason
 from postroom.model.message import MailClass, Message, Submission, UncertainPolicy
+from postroom.model.template import TemplatePin
 from postroom.model.view import TransportPause
 from postroom.policy.blocking import NOBODY, BlockList
 from postroom.policy.failover import Fitness
@@ -114,6 +115,8 @@ class Explanation:
     """Bytes on the wire that are accepted."""
     made: Made | None
     """``None`` when the message cannot be made: no sender, no recipient."""
+    template: TemplatePin | None = None
+    """What it was rendered from."""
 
 
 class Explainer:
@@ -181,6 +184,7 @@ class Explainer:
             uncertain_failover=rules.uncertain_failover,
             max_size=self._limits.max_wire,
             made=made,
+            template=submission.template,
         )
 
     def written(self, submission: Submission) -> RenderedMessage:

@@ -14,7 +14,7 @@ from postroom.model.hold import HoldEnd, SuppressionReason
 from postroom.model.message import MailClass, UncertainPolicy
 from postroom.model.view import FOREVER, PauseKind, TransportPause
 from postroom.ports import KeyReused, Replayed
-from postroom.schema.answers import Json, Mode, ProblemItem, Wording, instant
+from postroom.schema.answers import Json, Mode, ProblemItem, TemplateAnswer, Wording, instant, pinned
 from postroom.schema.transport_answers import state_of
 
 
@@ -109,6 +109,7 @@ class ExplainAnswer(_Answer):
     mail_class: ExplainedClassAnswer = Field(alias="class")
     recipients: list[ExplainedRecipientAnswer]
     idempotency: KeyUseAnswer | None
+    template: TemplateAnswer | None = None
 
 
 def explanation(found: Explanation, mode: str, words: Callable[[str], Wording]) -> Json:
@@ -140,6 +141,7 @@ def explanation(found: Explanation, mode: str, words: Callable[[str], Wording]) 
         },
         "recipients": [] if made is None else _recipients(made),
         "idempotency": None if made is None or made.key is None else _key(made.key),
+        "template": None if found.template is None else pinned(found.template),
     }
 
 

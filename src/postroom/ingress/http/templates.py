@@ -5,7 +5,8 @@ shown is what is sent. A page of a preview cannot run a script. A template that 
 path names it and 422 where the body does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from postroom.engine.explain import Explainer
 from postroom.engine.service import Service
 from postroom.engine.templates import Preview, TemplateOrder
-from postroom.errors import InputError, NotFoundError, Problem
+from postroom.errors import InputError, NotFoundError, OverloadError, Problem
 from postroom.ingress.http.filling import naming, read_filled, unknown
 from postroom.ingress.http.messages import MessageDoors, parsed
 from postroom.ingress.http.replies import JsonReply, accepted_kind, idempotency_header, path_number
@@ -43,6 +44,10 @@ MAX_STORE = 16 * MIB
 """Bytes of a version: its variants with their text parts, escaped as JSON."""
 MAX_LOOK = 2 * MIB
 """Bytes of a source and its variables, escaped as JSON."""
+SOURCES_RETRY_S = 2.0
+SOURCES_AT_ONCE = 8
+"""Sources of requests that are compiled or checked at a time (security limit): one takes up to ten seconds,
+and templates of the directory wait behind them."""
 PREVIEW_KINDS = ("application/json", "text/html", "message/rfc822")
 NO_SCRIPT = {
     **SECURITY_HEADERS,
@@ -74,6 +79,7 @@ class TemplateDoors:
         self._explainer = explainer
         self._messages = messages
         self._budget = budget
+        self._sources = 0
 
     # ------------------------------------------------------------------ the catalogue
 
@@ -173,7 +179,8 @@ class TemplateDoors:
         body, caller = await self._said(request, LintBody, MAX_LOOK), caller_of(request)
         templates, draft = self._service.templates, body.draft()
         try:
-            found = await templates.linted(draft or body.template or "", caller.tenant)
+            with self._turn():
+                found = await templates.linted(draft or body.template or "", caller.tenant)
         except NotFoundError:
             problem = await unknown(body.template or "", templates, caller.tenant)
             raise InputError([problem]) from None
@@ -189,12 +196,14 @@ class TemplateDoors:
                 if draft is None:
                     compiled = (await templates.find(order, caller.tenant)).compiled
                 else:
-                    compiled = await templates.catalogue.compiled(draft.sources[0])
+                    with self._turn():
+                        compiled = await templates.catalogue.compiled(draft.sources[0])
                 order = replace(order, variables=with_examples(compiled.schema, order.variables))
             if draft is None:
                 preview = await templates.preview(order, caller.tenant)
             else:
-                preview = await templates.tried(draft, order)
+                with self._turn():
+                    preview = await templates.tried(draft, order)
             looks.append((preview, order.variables))
             return preview.rendered, preview.pin
 
@@ -204,6 +213,17 @@ class TemplateDoors:
         mail, _, _ = await read_filled(body.mail(), read, naming(render, templates, caller.tenant))
         preview, values = looks[0]
         return _Looked(preview=preview, values=values, mail=mail)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Compile a source of a request. Raises OverloadError when enough others are being compiled."""
+        if self._sources >= SOURCES_AT_ONCE:
+            raise OverloadError("too many sources are being compiled", retry_after_s=SOURCES_RETRY_S)
+        self._sources += 1
+        try:
+            yield
+        finally:
+            self._sources -= 1
 
     async def _said(self, request: Request, model: type[_Model], max_body: int) -> _Model:
         with self._budget.hold() as hold:
