@@ -418,7 +418,7 @@ def test_versions_are_stored_used_by_number_and_gone_back_to() -> None:
     run(scenario())
 
 
-def test_what_was_read_before_a_change_is_not_kept() -> None:
+def test_what_was_read_before_a_change_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """A version that is published while the one before is being read is the one in use from then on."""
 
     async def scenario() -> None:
@@ -435,7 +435,7 @@ def test_what_was_read_before_a_change_is_not_kept() -> None:
             await go_on.wait()
             return found
 
-        room.records.one = read_slowly  # type: ignore[method-assign] - between reading and keeping
+        monkeypatch.setattr(room.records, "one", read_slowly)
         early = asyncio.create_task(room.html("stored"))
         await reading.wait()
         await room.save(a_source("second"))
