@@ -223,6 +223,15 @@ def test_unknown_utilities_are_a_warning() -> None:
     assert [("unknown-class", "Did you mean «bg-slate-500»?")] == [(each.code, each.fix) for each in found]
 
 
+def test_an_image_without_text_is_a_warning() -> None:
+    """It gets an empty alt, so that nobody hears a file name, and its author is told."""
+    found = styled('<img src="{{ u }}"><img src="x.png" alt="x"><img>')
+    assert '<img src="{{ u }}" alt=""><img src="x.png" alt="x"><img alt="">' == found.html.strip()
+    assert ["the image {{ u }} has no alt", "the image without a source has no alt"] == [
+        each.cause for each in found.findings
+    ]
+
+
 def test_the_same_page_gives_the_same_bytes() -> None:
     """Nothing depends on the order of a set: classes in another order give the same rules."""
     one = page('<p class="sm:p-4 hover:underline dark:hidden xs:m-0 p-2">x</p>')

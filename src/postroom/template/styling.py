@@ -112,6 +112,9 @@ def styled(
     causes = inline(page, elements, inlinable, tokens=tokens, variables=variables)
     findings.extend(_style_finding(cause) for cause in dict.fromkeys(causes))
     _write_heads(blocks, page, elements)
+    findings.extend(
+        _image_finding(element.tag, tokens) for element in elements.all if _lacks_text(element.tag)
+    )
     for element in (*elements.all, *elements.inside):
         _put_defaults(element.tag)
     for piece in page:
@@ -238,13 +241,29 @@ def _write_classes(element: Element, named: set[str], names: Mapping[str, str]) 
         element.tag.drop("class")
 
 
+def _lacks_text(tag: Tag) -> bool:
+    return tag.key == "img" and tag.attribute("alt") is None
+
+
+def _image_finding(tag: Tag, tokens: Tokens) -> Finding:
+    source = tag.attribute("src")
+    shown = tokens.shown(source.value) if source and source.value else "without a source"
+    return Finding(
+        code="image-alt",
+        severity=Severity.WARNING,
+        file="",
+        cause=f"the image {shown} has no alt",
+        fix='Say in alt what it shows; alt="" for decoration.',
+    )
+
+
 def _put_defaults(tag: Tag) -> None:
     """Set the attributes without which Outlook adds gaps, and readers read out file names."""
     if tag.key == "table":
         for name, value in _TABLE_DEFAULTS.items():
             if tag.attribute(name) is None:
                 tag.put(name, value)
-    elif tag.key == "img" and tag.attribute("alt") is None:
+    elif _lacks_text(tag):
         tag.put("alt", "")
     for name in ("bgcolor", "color"):
         attribute = tag.attribute(name)

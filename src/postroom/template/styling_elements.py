@@ -81,6 +81,10 @@ class Tokens:
         """Return everything hidden in a text."""
         return [self._shielded.tokens[int(number)].source for number in self._word.findall(text)]
 
+    def shown(self, text: str) -> str:
+        """Return a text as its author wrote it."""
+        return self._shielded.unshield(text)
+
     def depth(self, text: str) -> int:
         """Return how many blocks a text opens and leaves open; negative: closes."""
         return sum(
