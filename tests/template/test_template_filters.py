@@ -1,6 +1,9 @@
 """The filters: what each says in several languages, and what it refuses by name."""
 
+import json
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from postroom.model.template import Shelf, SourceForm, TemplateSource
 from postroom.renderer.compiling import compile_source
 from postroom.template.filters import NAMES, filters_for
 from postroom.template.rendering import load
+from postroom.template.sandbox import sandbox
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -150,6 +154,16 @@ def test_the_language_of_a_block() -> None:
     assert 2 == found.html.count("1\u202f234,5")
 
 
-def test_every_filter_is_told_of() -> None:
-    """Each filter has an example in the documentation."""
-    assert NAMES == filters_for("en").keys()
+def test_the_documentation() -> None:
+    """Every filter is in the page of templates with an example, and each example says what the page says."""
+    page = Path(__file__).parents[2].joinpath("docs/templates.md").read_text("utf-8")
+    rows = re.findall(r"^\| (?:`(\w+)[^|]*` )?\| `(.+\\\|.+)` \| (.+) \| (.+) \|$", page, re.MULTILINE)
+    assert NAMES == {name for name, *_ in rows if name} == filters_for("en").keys()
+    for _, example, english, french in rows:
+        value, _, expression = example.partition("\\|")
+        found = [said(expression, json.loads(value), locale) for locale in ("en", "fr")]
+        assert [english, french] == found, example
+    listed = page.partition("Of Jinja's own filters these are there:")[2].partition(".\n")[0]
+    known = set(sandbox("en", is_html=True, plain=html_to_text).filters) - NAMES
+    aliases = {"d", "e", "forceescape"}
+    assert {name for name in known if name[0] != "_"} - aliases == set(re.findall(r"`(\w+)`", listed))

@@ -67,6 +67,8 @@ class Use:
     kinds: frozenset[str] | None = None
     """``None``: nothing that says a type."""
     is_required: bool = False
+    is_read: bool = False
+    """A filter reads it, and takes numbers and texts alike."""
     format: str = ""
     keys: "dict[str, Use]" = field(default_factory=dict)
     item: "Use | None" = None
@@ -240,6 +242,7 @@ class _Walker:
         self.walk(node.node, scope, sure)
         if path and node.name in _BY_FILTER:
             self._seen.at(path).is_of(_BY_FILTER[node.name])
+            self._seen.at(path).is_read |= len(_BY_FILTER[node.name]) > 1
             if node.name in _DATES and not self._seen.at(path).format:
                 self._seen.at(path).format = "date-time" if node.name == "datetime" else "date"
 
@@ -382,7 +385,7 @@ def _schema(seen: Mapping[str, Use], declared: Mapping[str, VariableNote]) -> di
         if name[:1] == "_":
             continue
         use, note = seen.get(name, Use()), declared.get(name)
-        properties[name] = _of_use(use) if note is None else _together(_of_use(use), note)
+        properties[name] = _of_use(use) if note is None else _together(use, note)
         if use.is_required and (note is None or note.required):
             required.append(name)
     return {
@@ -411,11 +414,11 @@ def _of_use(use: Use) -> dict[str, Any]:
     return schema
 
 
-def _together(guessed: dict[str, Any], note: VariableNote) -> dict[str, Any]:
+def _together(use: Use, note: VariableNote) -> dict[str, Any]:
     """Put what was guessed from use and what the author said into one schema; an example is but a hint."""
-    said = _declared(note)
+    guessed, said = _of_use(use), _declared(note)
     kinds = guessed.get("type")
-    if not note.type and isinstance(kinds, list) and set(kinds) != _PRINTED and said.get("type") in kinds:
+    if not note.type and use.is_read and isinstance(kinds, list) and said.get("type") in kinds:
         said["type"] = kinds
     return {**guessed, **said}
 
