@@ -2,6 +2,7 @@
 """The component language: the same results as the tool chain it comes from, and what is ours on purpose."""
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,11 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postroom.model.template import Finding, Severity, Shelf, TemplateSource
+from postroom.template import expansion
 from postroom.template.errors import SourceError
 from postroom.template.expansion import Expanded, expand
+from postroom.template.shelves import with_shipped
 from template.language_cases import CASES, shape
 
 RECORDED = json.loads((Path(__file__).parent / "fixtures" / "language.json").read_text(encoding="utf-8"))
+
+LANGUAGE = [
+    Path(expansion.__file__).with_name(f"{name}.py")
+    for name in ("front_matter", "markup", "evaluation", "expansion", "cupboard", "slots", "script")
+]
+NO_CODES = {"not-outlook"}
 
 
 def made(source: str, **components: str) -> Expanded:
@@ -303,3 +312,24 @@ def attempt(source: str, shelf: Shelf) -> Expanded | SourceError:
 def test_bombs_end_early(source: str, components: dict[str, str]) -> None:
     """Content that grows with every level is refused by count and size, before it is made."""
     assert "too-large" == refused(source, **components)[-1].code
+
+
+def test_the_page_runs() -> None:
+    """Templates and components of the reference's page compile with what comes with Postroom."""
+    page = Path(__file__).parents[2].joinpath("docs/templates.md").read_text(encoding="utf-8")
+    part = page[page.index("\n## Writing a template") : page.index("\n## Styles")]
+    blocks = re.findall(r"```html\n(.*?)```", part, re.DOTALL)
+    components = {}
+    for block in blocks:
+        if named := re.match(r"<!-- (\S+)\.html -->\n", block):
+            components[named[1]] = block
+    sources = [block for block in blocks if block not in components.values()]
+    assert (2, 1) == (len(sources), len(components))
+    shelf = with_shipped(Shelf(components=components))
+    welcome, notice = (expand(TemplateSource(name="page", text=source), shelf) for source in sources)
+    assert "Welcome to {{ _product_name }}" == welcome.front.subject
+    assert 'lang="fr"' in welcome.html
+    assert '<div class="p-6 bg-red-50 rounded" lang="en">' in notice.html
+    assert '<a href="{{ url }}">Renew it</a>' in notice.html
+    codes = set(re.findall(r'"((?:[a-z]+-)+[a-z]+)"', "".join(one.read_text("utf-8") for one in LANGUAGE)))
+    assert codes - NO_CODES <= set(re.findall(r"`([a-z-]+)`", page)), "every code of a finding is explained"
