@@ -5,6 +5,7 @@
 """
 
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from postroom.model.template import Severity
 from postroom.template.errors import SourceError
 from postroom.template.jinja_tokens import constructs
 from postroom.template.styling import styled
+from postroom.template.utilities import utility_rules
+from postroom.template.utilities_data import catalogue
+from postroom.template.utilities_variants import variant_named
 from template.style_maps import attributes, element_styles, head_rules
 
 PAGES = Path(__file__).parent / "styles"
@@ -376,3 +380,22 @@ def test_what_would_not_end_is_refused(source: str, code: str) -> None:
 def test_hostile_pages_take_no_more_time_than_others(source: str) -> None:
     """What is never closed, nested or multiplied ends in linear time, without a crash."""
     assert styled(source).html
+
+
+def test_the_page_about_styles_says_what_is() -> None:
+    """The classes, the sheet and the theme of the documentation work as it says."""
+    text = (PAGES.parents[2] / "docs" / "templates.md").read_text(encoding="utf-8")
+    section = text.partition("\n## Styles\n")[2].partition("\n## ")[0]
+    theme = tomllib.loads(section.partition("```toml\n")[2].partition("```")[0])
+    known = catalogue(theme)
+    rows = section.partition("|---|---|\n")[2].partition("\n\n")[0].splitlines()
+    named = {name for row in rows[:6] for cell in re.findall(r"`([^`]+)`", row) for name in cell.split()}
+    assert 25 < len(named)
+    assert set() == {name for name in named if not utility_rules(name, known)}
+    clients = re.findall(r"`([a-z0-9-]+):`", rows[6])
+    assert 8 == len(clients)
+    assert set() == {name for name in clients if variant_named(name, known.screens) is None}
+    for name in ("bg-primary/50", "text-brand", "bg-brand-light", "w-13", "md:hidden", "font-display"):
+        assert utility_rules(name, known), name
+    sheet = section.partition("```html\n")[2].partition("```")[0]
+    assert "max-width:100%" in styled(f"{sheet}<img alt=''>", styles=SHELF, theme=theme).html
