@@ -232,6 +232,24 @@ def test_a_page_of_a_preview_runs_no_script(house: TemplateRoom) -> None:
     assert b"Hello &lt;b&gt;" in answer.body
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", "application/json"),
+        ("message/rfc822;q=0.5, text/html;q=0.4", "message/rfc822"),
+        ("text/html;q=0.9, application/json", "application/json"),
+        ("text/html;q=two", "application/json"),
+        ("text/html;q=0", "application/json"),
+        ("image/png", "application/json"),
+        ("TEXT/HTML; charset=utf-8", "text/html"),
+    ],
+)
+def test_the_form_of_a_preview_is_the_one_liked_best(house: TemplateRoom, accept: str, kind: str) -> None:
+    """The Accept header chooses between JSON, the page and the bytes of the mail."""
+    answer = house.post("/v1/templates/preview", LOOK, headers={"accept": accept})
+    assert kind == answer.headers["content-type"].partition(";")[0]
+
+
 def test_a_test_is_the_mail_with_a_tag(house: TemplateRoom) -> None:
     """What is sent to one address is what the preview shows, its tag apart; it goes to no second one."""
     answer = house.post(
