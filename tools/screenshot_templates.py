@@ -43,15 +43,11 @@ FONTS = """<?xml version="1.0"?>
   <dir>/usr/share/fonts/truetype/dejavu</dir>
   <dir>/usr/share/fonts/opentype/noto</dir>
   <cachedir>{cache}</cachedir>
+  <match target="pattern">
+    <edit name="family" mode="append_last"><string>DejaVu Sans</string></edit>
+  </match>
   <alias><family>sans-serif</family><prefer><family>DejaVu Sans</family></prefer></alias>
   <alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
-  <match target="pattern">
-    <test name="lang" compare="contains"><string>ko</string></test>
-    <edit name="family" mode="append"><string>Noto Sans CJK KR</string></edit>
-  </match>
-  <match target="pattern">
-    <edit name="family" mode="append"><string>Noto Sans CJK SC</string></edit>
-  </match>
 </fontconfig>
 """
 

@@ -36,16 +36,15 @@ def test_a_template_looks_as_it_was_approved(browser: Browser, name: str) -> Non
 def test_no_template_is_wider_than_its_window(browser: Browser) -> None:
     """Nothing has to be scrolled sideways, also with long names and addresses."""
     address = "https://app.example.com/" + "a-very-long-path/" * 12
-    long = {"url": address, "title": "Incomprehensibilities " * 6, "product": "Wortzusammensetzungen"}
-    for name in ("account-activation", "alert", "workflow-notification"):
-        values = {"_product_name": long["product"], "_logo_url": ""}
-        match name:
-            case "account-activation":
-                values["activation_url"] = long["url"]
-            case "alert":
-                values["title"] = long["title"]
-            case _:
-                values["task"] = long["title"]
+    title = "Incomprehensibilities " * 6
+    for name, long in {
+        "account-activation": {"activation_url": address},
+        "alert": {"title": title, "source": "a" * 80},
+        "email-change": {"new_address": f"{'a' * 60}@example.com"},
+        "receipt": {"receipt_number": "R" * 60},
+        "workflow-notification": {"task": title},
+    }.items():
+        values = {"_product_name": "Wortzusammensetzungen", "_logo_url": "", **long}
         for language in LANGUAGES:
             page = mail(name, language, **values).html
             assert [PHONE, DESKTOP] == [browser.widest(page, width=width) for width in (PHONE, DESKTOP)]
