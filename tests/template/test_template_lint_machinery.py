@@ -336,3 +336,41 @@ def test_json_has_every_finding() -> None:
 def test_variants_of_one_language_are_not_compared() -> None:
     """A template with one variant has nothing to be compared with."""
     assert [] == lint_all([checked(page("{{ name }}")), checked(page(), name="other")])
+
+
+def test_a_size_of_nothing_is_inherited_until_another_is_set() -> None:
+    """What MJML sets to nothing around its columns hides no text; what stays at nothing is hidden."""
+    column = '<div style="font-size: 0px"><div style="font-size: 13px; color: #aaa">Faint</div></div>'
+    hidden = '<div style="font-size: 0px"><div>Pills</div></div>'
+
+    assert {"contrast"} == {one.code for one in lint(checked(page(column)))}
+    assert {"hidden-text"} == {one.code for one in lint(checked(page(hidden)))}
+
+
+def test_a_background_in_short_is_a_colour_in_full() -> None:
+    """``background`` sets and takes back colours and images, in dark mode by its importance."""
+    sheet = "<style>@media (prefers-color-scheme: dark) { %s }</style>"
+    body = '<div class="a" style="background-color: #ffffff"><p style="color: #333333">x</p></div>'
+
+    def found(rule: str) -> list[str]:
+        return [
+            one.cause for one in lint(checked(page(body, head=sheet % rule))) if one.code[:8] == "contrast"
+        ]
+
+    assert ['"x": #333333 on #111111 is 1.49:1, less than 4.5:1'] == found(
+        ".a { background: #111 !important }"
+    )
+    assert [] == found(".a { background: #111 }")
+    assert [] == found(".a { background: #111 url(a.png) !important }")
+    assert [] == found(".a { background: #111 !important } .a p { color: white !important }")
+
+
+def test_rules_of_a_style_sheet_have_places() -> None:
+    """What a style sheet uses is told with its line there."""
+    head = "<style>\np { color: red }\n@media (max-width: 9px) {\n  a:hover { color: blue }\n}</style>"
+
+    found = lint(checked(page(head=head)), clients=chosen(["outlook"]))
+
+    assert {("@media", 5, 1), (":hover", 6, 3)} <= {
+        (one.cause.partition(": not in")[0], one.line, one.column) for one in found
+    }

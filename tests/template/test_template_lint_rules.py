@@ -291,7 +291,10 @@ CASES: dict[str, tuple[list[Checked], list[Checked]]] = {
     ),
     "size-clipped": (sized(103_000), sized(90_000)),
     "size-near-clip": (sized(95_000), [*sized(80_000), *sized(103_000)]),
-    "text-empty": (body(text=" \n"), body(text="Your order")),
+    "text-empty": (
+        [*body(rendered=shown(text=" \n")), *front({"text": ""}, text="")],
+        [*body(rendered=shown()), *body(text=""), *front({"text": "Your order"})],
+    ),
     "literal-year": (
         [*body("<p>© 2024 Acme</p>"), *body("<p>Copyright &copy;\n 2024</p>")],
         [*body("<p>© {{ _year }} Acme</p>"), *body("<p>Founded in 2024</p>")],

@@ -108,7 +108,7 @@ def chosen(names: Iterable[str]) -> frozenset[str]:
 def client_support(case: Case, clients: Collection[str]) -> Iterator[Finding]:
     """Yield one finding for each feature that some of the clients lack."""
     data = support()
-    first: dict[str, Element | str] = {}
+    first: dict[str, Element | int] = {}
     for sign, at in _signs(case):
         slug = data.by_sign.get(sign)
         if slug is not None:
@@ -143,20 +143,19 @@ def _named(lacking: Sequence[str]) -> str:
     return ", ".join(told)
 
 
-def _signs(case: Case) -> Iterator[tuple[str, Element | str]]:
+def _signs(case: Case) -> Iterator[tuple[str, Element | int]]:
     """Yield by what the page uses a feature, and where."""
     for one in case.page.elements():
         yield from ((sign, one) for sign in _element_signs(one))
     sheet = case.sheet
-    for name, prelude in sheet.at_rules:
-        yield f"at:{name}", f"@{name}"
+    for name, prelude, at in sheet.at_rules:
+        yield f"at:{name}", at
         for feature in _MEDIA.findall(prelude):
-            yield f"media:{feature}", feature
+            yield f"media:{feature}", at
     for rule in sheet.rules:
-        first = rule.selectors.partition(",")[0].strip()
-        yield from ((sign, first) for sign in _selector_signs(rule.selectors))
+        yield from ((sign, rule.at) for sign in _selector_signs(rule.selectors))
         for declaration in rule.declarations:
-            yield from ((sign, first) for sign in _declaration_signs(declaration))
+            yield from ((sign, rule.at) for sign in _declaration_signs(declaration))
 
 
 def _element_signs(one: Element) -> Iterator[str]:

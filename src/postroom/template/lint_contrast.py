@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-import tinycss2
 from tinycss2 import color4
 
 from postroom.model.template import Finding
@@ -101,7 +100,8 @@ def _words(case: Case, cascade: Cascade, start: _Look) -> Iterator[Words]:
         one, look = stack.pop()
         if isinstance(one, Text):
             if is_visible(one.value):
-                yield Words(text=one, look=look)
+                gone = look.hidden or (one.parent if not look.px else None)
+                yield Words(text=one, look=replace(look, hidden=gone))
         elif one.name not in _NO_TEXT:
             inner = _look_of(one, cascade.styles(one), look)
             stack += ((child, inner) for child in reversed(one.children))
@@ -145,7 +145,7 @@ def _is_hidden(element: Element, styles: Mapping[str, str]) -> bool:
         or styles.get("display") == "none"
         or styles.get("visibility") == "hidden"
         or styles.get("mso-hide") == "all"
-        or any(_ZERO.match(styles.get(name, "x")) for name in ("font-size", "max-height", "opacity"))
+        or any(_ZERO.match(styles.get(name, "x")) for name in ("max-height", "opacity"))
     )
 
 
@@ -160,19 +160,10 @@ def _px(value: str | None, default: float, around: float) -> float:
 
 
 def _background(element: Element, styles: Mapping[str, str], around: Rgb | None) -> Rgb | None:
-    images = f"{styles.get('background-image', '')} {styles.get('background', '')}"
-    if "url(" in images or "gradient(" in images or "background" in element.attributes:
+    if styles.get("background-image", "none") != "none" or "background" in element.attributes:
         return None
-    value = styles.get("background-color") or _colour_in(styles.get("background", ""))
-    value = value or element.get("bgcolor")
+    value = styles.get("background-color") or element.get("bgcolor")
     return _over(value, around, inherited=around) if value else around
-
-
-def _colour_in(shorthand: str) -> str:
-    for token in tinycss2.parse_component_value_list(shorthand):
-        if token.type in {"ident", "hash", "function"} and _rgba(tinycss2.serialize([token])):
-            return str(tinycss2.serialize([token]))
-    return VARIABLE if VARIABLE in shorthand else ""
 
 
 def _rgba(value: str) -> tuple[Rgb, float] | None:

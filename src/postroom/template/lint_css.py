@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import tinycss2
-from tinycss2 import ast
+from tinycss2 import ast, color4
 
-from postroom.template.lint_page import Element, Page, Text, mask
+from postroom.template.lint_page import VARIABLE, Element, Page, Text, mask
 
 _COMPOUND = re.compile(r"(?:[a-zA-Z][\w-]*|\*)?(?:[.#](?:[\w-]|\\.|[^\x00-\x7f])+)*\Z")
 _PART = re.compile(r"[.#]?(?:[\w*-]|\\.|[^\x00-\x7f])+")
@@ -41,6 +41,8 @@ class StyleRule:
     declarations: Sequence[Declaration]
     condition: str
     """What stands behind ``@media``, of all at-rules around it; empty outside."""
+    at: int
+    """Offset in the page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +50,8 @@ class Sheet:
     """Everything that stands in a page's style elements."""
 
     rules: Sequence[StyleRule]
-    at_rules: Sequence[tuple[str, str]]
-    """Name and what follows it, of every at-rule."""
+    at_rules: Sequence[tuple[str, str, int]]
+    """Name, what follows it, and the offset in the page, of every at-rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,36 +67,49 @@ class _Match:
 def sheet_of(page: Page) -> Sheet:
     """Read every style element of a page."""
     rules: list[StyleRule] = []
-    at_rules: list[tuple[str, str]] = []
+    at_rules: list[tuple[str, str, int]] = []
     for style in page.elements("style"):
         for text in style.children:
             if isinstance(text, Text):
-                nodes = tinycss2.parse_stylesheet(
-                    mask(text.value)[0], skip_comments=True, skip_whitespace=True
-                )
-                _read_rules(nodes, "", rules, at_rules)
+                _SheetReader(text, rules, at_rules).read()
     return Sheet(rules=rules, at_rules=at_rules)
 
 
-def _read_rules(
-    nodes: Iterable[ast.Node], condition: str, rules: list[StyleRule], at_rules: list[tuple[str, str]]
-) -> None:
-    for node in nodes:
-        if isinstance(node, ast.QualifiedRule):
-            rules.append(
-                StyleRule(
-                    selectors=tinycss2.serialize(node.prelude).strip(),
-                    declarations=_declarations(node.content),
-                    condition=condition,
+class _SheetReader:
+    """One pass over a style element."""
+
+    def __init__(self, text: Text, rules: list[StyleRule], at_rules: list[tuple[str, str, int]]) -> None:
+        self._text = text
+        self._rules = rules
+        self._at_rules = at_rules
+        self._lines = [0, *(found.end() for found in re.finditer("\n", text.value))]
+
+    def read(self) -> None:
+        sheet = mask(self._text.value)[0]
+        self._read(tinycss2.parse_stylesheet(sheet, skip_comments=True, skip_whitespace=True), "")
+
+    def _read(self, nodes: Iterable[ast.Node], condition: str) -> None:
+        for node in nodes:
+            if isinstance(node, ast.QualifiedRule):
+                self._rules.append(
+                    StyleRule(
+                        selectors=tinycss2.serialize(node.prelude).strip(),
+                        declarations=_declarations(node.content),
+                        condition=condition,
+                        at=self._at(node),
+                    )
                 )
-            )
-        elif isinstance(node, ast.AtRule):
-            prelude = tinycss2.serialize(node.prelude).strip()
-            name = node.lower_at_keyword
-            at_rules.append((name, prelude))
-            if node.content is not None and name in {"media", "supports", "layer"}:
-                inner = tinycss2.parse_rule_list(node.content, skip_comments=True, skip_whitespace=True)
-                _read_rules(inner, f"{condition} {prelude}".strip() or name, rules, at_rules)
+            elif isinstance(node, ast.AtRule):
+                prelude = tinycss2.serialize(node.prelude).strip()
+                name = node.lower_at_keyword
+                self._at_rules.append((name, prelude, self._at(node)))
+                if node.content is not None and name in {"media", "supports", "layer"}:
+                    inner = tinycss2.parse_rule_list(node.content, skip_comments=True, skip_whitespace=True)
+                    self._read(inner, f"{condition} {prelude}".strip() or name)
+
+    def _at(self, node: ast.Node) -> int:
+        line: int = min(node.source_line, len(self._lines)) - 1
+        return self._text.at + self._lines[line] + int(node.source_column) - 1
 
 
 @lru_cache(maxsize=2048)  # a page has few, many times
@@ -151,9 +166,9 @@ class Cascade:
         for key in keys:
             for match in self._by_key.get(key, ()):
                 if _fits(match.compounds, element):
-                    for one in match.declarations:
+                    for one in _longhands(match.declarations):
                         _take(best, one, (one.important, False, match.weight))
-        for one in declarations_of(element.get("style")):
+        for one in _longhands(declarations_of(element.get("style"))):
             _take(best, one, (one.important, True, (0, 0, 0)))
         return {name: value for name, (_, value) in best.items()}
 
@@ -165,10 +180,25 @@ def _take(
 ) -> None:
     if one.name not in best or best[one.name][0] <= weight:
         best[one.name] = weight, one.value
-        if one.name == "background":  # it sets all of them
-            for part in ("background-color", "background-image"):
-                if part in best and best[part][0] <= weight:
-                    del best[part]
+
+
+def _longhands(declarations: Iterable[Declaration]) -> Iterator[Declaration]:
+    """Yield declarations, ``background`` as the colour and the image that it sets."""
+    for one in declarations:
+        if one.name == "background":
+            has_image = "url(" in one.value or "gradient(" in one.value
+            yield Declaration("background-color", _colour_in(one.value), one.important)
+            yield Declaration("background-image", one.value if has_image else "none", one.important)
+        else:
+            yield one
+
+
+def _colour_in(shorthand: str) -> str:
+    for token in tinycss2.parse_component_value_list(shorthand):
+        text = str(tinycss2.serialize([token]))
+        if token.type in {"ident", "hash", "function"} and color4.parse_color(text):
+            return text
+    return shorthand if VARIABLE in shorthand or "var(" in shorthand else "transparent"
 
 
 def _compounds(selector: str) -> tuple[tuple[str, frozenset[str], str], ...]:

@@ -120,9 +120,9 @@ def _remote(case: Case) -> Iterator[Finding]:
             code = "remote-font" if "font" in address.lower() else "remote-style"
             yield case.found(code, f"the page loads {shown(address, 60)}", at=link)
     sheet = case.sheet
-    for name, prelude in sheet.at_rules:
+    for name, prelude, at in sheet.at_rules:
         if name == "import":
             code = "remote-font" if "font" in prelude.lower() else "remote-style"
-            yield case.found(code, f"the page imports {shown(prelude, 60)}", at=prelude)
+            yield case.found(code, f"the page imports {shown(prelude, 60)}", at=at)
         elif name == "font-face":
-            yield case.found("remote-font", "the page loads a font by @font-face", at="@font-face")
+            yield case.found("remote-font", "the page loads a font by @font-face", at=at)

@@ -103,6 +103,7 @@ class Text:
 
     value: str
     at: int
+    parent: "Element"
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -268,7 +269,8 @@ class _Reader:
         if end > start:
             value = self._shown(start, end)
             if value:
-                self._open[-1].children.append(Text(value=html.unescape(value), at=start))
+                parent = self._open[-1]
+                parent.children.append(Text(value=html.unescape(value), at=start, parent=parent))
 
     def _shown(self, start: int, end: int) -> str:
         """Return the source without its statements."""
@@ -303,7 +305,7 @@ class _Reader:
         if close is None:
             self.unclosed.append(one)
         if end > start:
-            one.children.append(Text(value=self._source[start:end], at=start))
+            one.children.append(Text(value=self._source[start:end], at=start, parent=one))
         return close.end() if close else end
 
     def _make_room(self, name: str) -> None:

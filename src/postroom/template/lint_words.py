@@ -151,8 +151,10 @@ def _size(case: Case) -> Iterator[Finding]:
         yield case.found("size-clipped", f"the HTML has {size:,} bytes, Gmail shows {CLIP_BYTES:,}")
     elif size > NEAR_CLIP_BYTES:
         yield case.found("size-near-clip", f"the HTML has {size:,} bytes, Gmail shows {CLIP_BYTES:,}")
-    text = rendered.text if rendered else compiled.text
-    if not text.strip():
+    # Without an own text part an empty one is made from every rendered page.
+    own = case.checked.source.text_part is not None or "text" in case.checked.front
+    text = rendered.text if rendered else compiled.text if own else None
+    if text is not None and not text.strip():
         yield case.found("text-empty", "the text part is empty")
 
 
