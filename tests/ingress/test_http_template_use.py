@@ -123,6 +123,7 @@ def test_a_callers_subject_and_text_go_first(house: TemplateRoom) -> None:
     assert "Welcome Kim" == house.last()["subject"]
     wrong = house.post("/v1/messages", {**WELCOME, "subject": 5, "text": "a\0"})
     assert {("wrong-type", "subject"), ("control-character", "text")} == refused(wrong)
+    assert not any("rendered" in one["cause"] for one in wrong.json()["errors"])
 
 
 def test_a_form_with_files_takes_a_template(house: TemplateRoom) -> None:

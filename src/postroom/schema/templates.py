@@ -64,7 +64,7 @@ class Use:
 
     def causes(self, problem: Problem, rendered: Rendered) -> Sequence[Problem]:
         """Return a problem of a rendered text, by the variables that brought it where these are found."""
-        if problem.field not in _TEXTS or problem.field in self.own:
+        if problem.field not in _TEXTS or problem.field in self.own or problem.code == "wrong-type":
             return [problem]
         culprits: list[str] = []
         if problem.field == "subject" and problem.code == "control-character":
