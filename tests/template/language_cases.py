@@ -356,6 +356,19 @@ CASES: dict[str, Case] = {
         },
     ),
     "trim": Case(source="<span trim>  a  </span>"),
+    "template-tag": Case(
+        source="<template><p>a</p></template><x-box><template>b</template></x-box>",
+        components={"components/box": BOX},
+    ),
+    "attribute-by-expression": Case(
+        source="<td {{{ 'width' }}}='5' {{ '' }} class='{{ \"a\" }}'>x</td>",
+        differs="an expression may stand for an attribute's name, and an empty one for none",
+    ),
+    "content-tag": Case(
+        source="<x-box>old</x-box>",
+        components={"components/box": "<div><content /></div>"},
+        differs="what Maizzle 4 called yield works too",
+    ),
     "implied-ends": Case(source="<ul><li>a<li>b</ul><p>c<p>d<table><tr><td>e<td>f</table>"),
     "self-closing": Case(source='<div class="a" /><p>after</p><x-box/>', components={"components/box": BOX}),
     "unquoted": Case(

@@ -220,6 +220,13 @@ def test_unbalanced_parts_stay() -> None:
     assert "<table><tr><td>x</td></tr></table>" == made(source).html
 
 
+def test_tags_that_are_not_there() -> None:
+    """Tags of the original that are not supported are errors, not left in the mail."""
+    found = refused("<fetch url='a'></fetch><md>b</md><markdown>c</markdown><extends src='d'></extends>")
+    assert ["unsupported-tag"] * 4 == [one.code for one in found]
+    assert "<p>x</p>" == made("<plaintext>only text</plaintext><not-plaintext><p>x</p></not-plaintext>").html
+
+
 def test_loops_over_nothing_and_too_much() -> None:
     """A list that a component was not given is empty; no list, too long and too many are errors."""
     assert "<p></p>" == made("<x-a />", a='<p><each loop="x in items">{{ x }}</each></p>').html

@@ -40,7 +40,9 @@ MAX_OUTPUT = 2 * 1024 * 1024
 """Characters of a page; clients clip a mail at a twentieth of that."""
 MAX_TURNS = 10_000
 """Turns of one loop."""
-_DECIDING = frozenset(["elseif", "else", "switch", "each", "for", "scope", "raw"])
+_DECIDING = frozenset(
+    ("elseif", "else", "switch", "each", "for", "scope", "raw", "fetch", "markdown", "md", "extends")
+)
 _NEEDED = frozenset(("href", "src", "action", "background"))
 """Attributes that are wrong without a value."""
 _IN = re.compile(r"\sin\s")
@@ -163,6 +165,13 @@ class Evaluator:
                 out.extend(self._scoped(node, scope, owner))
             case "raw":
                 out.extend(node.children)
+            case "fetch" | "markdown" | "md" | "extends":
+                fix = (
+                    "Use a layout: <x-NAME>."
+                    if node.name == "extends"
+                    else "Write what it stands for as HTML."
+                )
+                self.report.refuse("unsupported-tag", node.place, f"<{node.tag}> is not supported", fix)
             case _:
                 self.report.refuse(
                     "stray-else", node.place, f"<{node.tag}> does not follow an <if>", "Put it behind </if>."
@@ -255,6 +264,8 @@ class Evaluator:
         attributes = []
         for one in node.attributes:
             name = one.name if "{" not in one.name else self.string(one.name, scope, one.place)
+            if not name.strip():
+                continue
             value = one.value
             if value is not None and "{" in value:
                 value = self._value(one, scope)

@@ -2,7 +2,8 @@
 
 Templates are always built for production: ``<env:production>`` keeps what is in it, other environments are
 left out, and ``src-production="…"`` takes the place of ``src``. ``<outlook>`` becomes the conditional comment
-that Word's engine reads, ``<not-outlook>`` the one that everybody else does.
+that Word's engine reads, ``<not-outlook>`` the one that everybody else does. ``<template>`` is a mere
+bracket, ``<plaintext>`` is not for the HTML.
 
 Sources: the documentation of Maizzle 5 (environments, Outlook tags); Microsoft's conditional comments.
 """
@@ -68,6 +69,9 @@ def finished(nodes: Sequence[Node]) -> list[Node]:
             out.append(Verbatim(text=opening, place=node.place))
             out.extend(_trimmed(children) if node.attribute("trim") is not None else children)
             out.append(Verbatim(text=closing, place=node.place))
+            continue
+        if node.name in ("template", "not-plaintext", "plaintext") and node.attribute("preserve") is None:
+            out.extend(children if node.name != "plaintext" else ())
             continue
         if node.attribute("trim") is not None:
             rest = tuple(one for one in node.attributes if one.name != "trim")
