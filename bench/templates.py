@@ -156,7 +156,7 @@ def _least(work: Callable[[], object], times: int = PER_ROUND) -> float:
 def _in_worker(compiled: CompiledTemplate) -> float:
     ring_on_alarm()
     worker = Worker()
-    for frame in frames_in(bytearray(packed_object(TEMPLATE, compiled, compiled.digest))):
+    for frame in frames_in(bytearray(packed_object(TEMPLATE, compiled))):
         worker.answer(frame)
     request = packed_render(compiled.digest, {"creation_url": URL}, NAMES, AT)
 

@@ -16,7 +16,7 @@ from postroom.clock import SystemClock
 from postroom.errors import InputError, OverloadError
 from postroom.model.template import CompiledTemplate, Rendered, Shelf, SourceForm, TemplateSource
 from postroom.renderer import process
-from postroom.renderer.frames import MAX_TEMPLATES, frames_in, packed
+from postroom.renderer.frames import MAX_KEPT, MAX_TEMPLATES, Kept, frames_in, packed
 from postroom.renderer.pool import PoolSettings, RendererPool
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -206,3 +206,23 @@ def test_frames_are_cut_anywhere() -> None:
             found += list(frames_in(data))
         assert [(1, "a", {"b": [1.5, None, True]}), (2,), (3, "é" * 300)] == found
     assert not data
+
+
+def test_templates_are_kept_alike_at_both_ends() -> None:
+    """The longest unused goes when there are too many, or too many letters; one alone is always kept."""
+    kept = Kept()
+
+    def one(digest: str, size: int = 1) -> CompiledTemplate:
+        return CompiledTemplate(name="m", locale="en", html="x" * size, text="", digest=digest)
+
+    for number in range(MAX_TEMPLATES):
+        kept.add(one(f"{number}"), number)
+    assert 0 == kept.use("0")
+    kept.add(one("new"), "new")
+    assert [True, False, True] == ["0" in kept, "1" in kept, "new" in kept]
+    kept.change("new", "other")
+    assert "other" == kept.use("new")
+    kept.add(one("huge", MAX_KEPT + 1), 0)
+    assert [False, True] == ["new" in kept, "huge" in kept]
+    kept.add(one("small"), 0)
+    assert [False, True] == ["huge" in kept, "small" in kept]

@@ -3,7 +3,7 @@
 Pure. Both ends are the same program, joined by a socket pair that nobody else holds, so the fastest form that
 Python has will do; it is never stored and never read from anybody else.
 
-    to the worker    SETTINGS time_limit_s memory_bytes   TEMPLATE template digest
+    to the worker    SETTINGS time_limit_s memory_bytes   TEMPLATE template
                      RENDER digest variables names at   COMPILE (source, shelf)
                      CHECK (sources, shelf, names, at)
     to the server    READY   RENDERED subject preheader html text   COMPILED template
@@ -15,12 +15,13 @@ before the next one is begun: what is not answered when a process ends is what i
 
 import marshal
 import pickle
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from postroom.errors import Problem
-from postroom.model.template import Rendered
+from postroom.model.template import CompiledTemplate, Rendered
 
 SETTINGS, TEMPLATE, RENDER, COMPILE, RENDERED, COMPILED, PROBLEMS, FINDINGS, READY, CHECK, CHECKED = range(11)
 
@@ -29,11 +30,48 @@ LENGTH = 4
 COMPILE_LIMIT_S = 10.0
 """How long compiling one source may take; a page of 256 KiB takes less than a second."""
 MAX_TEMPLATES = 256
-"""Templates a worker keeps; both ends count alike, so that the server knows which it still has."""
+"""Templates a worker keeps."""
+MAX_KEPT = 8 * 1024 * 1024
+"""Characters of these templates together: read, they take several times as much of the worker's memory."""
 _PLAIN = 2
 """Marshal's form without references: half the work, and nothing here is shared."""
 
 Frame = tuple[Any, ...]
+
+
+class Kept:
+    """The templates a worker has, the longest unused first; both ends count alike, so both know."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._kept: OrderedDict[str, tuple[int, Any]] = OrderedDict()
+        self._size = 0
+
+    def __contains__(self, digest: str) -> bool:
+        """Say whether a template is there."""
+        return digest in self._kept
+
+    def add(self, template: CompiledTemplate, value: Any) -> None:
+        """Take a template in, and drop others until there is room."""
+        size = len(template.html) + len(template.text) + len(template.subject) + len(template.preheader)
+        self._kept[template.digest] = (size, value)
+        self._size += size
+        while len(self._kept) > 1 and (len(self._kept) > MAX_TEMPLATES or self._size > MAX_KEPT):
+            self._size -= self._kept.popitem(last=False)[1][0]
+
+    def use(self, digest: str) -> Any:
+        """Return what is kept of a template, and keep it longer than the others."""
+        self._kept.move_to_end(digest)
+        return self._kept[digest][1]
+
+    def change(self, digest: str, value: Any) -> None:
+        """Keep something else of a template."""
+        self._kept[digest] = (self._kept[digest][0], value)
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._kept.clear()
+        self._size = 0
 
 
 def packed(*fields: Any) -> bytes:
@@ -57,9 +95,9 @@ def frames_in(data: bytearray) -> Iterator[Frame]:
     yield from found
 
 
-def packed_object(kind: int, value: object, *fields: str) -> bytes:
+def packed_object(kind: int, value: object) -> bytes:
     """Return a frame with one value of the model."""
-    return packed(kind, pickle.dumps(value), *fields)
+    return packed(kind, pickle.dumps(value))
 
 
 def object_in(frame: Frame) -> Any:

@@ -10,7 +10,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -18,7 +18,7 @@ from typing import cast
 from postroom.clock import Clock
 from postroom.errors import InputError, OverloadError, Problem
 from postroom.model.template import CompiledTemplate
-from postroom.renderer.frames import MAX_TEMPLATES, READY, TEMPLATE, Frame, frames_in, packed_object
+from postroom.renderer.frames import READY, TEMPLATE, Frame, Kept, frames_in, packed_object
 from postroom.telemetry import catalogue, logger
 
 COMMAND = (sys.executable, "-P", "-m", "postroom.renderer.worker")
@@ -95,7 +95,7 @@ class WorkerProcess(asyncio.Protocol):
         """When the first of the jobs became so, in seconds of the event loop."""
         self._read = bytearray()
         self._out: list[bytes] = []
-        self._sent: OrderedDict[str, None] = OrderedDict()
+        self._sent = Kept()
         self._is_ready = False
         self._is_late = False
         self._has_answered = False
@@ -149,11 +149,9 @@ class WorkerProcess(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._flush)
         if (template := job.template) is not None:
             if template.digest not in self._sent:
-                self._out.append(packed_object(TEMPLATE, template, template.digest))
-            self._sent[template.digest] = None
-            self._sent.move_to_end(template.digest)
-            if len(self._sent) > MAX_TEMPLATES:
-                self._sent.popitem(last=False)
+                self._out.append(packed_object(TEMPLATE, template))
+                self._sent.add(template, None)
+            self._sent.use(template.digest)
         self._out.append(job.frame)
 
     def _flush(self) -> None:

@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 import traceback
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,11 +28,11 @@ from postroom.renderer.frames import (
     COMPILE_LIMIT_S,
     COMPILED,
     FINDINGS,
-    MAX_TEMPLATES,
     READY,
     RENDER,
     SETTINGS,
     Frame,
+    Kept,
     frames_in,
     object_in,
     packed,
@@ -61,7 +60,7 @@ class Worker:
     def __init__(self) -> None:
         """Start without templates."""
         self._time_limit_s = 1.0
-        self._templates: OrderedDict[str, CompiledTemplate | Loaded | InputError] = OrderedDict()
+        self._templates = Kept()
 
     def answer(self, frame: Frame) -> bytes | None:
         """Return the answer to a frame, if it has one."""
@@ -76,7 +75,8 @@ class Worker:
             _, self._time_limit_s, memory = frame
             bound_memory(memory)
             return packed(READY)
-        self._keep(frame[2], object_in(frame))
+        template: CompiledTemplate = object_in(frame)
+        self._templates.add(template, template)
         return None
 
     def _within(self, limit_s: float, work: Callable[[Frame], bytes], frame: Frame) -> bytes:
@@ -97,30 +97,23 @@ class Worker:
             traceback.print_exc()
             return packed_problems([forbidden("it meets a fault of the program; see its log").problem])
 
-    def _keep(self, digest: str, template: CompiledTemplate) -> None:
-        self._templates[digest] = template
-        self._templates.move_to_end(digest)
-        if len(self._templates) > MAX_TEMPLATES:
-            self._templates.popitem(last=False)
-
     def _loaded(self, digest: str) -> Loaded:
-        template = self._templates[digest]
-        self._templates.move_to_end(digest)
+        template: CompiledTemplate | Loaded | InputError = self._templates.use(digest)
         if isinstance(template, CompiledTemplate):
             try:
                 template = load(template, html_to_text)
             except InputError as error:
                 template = error
-            self._templates[digest] = template
+            self._templates.change(digest, template)
         if isinstance(template, InputError):
             raise template
         return template
 
     def _render(self, frame: Frame) -> bytes:
         _, digest, variables, names, at = frame
+        loaded = self._loaded(digest)  # first, whatever comes of it: both ends count uses
         if (problem := out_of_bounds(variables) or too_large(variables)) is not None:
             raise InputError([problem])
-        loaded = self._loaded(digest)
         rendered = loaded.render(variables, names, datetime.fromtimestamp(at, UTC))
         return packed_rendered(rendered)
 
