@@ -181,7 +181,7 @@ def test_list_asks_a_server_for_what_it_has_stored(
 def test_build_makes_a_package_that_renders_the_same(
     postroom: Run, mails: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The getters of a built package give what preview prints; the alias and the default are taken over."""
+    """Getters, preview of the file and the package as a catalogue agree; alias and default are taken over."""
     code, out, _ = postroom("templates", "build", str(mails), "--package", "twin-mails", "--output", "out")
     assert code == 0
     assert "twin_mails.MailTemplates, templates: 2" in out
@@ -193,6 +193,8 @@ def test_build_makes_a_package_that_renders_the_same(
         for part, getter in (("html", "mail"), ("text", "text"), ("subject", "subject")):
             shown = postroom("templates", "preview", hello, *given, "--part", part)[1]
             assert shown == getattr(mail, f"get_{getter}_hello")("<b>", 5, [{"label": "a"}])
+            again = postroom("templates", "preview", "twin_mails:hello", *given, "--part", part)
+            assert (0, shown, "") == again
         assert "Bonjour Ann</p>" in mail.get_mail_salut("Ann")
         assert "Bonjour Ann !</p>" in mail.get_mail_salut("Ann", is_new=True)
         assert "A greeting." in mail.get_mail_salut.__doc__

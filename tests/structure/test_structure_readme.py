@@ -136,6 +136,8 @@ def test_the_commands_of_the_readme_work_without_a_key(copy: Copy) -> None:
 
     assert local.run(command(".venv/bin/postroom send"))
     assert local.run(command(".venv/bin/postroom status"))
+    assert "Total" in local.run(command(".venv/bin/postroom templates"))
+    assert local.run(command(".venv/bin/postroom send", containing="--template"))
 
 
 def test_a_second_start_installs_nothing(copy: Copy) -> None:

@@ -6,6 +6,7 @@ or false, or a list where a text is printed raises TypeError.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -16,6 +17,8 @@ from typing import Any
 from jinja2 import StrictUndefined, Template, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+_BLANK_LINES = re.compile(r"\n{3,}")
+_LINE_TAILS = re.compile(r"[ \t]+(?=\n)")
 FiltersFor = Callable[[str], Mapping[str, Callable[..., Any]]]
 """From a language to the filters that speak it."""
 
@@ -50,7 +53,9 @@ class Mails:
             **{name: value for name, value in given.items() if value is not None},
         }
         text = self._load(name, part, taken).render(values)
-        return " ".join(text.split()) if part == "subject" else text
+        if part == "subject":
+            return " ".join(text.split())
+        return _tidy(text) if part == "text" else text
 
     def _loaded(self, name: str, part: str, locale: str) -> Template:
         variant = self._templates[name]["locales"][locale]
@@ -72,6 +77,11 @@ class Mails:
             tag = tag.rpartition("-")[0]
         default: str = self._templates[name]["default"]
         return default
+
+
+def _tidy(text: str) -> str:
+    """Collapse the blank lines that conditions leave behind."""
+    return _BLANK_LINES.sub("\n\n", _LINE_TAILS.sub("", text)).strip("\n ")
 
 
 class _Missing(StrictUndefined):

@@ -183,7 +183,9 @@ def _constructor(templates: Sequence[Packable], module: Names) -> Iterable[str]:
         yield '        """'
     yield "        self.environment_variables: dict[str, str] = {" + ("" if arguments else "}")
     for name, argument in arguments.items():
-        value = f'{argument}.rstrip("/") + {literal("/" + module.logo)}' if name == LOGO else argument
+        value = argument
+        if name == LOGO:
+            value = f'{argument}.rstrip("/") + {literal("/" + module.logo)} if {argument} else ""'
         yield f"            {literal(name)}: {value},"
     if arguments:
         yield "        }"
@@ -201,8 +203,8 @@ def _methods(one: Packable, types: Types) -> Iterable[str]:
         ("subject", "subject", "subject"),
         ("text", "text", "text part"),
     ):
-        if part == "subject" and not all(variant.subject for variant in one.variants):
-            continue
+        if part != "html" and not all(getattr(variant, part) for variant in one.variants):
+            continue  # the caller gives the subject; a text that was not derived is made by the program alone
         yield ""
         yield from _signature(f"get_{verb}_{one.suffix}", arguments, "str")
         about = f"Return the {what} of {one.name}."
