@@ -102,6 +102,30 @@ def test_classes_under_a_condition_are_not_inlined() -> None:
     assert ".p-2 { padding: 8px !important }" in text
 
 
+def test_attributes_that_jinja_writes_leave_their_rules_in_the_head() -> None:
+    """Whether such a rule matches is known only when the mail is rendered."""
+    css = '[dir="rtl"] p { color: red } #n1 { top: 0 } [lang] { left: 0 }'
+    found = head('<div dir="{{ dir }}" lang="en"><p id="n{{ i }}">x</p></div>', css)
+    assert '[dir="rtl"] p { color: red !important }\n#n1 { top: 0 !important }' in found
+    assert "left" not in found
+
+
+def test_calculations_of_one_unit_are_worked_out() -> None:
+    """What clients without calc() would lose is written as its result; the rest stays short."""
+    values = {
+        "calc(4px + 2 * 3px)": "10px",
+        "calc((4px + 6px) / 4)": "2.5px",
+        "calc(100% - 2 * 8px)": "calc(100% - 16px)",
+        "calc(8px * calc(1 - 0))": "8px",
+        "calc(1px / 0)": "calc(1px / 0)",
+        "max(0px, 1em)": "max(0px, 1em)",
+        "0px": "0",
+    }
+    assert list(values.values()) == [
+        body(f'<p style="width: {value}">x</p>').split('"')[1].removeprefix("width:") for value in values
+    ]
+
+
 def test_neighbours_in_a_loop_are_left_to_the_client() -> None:
     """A loop makes one row of the source many: rules about the first or the next one stay in the head."""
     rows = "<table>{% for r in rows %}<tr><td>{{ r }}</td></tr>{% endfor %}</table>"

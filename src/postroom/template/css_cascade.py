@@ -46,6 +46,8 @@ _VARIABLE = re.compile(r"var\(\s*(--[\w-]+)\s*(?:,\s*([^()]*(?:\([^()]*\)[^()]*)
 _ZERO = re.compile(r"(?<![\w.#-])0(?:px|r?em|vh|vw|vmin|vmax|in|cm|mm|pt|pc|ex|ch)\b", re.IGNORECASE)
 _CALC = re.compile(r"calc\(([^()]*)\)")
 _LOOSE = re.compile(r" ([),])")
+_GROUP = re.compile(r"(?<=[( ])\(")
+_PRODUCT = re.compile(r"(?<![\w.)])[\d.]+[a-z%]* [*/] [\d.]+[a-z%]*(?! ?[*/])", re.IGNORECASE)
 _TERM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))([a-z%]*)$", re.IGNORECASE)
 _TOKEN = re.compile(
     r"\s*(?:(?P<term>(?:\d+\.?\d*|\.\d+)[a-z%]*)|(?P<sign>[-+*/])|(?P<other>\S))", re.IGNORECASE
@@ -105,7 +107,7 @@ def filled(value: str, variables: Mapping[str, str]) -> str:
         value = _LOOSE.sub(r"\1", " ".join(value.split()))
     if "calc(" in value:
         value = _calculated(value)
-    return _ZERO.sub("0", value) if "0" in value else value
+    return _ZERO.sub("0", value) if "0" in value and "(" not in value else value
 
 
 def shortened(declarations: Sequence[Declaration]) -> list[Declaration]:
@@ -188,13 +190,18 @@ def _variable(match: re.Match[str], variables: Mapping[str, str]) -> str:
 
 
 def _calculated(value: str) -> str:
-    """Work out the calculations that have one unit, the innermost first."""
+    """Work out the calculations that have one unit, the innermost first; of others the products."""
+    value = _GROUP.sub("calc(", value)
     for _ in range(8):
-        text = _CALC.sub(lambda match: _result(match[1]) or f"\0({match[1]})", value)
+        text = _CALC.sub(lambda match: _result(match[1]) or f"\0({_multiplied(match[1])})", value)
         if text == value:
             break
         value = text
     return value.replace("\0", "calc")
+
+
+def _multiplied(expression: str) -> str:
+    return _PRODUCT.sub(lambda match: _result(match[0]) or match[0], expression)
 
 
 def _result(expression: str) -> str | None:

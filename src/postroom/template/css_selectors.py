@@ -74,8 +74,15 @@ def ids_of(selector: str) -> frozenset[str]:
 
 
 def attributes_of(selectors: Iterable[str]) -> frozenset[str]:
-    """Return the names of attributes that selectors look at."""
-    return frozenset(match[1].lower() for selector in selectors for match in _ATTRIBUTE.finditer(selector))
+    """Return the names of attributes that selectors look at, but for the class."""
+    return frozenset(
+        name
+        for selector in selectors
+        for name in (
+            *(match[1].lower() for match in _ATTRIBUTE.finditer(selector)),
+            *(("id",) if ids_of(selector) else ()),
+        )
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -30,7 +30,14 @@ from postroom.template.css_purge import (
     safe_names,
 )
 from postroom.template.css_rules import AtRule, Declaration, Node, Rule, written
-from postroom.template.css_selectors import classes_of, is_inlinable, is_placed, is_plain, names_client
+from postroom.template.css_selectors import (
+    attributes_of,
+    classes_of,
+    is_inlinable,
+    is_placed,
+    is_plain,
+    names_client,
+)
 from postroom.template.errors import SourceError
 from postroom.template.jinja_tokens import shield
 from postroom.template.styling_elements import MAX_DEPTH, Element, Elements, Tokens, depth, read_elements
@@ -188,6 +195,7 @@ class _Sorting:
             elif (
                 needed & self.conditional
                 or (needed & self.in_comments and not is_plain(selector))
+                or attributes_of((selector,)) & self.elements.open_attributes
                 or (self.elements.has_open_classes and needed - self.used)
             ):
                 self.kept.append(emphasized(rule))

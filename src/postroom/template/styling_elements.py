@@ -45,6 +45,8 @@ class Elements:
     has_loop: bool = False
     has_open_classes: bool = False
     """Whether a class attribute has an expression in it: any class may occur."""
+    open_attributes: set[str] = field(default_factory=set)
+    """Names of other attributes whose value Jinja writes."""
 
     def conditional(self) -> set[str]:
         """Return the classes that cannot be inlined everywhere they occur."""
@@ -128,6 +130,8 @@ def _element(tag: Tag, tokens: Tokens, page: Elements) -> Element:
                 )
             case "style":
                 element.is_fixed = depth == 0
+            case name if attribute.value and tokens.hidden(attribute.value):
+                page.open_attributes.add(name)
             case _:
                 pass
     if not element.is_fixed:

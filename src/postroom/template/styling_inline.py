@@ -107,7 +107,7 @@ def _matched(pieces: Sequence[Piece], elements: Elements, rules: Sequence[Inlina
     """Return the numbers of the rules that match, by number of the element."""
     if not rules:
         return {}
-    looked_at = attributes_of(rule.selector for rule in rules) - {"class"} | {"id"}
+    looked_at = attributes_of(rule.selector for rule in rules) - {"class"}
     css = "\n".join(f"{rule.selector}{{--r{number}:1}}" for number, rule in enumerate(rules))
     page = css_inline.inline(
         skeleton(pieces, elements, looked_at),
