@@ -220,6 +220,12 @@ def test_unbalanced_parts_stay() -> None:
     assert "<table><tr><td>x</td></tr></table>" == made(source).html
 
 
+def test_characters_nobody_can_hold() -> None:
+    """NUL and half characters are refused in a template and in a component, with file and line."""
+    assert ("source-characters", 2) == (refused("a\n\0")[0].code, refused("a\nb\ud800")[0].line)
+    assert "components/a has a NUL" in refused("<x-a />", a="\udc00")[0].cause
+
+
 def test_tags_that_are_not_there() -> None:
     """Tags of the original that are not supported are errors, not left in the mail."""
     found = refused("<fetch url='a'></fetch><md>b</md><markdown>c</markdown><extends src='d'></extends>")

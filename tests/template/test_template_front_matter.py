@@ -84,6 +84,8 @@ def test_toml() -> None:
     )
     assert ("S", 3, "body", 6) == (front.subject, front.page["count"], body, offset)
     assert {"name": "Ada"} == {name: note.example for name, note in (front.variables or {}).items()}
+    dates = read_front_matter("+++\na = 2026-01-02\nb = 2026-01-02T03:04:05Z\nc = 06:07:08\n+++\n")[0].page
+    assert {"a": "2026-01-02", "b": "2026-01-02T03:04:05+00:00", "c": "06:07:08"} == dates
     assert ("front-matter-syntax", 3) == refusal('+++\na = "x"\nb = = 1\n+++\n')
 
 
@@ -120,6 +122,12 @@ def test_variables() -> None:
         ("---\n? [a]\n: b\n---\n", "front-matter-syntax", 2),
         ("---\na: \x01\n---\n", "front-matter-syntax", 1),
         ("---\nx: 1\nsubject: [a]\n---\n", "front-matter-type", 3),
+        ("---\na: 1\nb: 1e999\n---\n", "front-matter-type", 3),
+        ('---\na: "\\ud800"\n---\n', "source-characters", 2),
+        ('+++\na = "\\u0000"\n+++\n', "source-characters", 2),
+        ("+++\na = [nan]\n+++\n", "front-matter-type", 2),
+        ("+++\na = 0x" + "f" * 9000 + "\n+++\n", "front-matter-type", 2),
+        ("+++\na = " + "9" * 9000 + "\n+++\n", "front-matter-syntax", 1),
         ("---\nvariables: 3\n---\n", "front-matter-type", 2),
         ("---\nvariables:\n  a-b: 3\n---\n", "variable-name", 3),
         ("---\nvariables:\n  a: {type: text}\n---\n", "variable-type", 3),

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from postroom.model.template import Shelf
 from postroom.template.evaluation import Report
+from postroom.template.front_matter import UNREADABLE
 from postroom.template.markup import Element, Node, read, write
 from postroom.template.places import Place
 from postroom.template.targets import for_production
@@ -132,6 +133,13 @@ class Cupboard:
                 node.place,
                 f"{path} has more than {MAX_COMPONENT // 1024} KiB",
                 "Cut it into parts.",
+            )
+        if UNREADABLE.search(text):
+            self._report.refuse(
+                "source-characters",
+                node.place,
+                f"{path} has a NUL or half of a character",
+                "Save it as UTF-8.",
             )
         document = read(text, f"{path}.html")
         self._report.note(document.findings)

@@ -21,7 +21,7 @@ from postroom.template.cupboard import Component, Cupboard, without_scripts
 from postroom.template.errors import SourceError
 from postroom.template.evaluation import Evaluator, GivenUp, Report
 from postroom.template.expressions import Kind, later, pieces
-from postroom.template.front_matter import FrontMatter, read_front_matter
+from postroom.template.front_matter import UNREADABLE, FrontMatter, read_front_matter
 from postroom.template.landing import is_html, landed
 from postroom.template.markup import Element, Node, read, write
 from postroom.template.places import Place, error
@@ -63,14 +63,10 @@ def expand(source: TemplateSource, shelf: Shelf) -> Expanded:
 
 def _readable(text: str, file: str) -> str:
     """Return a text that every later stage can hold. Raises SourceError: NUL or lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        place = Place(file, text.count("\n", 0, error.start) + 1, 0)
-        raise _error("source-characters", place, "half of a character", "Save the file as UTF-8.") from None
-    if "\0" in text:
-        place = Place(file, text.count("\n", 0, text.index("\0")) + 1, 0)
-        raise _error("source-characters", place, "a character NUL", "Save the file as UTF-8 text.")
+    found = UNREADABLE.search(text)
+    if found is not None:
+        place = Place(file, text.count("\n", 0, found.start()) + 1)
+        raise _error("source-characters", place, "a NUL or half of a character", "Save the file as UTF-8.")
     return text
 
 

@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date, time
 from typing import Any, NoReturn, cast
 
 import yaml
@@ -22,6 +23,8 @@ MAX_BYTES = 16 * 1024
 MAX_DEPTH = 16
 MAX_BRACKETS = 64
 """Within each other, wherever they stand: PyYAML's time grows with their square."""
+UNREADABLE = re.compile("[\0\ud800-\udfff]")
+"""What no mail can hold, and some of the tools would not survive."""
 _BRACKET = re.compile(r"[\[\]{}]")
 _FENCES = {"---": "YAML", "+++": "TOML"}
 _BRACED = re.compile(
@@ -36,9 +39,6 @@ _CONSTANTS: dict[str, Any] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
-    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
-    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf"), float("inf")),
-    "-.inf": float("-inf"),
 }
 _NOTE_KEYS = frozenset(("type", "description", "example", "default", "required"))
 _TEXTS = ("subject", "preheader", "title", "language", "text", "doctype", "charset", "bodyClass")
@@ -120,6 +120,7 @@ def read_front_matter(text: str, *, file: str = "") -> tuple[FrontMatter, str, i
             "Move long texts into the template.",
         )
     page = reader.read_toml(matter) if language == "TOML" else reader.read_yaml(matter)
+    page = {key: reader.plain(value, key, 0) for key, value in page.items()}
     return reader.front_matter(page), "\n".join(lines[end + 1 :]), end + 2
 
 
@@ -139,7 +140,7 @@ class _Reader:
                 self._lines.setdefault(key[1], number + 2)
         try:
             return tomllib.loads("\n".join(matter) + "\n")
-        except (tomllib.TOMLDecodeError, RecursionError) as failure:
+        except (ValueError, RecursionError) as failure:  # a number of 5,000 digits is a mere ValueError
             found = re.search(r"\(at line (\d+), column (\d+)\)", str(failure))
             at = (int(found[1]) + 1, int(found[2])) if found is not None else (1, 0)
             cause = str(failure).partition(" (at")[0]
@@ -210,6 +211,24 @@ class _Reader:
                 self.refuse("front-matter-duplicate", f"{key.value} is given twice", "Keep one of them.", at)
             made[key.value] = self._value(value, depth + 1)
         return made
+
+    def plain(self, value: Any, key: str, depth: int) -> Any:
+        """Return a value as JSON would have it: dates as text, numbers that a computer counts with."""
+        at = (self._lines.get(key, 1), 1)
+        if depth > MAX_DEPTH:
+            self.refuse("front-matter-depth", f"more than {MAX_DEPTH} levels", "Write flatter data.", at)
+        if isinstance(value, dict):
+            return {name: self.plain(one, key, depth + 1) for name, one in value.items()}
+        if isinstance(value, list):
+            return [self.plain(one, key, depth + 1) for one in value]
+        if isinstance(value, date | time):
+            return value.isoformat()
+        if isinstance(value, str) and UNREADABLE.search(value):
+            cause = f"{key} has a character NUL or half of one"
+            self.refuse("source-characters", cause, "Write the text itself.", at)
+        if isinstance(value, int | float) and not abs(value) < 1e300:
+            self.refuse("front-matter-type", f"{key} is no usable number", "Write it as a text.", at)
+        return value
 
     def front_matter(self, page: dict[str, Any]) -> FrontMatter:
         for key in _TEXTS:
