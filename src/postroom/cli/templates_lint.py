@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from postroom.template.lint_case import Checked
     from postroom.template.lint_getters import Getters
 
-PAGE = "https://postroom.example/docs/templates.md#checking-lint"
 _ALL = "*"
 _STYLES = {"error": "red", "warning": "yellow", "note": "cyan"}
 
@@ -287,7 +286,7 @@ def _write(
         case Format.JSON:
             text = as_json(found, files)
         case Format.SARIF:
-            text = as_sarif(found, version=version("postroom"), page=PAGE)
+            text = as_sarif(found, version=version("postroom"))
         case Format.JUNIT:
             text = as_junit(found, files, strict=strict)
         case Format.TEXT:

@@ -51,15 +51,14 @@ def as_json(findings: Sequence[Finding], files: Sequence[str]) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
-def as_sarif(findings: Sequence[Finding], *, version: str, page: str) -> str:
-    """Return a SARIF log of one run; ``page`` is where the rules are described."""
+def as_sarif(findings: Sequence[Finding], *, version: str) -> str:
+    """Return a SARIF log of one run, with every rule there is."""
     codes = list(dict.fromkeys([*RULES, *(one.code for one in findings)]))
     index = {code: number for number, code in enumerate(codes)}
     driver = {
         "name": "postroom templates lint",
         "version": version,
-        "informationUri": page,
-        "rules": [_sarif_rule(code, findings, page) for code in codes],
+        "rules": [_sarif_rule(code, findings) for code in codes],
     }
     run = {
         "tool": {"driver": driver},
@@ -71,7 +70,7 @@ def as_sarif(findings: Sequence[Finding], *, version: str, page: str) -> str:
     )
 
 
-def _sarif_rule(code: str, findings: Sequence[Finding], page: str) -> Mapping[str, Any]:
+def _sarif_rule(code: str, findings: Sequence[Finding]) -> Mapping[str, Any]:
     rule = RULES.get(code) or next(
         Rule(one.code, one.severity, one.cause, one.fix) for one in findings if one.code == code
     )
@@ -81,7 +80,6 @@ def _sarif_rule(code: str, findings: Sequence[Finding], page: str) -> Mapping[st
         "shortDescription": {"text": _sentence(rule.what)},
         "fullDescription": {"text": f"{_sentence(rule.what)} {rule.fix}"},
         "help": {"text": rule.fix, "markdown": rule.fix},
-        "helpUri": page,
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
     }
 
