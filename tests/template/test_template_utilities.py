@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from postroom.template.css_selectors import mentioned_classes
 from postroom.template.utilities import Utility, nearest_utility, utilities, utility_rules
 from postroom.template.utilities_data import catalogue
+from postroom.template.utilities_values import arbitrary
 
 RECORDED = Path(__file__).parent / "styles" / "utilities.json"
 KNOWN = catalogue({"colors": {"primary": "#f97316"}})
@@ -146,3 +147,17 @@ def test_the_nearest_name_is_proposed() -> None:
     assert "sm:text-center" == nearest_utility("sm:text-centre", KNOWN)
     assert None is nearest_utility("btn", KNOWN)
     assert None is nearest_utility("card-header", KNOWN)
+
+
+def test_calculations_get_their_blanks() -> None:
+    """Operators stand apart, as CSS wants them; signs of numbers and dashes in names do not."""
+    values = {
+        "calc(100%-16px)": "calc(100% - 16px)",
+        "calc((1px+2px)*3)": "calc((1px + 2px) * 3)",
+        "calc(var(--a-b)-1px)": "calc(var(--a-b) - 1px)",
+        "calc(-1px+2px)": "calc(-1px + 2px)",
+        "calc(1e-3px+2px)": "calc(1e-3px + 2px)",
+        "min(50%-4px,max-content)": "min(50% - 4px,max-content)",
+        "calc(100%_-_var(--x-y,_2px))": "calc(100% - var(--x-y, 2px))",
+    }
+    assert values == {value: arbitrary(value) for value in values}

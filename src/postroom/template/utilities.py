@@ -92,7 +92,10 @@ def utility_declarations(name: str, found_in: Catalogue) -> list[Utility]:
 
 
 def nearest_utility(name: str, found_in: Catalogue) -> str | None:
-    """Return a known class like this one, when the name looks as if it were meant to be a utility."""
+    """Return the known class most like this one.
+
+    Empty when there is none; ``None`` when the name does not look as if it were meant to be a utility.
+    """
     *variants, utility = _split_variants(name)
     if not variants and not _LOOKS_LIKE.fullmatch(utility):
         return None

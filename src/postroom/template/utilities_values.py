@@ -22,6 +22,9 @@ _LENGTH = re.compile(
     re.IGNORECASE,
 )
 _MATH = re.compile(r"(?:calc|min|max|clamp)\(", re.IGNORECASE)
+_MATH_NAMES = frozenset({"calc", "min", "max", "clamp"})
+_MATH_TOKEN = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(?:[a-z]+|%)?|-{0,2}[a-z_][\w-]*", re.IGNORECASE)
+"""A number with its unit, or a word."""
 _SIGNED = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:%|[a-z]+)?", re.IGNORECASE)
 _COLOR = re.compile(
     r"#(?:[0-9a-f]{3,4}|[0-9a-f]{6}|[0-9a-f]{8})|(?:rgba?|hsla?|hwb|lab|lch|oklab|oklch|color|color-mix)\(.*\)",
@@ -151,42 +154,30 @@ def _channels(color: str) -> tuple[str, str] | None:
 def _spaced_math(value: str) -> str:
     """Put blanks around the operators of calculations, as CSS wants them."""
     out: list[str] = []
-    stack: list[bool] = []
-    name = ""
-    for index, sign in enumerate(value):
-        if sign == "(":
-            stack.append(bool(_MATH.fullmatch(name + "(")) or (not name and any(stack[-1:])))
-            name = ""
-        elif sign == ")":
-            if stack:
-                stack.pop()
-            name = ""
-        elif sign.isalnum() or sign in "-_":
-            name += sign
-        else:
-            name = ""
-        before = out[-1][-1:] if out else ""
-        is_operator = (
-            any(stack[-1:])
-            and sign in "+-*/"
-            and (before.isalnum() or before in ("%", ")"))
-            and not (sign in "+-" and re.search(r"[a-z]$", "".join(out[-24:])) and _is_word(out))
-            and not (
-                sign in "+-"
-                and value[index - 1 : index].lower() == "e"
-                and value[index - 2 : index - 1].isdigit()
-            )
+    is_math = [False]
+    """Of each open bracket, whether it is of a calculation."""
+    word, after_operand = "", False
+    position = 0
+    while position < len(value):
+        sign = value[position]
+        if is_math[-1] and after_operand and sign in "+-*/":
+            out.append(f" {sign} ")
+            word, after_operand = "", False
+            position += 1
+            continue
+        match = _MATH_TOKEN.match(value, position)
+        piece = match[0] if match else sign
+        if piece == "(":
+            is_math.append(word.lower() in _MATH_NAMES if word else is_math[-1])
+        elif piece == ")" and len(is_math) > 1:
+            is_math.pop()
+        after_operand = (
+            piece == ")" or piece[0].isdigit() or piece[0] == "." or (piece == " " and after_operand)
         )
-        out.append(f" {sign} " if is_operator else sign)
-        if is_operator:
-            name = ""
+        word = piece if piece[0].isalpha() or piece[0] in "-_" else ""
+        out.append(piece)
+        position += len(piece)
     return re.sub(r" {2,}", " ", "".join(out))
-
-
-def _is_word(out: list[str]) -> bool:
-    """Whether what was written last is a word such as ``fit`` of ``fit-content``, not a number with unit."""
-    match = re.search(r"[\w.%-]*$", "".join(out[-24:]))
-    return match is not None and not match[0][:1].isdigit() and match[0][:1] not in (".", "%", "")
 
 
 def _is_length(value: str) -> bool:
