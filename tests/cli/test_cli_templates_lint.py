@@ -159,3 +159,16 @@ def test_a_stored_template_is_checked_by_the_server(postroom: Run, server: Scrip
         "greeting:3:5: error: the link is empty [link-empty] Give it an address.",
         "1 template: 1 error, 0 warnings, 0 notes",
     ] == out.splitlines()
+
+
+def test_many_templates_are_shared_among_processes(postroom: Run) -> None:
+    """What several processes have compiled is told as one process would, in the same order."""
+    names = [f"m{number:02}" for number in range(20)]
+    write({f"emails/{name}.jinja": FAINT if name == "m07" else SOUND for name in names})
+
+    code, out, err = postroom("templates", "lint", "--format", "json")
+
+    value = json.loads(out)
+    assert (0, "") == (code, err)
+    assert [f"emails/{name}.jinja" for name in names] == value["files"]
+    assert ["emails/m07.jinja"] == [one["file"] for one in value["findings"]]
