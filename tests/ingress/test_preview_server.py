@@ -3,6 +3,10 @@
 import asyncio
 import http.client
 import json
+import re
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -205,3 +209,26 @@ def test_a_scheme_is_answered_in_the_text() -> None:
     assert "@media (min-width: 0){} @media (max-width: 0){}" in dark
     assert "@media (max-width: 0){} @media (min-width: 0){}" in light
     assert '<HEAD x><base target="_blank"><style>:root{color-scheme:only dark}</style>' in dark
+
+
+@pytest.mark.slow
+def test_the_command_serves_until_it_is_told_to_stop(place: Path) -> None:
+    """It prints its URL, answers there, and ends at once with 0; a port that is taken is said."""
+    program = str(Path(sys.executable).with_name("postroom"))
+    command = (program, "templates", "dev", str(place), "--port")
+    with subprocess.Popen([*command, "0"], stdout=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            found = re.search(r"http://127\.0\.0\.1:(\d+)/", running.stdout.readline())
+            assert found is not None
+            preview = Preview(port=int(found[1]))
+            assert preview.state()["current"]["subject"] == "Hello Ann"
+            second = subprocess.run(
+                [*command, found[1]], capture_output=True, text=True, check=False, timeout=60
+            )
+            assert second.returncode == 2
+            assert "Choose another --port" in second.stderr
+            running.send_signal(signal.SIGINT)
+            assert running.wait(20) == 0
+        finally:
+            running.kill()

@@ -1,6 +1,7 @@
 """``postroom templates build``, a Python package of a directory, and ``dev``, pages that show it."""
 # ruff: noqa: PLC0415 - commands import what they need when they run, so that --help answers at once
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,6 +106,7 @@ def dev(
     """Serve pages on this machine that show the templates of a directory, and follow its files."""
     from postroom.bootstrap.preview import run_preview
     from postroom.cli.show import say
+    from postroom.errors import ConfigError
 
     settings = settings_of(flags_of(data, config, env_file))
     workshop = directory_workshop(directory, settings)
@@ -112,9 +114,14 @@ def dev(
     def announce(url: str) -> None:
         say("templates of", directory, "at", url, style="bold")
         say("  Ctrl-C ends it")
+        sys.stdout.flush()  # who reads it through a pipe waits for it
         if open_:
             import webbrowser
 
             webbrowser.open(url)
 
-    run_preview(workshop, title=str(directory.resolve()), port=port, announce=announce)
+    try:
+        run_preview(workshop, title=str(directory.resolve()), port=port, announce=announce)
+    except ConfigError as error:
+        cause = error.problems[0].cause
+        raise CliError(Exit.USAGE, cause, fix="Choose another --port, or 0 for any that is free.") from None
