@@ -188,7 +188,30 @@ def test_another_tenant_sees_changes_and_removes_nothing(kind: str, tmp_path: Pa
         assert 2 == await records.add(a_version())
         assert await records.remove(DEFAULT_TENANT, "welcome")
         assert await records.one(DEFAULT_TENANT, "welcome", 1) is None
-        assert 1 == await records.add(a_version())
+
+    on_templates(kind, tmp_path, scenario)
+
+
+@every_store
+def test_a_number_is_never_used_again(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pin of a removed template never meets another one; what was removed is not counted as stored."""
+    for module in (in_memory, on_sqlite):
+        monkeypatch.setattr(module, "MAX_TEMPLATES", 1)
+
+    async def scenario(records: TemplateRecords) -> None:
+        assert [1, 2] == [await records.add(a_version()) for _ in range(2)]
+        for expected in (3, 4):
+            assert await records.remove(DEFAULT_TENANT, "welcome")
+            assert not await records.publish(DEFAULT_TENANT, "welcome", 2, at=NOW)
+            assert [] == list(await records.names(DEFAULT_TENANT))
+            assert [] == list(await records.versions(DEFAULT_TENANT, "welcome"))
+            assert 1 == await records.add(a_version(f"another-{expected}"))
+            with pytest.raises(TooLargeError):
+                await records.add(a_version())
+            assert await records.remove(DEFAULT_TENANT, f"another-{expected}")
+            assert expected == await records.add(a_version())
+            assert [expected] == numbers(await records.versions(DEFAULT_TENANT, "welcome"))
+            assert await records.one(DEFAULT_TENANT, "welcome", 2) is None
 
     on_templates(kind, tmp_path, scenario)
 

@@ -63,7 +63,8 @@ class TemplateRecords(Protocol):
     async def add(self, version: TemplateVersion) -> int:
         """Store a version and return the number it got; its own ``number`` is ignored.
 
-        Of more versions than are kept the oldest go, never the one in use. Raises TooLargeError: the tenant
+        A number is never used again, not even when a removed template is stored anew. Of more versions than
+        are kept the oldest go, never the one in use. Raises TooLargeError: the tenant
         has too many templates.
         """
         ...

@@ -22,13 +22,15 @@ class MemoryTemplates:
     def __init__(self) -> None:
         """Begin empty."""
         self._all: dict[tuple[TenantId, str], _Template] = {}
+        self._removed: dict[tuple[TenantId, str], int] = {}
+        """The newest numbers of templates that were removed: none is ever used again."""
 
     async def add(self, version: TemplateVersion) -> int:
         """Store a version and return its number. Raises TooLargeError."""
         key = (version.tenant, version.name)
         if key not in self._all and sum(tenant == version.tenant for tenant, _ in self._all) >= MAX_TEMPLATES:
             raise too_many()
-        template = self._all.setdefault(key, _Template())
+        template = self._all.setdefault(key, _Template(last=self._removed.pop(key, 0)))
         template.last += 1
         if version.published_at is not None:
             template.current = template.last
@@ -72,7 +74,10 @@ class MemoryTemplates:
 
     async def remove(self, tenant: TenantId, name: str) -> bool:
         """Remove a template with all versions; ``False`` when there is none."""
-        return self._all.pop((tenant, name), None) is not None
+        template = self._all.pop((tenant, name), None)
+        if template is not None:
+            self._removed[tenant, name] = template.last
+        return template is not None
 
 
 def _without_texts(version: TemplateVersion) -> TemplateVersion:

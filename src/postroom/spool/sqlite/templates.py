@@ -93,11 +93,11 @@ def _add_one(ledger: Ledger, wish: _New) -> int | TooLargeError:
     version = wish.version
     key = (version.tenant, version.name)
     found: Any = ledger.run(statement("template"), key).fetchone()
-    if found is None:
+    if found is None or found[2]:
         count: Any = ledger.run(statement("count_templates"), (version.tenant,)).fetchone()
         if count[0] >= MAX_TEMPLATES:
             return too_many()
-    last, current = found or (0, None)
+    last, current, _ = found or (0, None, 0)
     number: int = last + 1
     if version.published_at is not None:
         current = number
@@ -137,7 +137,7 @@ def _remove(ledger: Ledger, keys: Sequence[tuple[TenantId, str]]) -> Sequence[bo
     removed = []
     for key in keys:
         ledger.run(statement("delete_versions"), key)
-        ledger.run(statement("delete_template"), key)
+        ledger.run(statement("remove_template"), key)
         removed.append(ledger.db.changes() == 1)
     return removed
 

@@ -5,6 +5,7 @@ CREATE TABLE template (
     name TEXT NOT NULL,
     last INTEGER NOT NULL,  -- the newest version's number
     current INTEGER,  -- number of the version in use, NULL when none was published
+    is_removed INTEGER NOT NULL DEFAULT 0,  -- the row stays, so that no number is ever used again
     PRIMARY KEY (tenant, name)
 ) STRICT, WITHOUT ROWID;
 

@@ -1,8 +1,8 @@
--- template: The numbers of a tenant's template.
-SELECT last, current FROM template WHERE tenant = ? AND name = ?;
+-- template: The numbers of a tenant's template, a removed one too.
+SELECT last, current, is_removed FROM template WHERE tenant = ? AND name = ?;
 
 -- count_templates: How many templates a tenant has.
-SELECT count(*) FROM template WHERE tenant = ?;
+SELECT count(*) FROM template WHERE tenant = ? AND NOT is_removed;
 
 -- put_template: Note the newest version, and the one in use.
 INSERT OR REPLACE INTO template (tenant, name, last, current) VALUES (?, ?, ?, ?);
@@ -24,8 +24,8 @@ UPDATE template_version SET published_at = ? WHERE tenant = ? AND name = ? AND n
 -- delete_versions: Forget every version of a template.
 DELETE FROM template_version WHERE tenant = ? AND name = ?;
 
--- delete_template: Forget a template.
-DELETE FROM template WHERE tenant = ? AND name = ?;
+-- remove_template: Keep nothing of a template but its newest number.
+UPDATE template SET current = NULL, is_removed = 1 WHERE tenant = ? AND name = ? AND NOT is_removed;
 
 -- templates: The version in use of every template of a tenant, else its newest.
 SELECT name, number, created_at, author, note, published_at, head FROM template
