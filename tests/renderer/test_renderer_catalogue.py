@@ -10,6 +10,7 @@ import calypsso
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
+from peers.calypsso_mails import GLOBALS, MAILS, URL
 from postroom.bootstrap.templates import renderer_of, templating_of
 from postroom.clock import SystemClock
 from postroom.config.settings import TemplateSettings
@@ -21,45 +22,6 @@ from postroom.renderer.package_builder import PackageSpec, package_files, write_
 from postroom.renderer.packages import FOLDER, TABLE, Package, package_folder
 from postroom.spool.memory.templates import MemoryTemplates
 from postroom.template.getters import Packable
-
-GLOBALS = {
-    "_product_name": "Acme & Co",
-    "_payment_product_name": "AcmePay",
-    "_entity_name": "Example Society",
-    "_entity_site_url": "https://example.org",
-    "_logo_url": "https://api.example.org/calypsso/logo.png",
-}
-URL = "https://app.example.org/do?a=1&b=2"
-CALYPSSO: dict[str, tuple[dict[str, Any], str]] = {
-    "account-activation": (
-        {"activation_url": URL},
-        "Welcome to {product}! Please activate your account.",
-    ),
-    "account-exist": ({"reset_password_url": URL}, "Your {product} account already exists!"),
-    "account-invitation": ({"creation_url": URL}, "Welcome to {product}! Please create your account."),
-    "account-invitation-required": ({}, "You need an invitation to create a {product} account"),
-    "account-merged": (
-        {"deleted_mail": "a@example.org", "kept_mail": "b@example.org"},
-        "Your {product} accounts have been merged",
-    ),
-    "mail-migration-already-exist": ({}, "Email migration {product} - address is already used"),
-    "mail-migration-confirmation": (
-        {"confirmation_url": URL},
-        "Confirm your new {product} e-mail address",
-    ),
-    "mypayment-device-activation": ({"activation_url": URL}, "Activate your device"),
-    "mypayment-structure-transfer": (
-        {"confirmation_url": URL, "structure_name": "Bar"},
-        "Confirm structure transfer",
-    ),
-    "mypayment-tos-signed": ({"tos_version": 3, "tos_url": URL}, "Terms of Service signed"),
-    "reset-password": ({"confirmation_url": URL}, "Reset your {product} password"),
-    "reset-password-account-does-not-exist": (
-        {"register_url": URL},
-        "Your {product} account does not exist.",
-    ),
-}
-HOLES = {"account-exist": "reset_password_url", "mypayment-structure-transfer": "structure_name"}
 
 
 def calypsso_folder() -> Path:
@@ -95,13 +57,13 @@ async def look(settings: TemplateSettings) -> Seen:
     renderer = renderer_of(settings, clock=clock)
     templates = templating_of(settings, renderer, MemoryTemplates(), clock=clock)
     try:
-        for name, (variables, _) in CALYPSSO.items():
-            reference = f"calypsso:{name}"
+        for name, mail in MAILS.items():
+            reference, variables = f"calypsso:{name}", mail.variables
             found.mails[name] = await templates.preview(
                 TemplateOrder(template=reference, variables=variables, locale="fr-FR"), DEFAULT_TENANT
             )
-            if name in HOLES:
-                less = {key: value for key, value in variables.items() if key != HOLES[name]}
+            if mail.never_passed:
+                less = {key: value for key, value in variables.items() if key != mail.never_passed}
                 found.refused[name] = await refusal(templates, reference, less)
         for locale in ("", "fr-BE"):
             found.mails[f"receipt{locale}"] = await templates.preview(
@@ -141,11 +103,11 @@ def test_a_package_is_found_without_being_imported(tmp_path: Path, monkeypatch: 
         assert package_folder(name) is None
 
 
-@pytest.mark.parametrize("name", sorted(CALYPSSO))
+@pytest.mark.parametrize("name", MAILS)
 def test_every_template_of_calypsso_renders(name: str, seen: Seen) -> None:
     """With its variables and globals, under its preheader, with every link filled."""
     preview = seen.mails[name]
-    assert CALYPSSO[name][1].format(product="Acme & Co") == preview.rendered.preheader
+    assert MAILS[name].preheader.format(product="Acme & Co") == preview.rendered.preheader
     assert (f"calypsso:{name}", "en", ("fr-FR", "fr", "en")) == (
         preview.pin.name,
         preview.pin.locale,
@@ -158,24 +120,24 @@ def test_every_template_of_calypsso_renders(name: str, seen: Seen) -> None:
     assert {"https://api.example.org/calypsso/logo.png"} == {
         image.attributes["src"] for image in page.css("img")
     }
-    wanted = {value for value in CALYPSSO[name][0].values() if value == URL}
+    wanted = {value for value in MAILS[name].variables.values() if value == URL}
     assert wanted <= set(links)
     assert "Acme" in page.text()
     assert "{{" not in preview.rendered.html + preview.rendered.text
-    assert set(CALYPSSO[name][0]) == set(preview.compiled.schema["properties"])
+    assert set(MAILS[name].variables) == set(preview.compiled.schema["properties"])
 
 
-@pytest.mark.parametrize("name", sorted(HOLES))
+@pytest.mark.parametrize("name", [name for name, mail in MAILS.items() if mail.never_passed])
 def test_the_holes_of_calypsso_are_refused_by_name(name: str, seen: Seen) -> None:
     """What its own getters never pass does not become an empty link or an empty name."""
-    assert [("variable-missing", f"variables.{HOLES[name]}")] == seen.refused[name]
+    assert [("variable-missing", f"variables.{MAILS[name].never_passed}")] == seen.refused[name]
 
 
 def test_templates_of_packages_stand_in_the_list(seen: Seen) -> None:
     """Each with its reference and version, and none with an error."""
     assert seen.all is not None
     listed = {one.reference: one for one in seen.all.templates}
-    assert {f"calypsso:{name}" for name in CALYPSSO} | {"acme_mails:receipt"} <= set(listed)
+    assert {f"calypsso:{name}" for name in MAILS} | {"acme_mails:receipt"} <= set(listed)
     assert seen.mails["account-exist"].pin.version == listed["calypsso:account-exist"].version
     findings = [finding for one in seen.all.templates for finding in one.findings]
     assert not [finding for finding in findings if finding.severity is Severity.ERROR]
