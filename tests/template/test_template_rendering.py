@@ -93,6 +93,24 @@ def test_what_is_never_printed() -> None:
     assert [("variable-missing", "user.name")] == named("{% set u = user %}{{ u.name }}", {"user": {}})
 
 
+def test_null_is_never_printed_behind_a_filter() -> None:
+    """Neither a filter of texts, nor one of numbers, nor a list makes ``None`` or 0 of ``null``."""
+    nulls = {"items": ["a", None]}
+    assert [("variable-missing", "items.1")] == named("{{ items|join(', ') }}", nulls)
+    for source in (
+        "{{ items|last|upper }}",
+        "{{ items|last|string }}",
+        "{{ items|last|int }}",
+        "{{ (items|last or items|last)|e }}",
+        "{{ items|map('upper')|join }}",
+        "{{ items|batch(2)|first|join('-') }}",
+    ):
+        assert ["variable-missing"] == [code for code, _ in named(source, nulls)], source
+    assert [("variable-missing", "user.get")] == named("{{ user.get('b')|title }}", {"user": {"a": 1}})
+    assert [("variable-type", "items")] == named("{{ items|list }}", nulls)
+    assert "a, b" == rendered("{{ items|join(', ') }}", {"items": ["a", "b"]}).text
+
+
 def test_links_are_never_empty() -> None:
     """A link or an image with an empty URL is refused by the name of its variable."""
     for tag in ('<a href="{{ u }}">', "<img src='{{ u }}'>", "<a href={{ u }}>", '<a href=" {{ u }} ">'):

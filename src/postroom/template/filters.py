@@ -259,7 +259,10 @@ def _list(language: str, value: Any, style: str = "and") -> Listed:
         raise ValueError("the style of a list is and, or or")
     if isinstance(value, int | float):
         raise TypeError("it is not a list")
-    return Listed(value, style, language)
+    items = list(value)
+    if any(item is None or isinstance(item, bool | dict | list) for item in items):
+        raise TypeError("an item is null, or neither a text nor a number")
+    return Listed(items, style, language)
 
 
 def _localised(language: str, value: Any) -> Any:

@@ -4,7 +4,7 @@
   the path of the variable as the template says it,
 * what a loop goes through passes through ``_counted``,
 * what is joined with ``~`` or given to a filter of texts may not be ``null``,
-* our own filters are told the path of what they are given,
+* our own filters, and ``join``, are told the path of what they are given,
 * ``{{ a if b }}`` without ``else`` prints nothing when ``b`` does not hold.
 
 Whatever would read another file (``include``, ``import``, ``extends``) is refused. Works on the tree alone;
@@ -18,9 +18,11 @@ from jinja2.exceptions import TemplateSyntaxError
 
 from postroom.template.filters import NAMES as OURS
 
-_OF_TEXTS = frozenset({"capitalize", "e", "escape", "forceescape", "indent", "lower", "replace", "safe"}) | {
-    *("string", "striptags", "title", "trim", "truncate", "upper", "urlencode", "wordcount", "wordwrap")
+OF_TEXTS = frozenset({"capitalize", "e", "escape", "float", "forceescape", "indent", "int", "lower"}) | {
+    *("replace", "safe", "string", "striptags", "title", "trim", "truncate", "upper", "urlencode"),
+    *("wordcount", "wordwrap"),
 }
+"""Filters that make a text or number even of ``null``: ``None``, or 0."""
 _OPENED = re.compile(r"""(?<![\w-])(?:href|src)\s*=\s*(["']?)\s*\Z""", re.IGNORECASE)
 """The end of literal HTML behind which the value of a link begins."""
 _REFUSED = {
@@ -54,9 +56,9 @@ def marked(tree: nodes.Template, environment: Environment) -> nodes.Template:
             node if isinstance(node, nodes.Const) else _through("_printed", node) for node in joined.nodes
         ]
     for used in list(tree.find_all(nodes.Filter)):
-        if used.name in OURS:
+        if used.name in OURS or used.name == "join":
             used.kwargs = [*used.kwargs, nodes.Keyword("of", nodes.Const(path_in(used.node)))]  # type: ignore[list-item] # Jinja says Pair and means Keyword
-        elif used.name in _OF_TEXTS and isinstance(used.node, nodes.Name | nodes.Getattr | nodes.Getitem):
+        elif used.name in OF_TEXTS and used.node is not None and path_in(used.node):
             used.node = _through("_given", used.node)
     return tree.set_environment(environment)  # type: ignore[return-value] # Jinja returns itself
 

@@ -8,12 +8,13 @@ Sources: Jinja 3.1 (``jinja2.sandbox``), whose own rules hold beneath these.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import Any
 
-from jinja2 import StrictUndefined, Undefined, nodes
+from jinja2 import StrictUndefined, Undefined, nodes, pass_eval_context
 from jinja2.exceptions import SecurityError, UndefinedError
-from jinja2.filters import FILTERS
+from jinja2.filters import FILTERS, do_join, make_attrgetter
+from jinja2.nodes import EvalContext
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS
@@ -21,7 +22,7 @@ from jinja2.utils import Namespace
 from markupsafe import Markup
 
 from postroom.template.filters import filters_for
-from postroom.template.marking import marked
+from postroom.template.marking import OF_TEXTS, marked
 from postroom.template.wrong import (
     Wrong,
     crossed,
@@ -97,6 +98,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if not is_html:
             self.filters["safe"] = lambda value: plain(str(value))
             self.filters["e"] = self.filters["escape"] = self.filters["forceescape"] = _unescaped
+        self.filters.update({name: _strict(self.filters[name]) for name in OF_TEXTS}, join=_joined)
         self.filters.update(filters_for(locale))
         self.filters.update(
             _printed=_printed, _link=_link, _given=_given, _counted=self._counted, _named=_named
@@ -239,6 +241,25 @@ def _given(value: Any, of: str) -> Any:
     if value is None:
         raise null_value(of)
     return value
+
+
+def _strict(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a filter of texts take no ``null``, also where ``map`` calls it."""
+    place = 1 if hasattr(function, "jinja_pass_arg") else 0
+
+    @wraps(function)
+    def run(*args: Any, **options: Any) -> Any:
+        return function(*args[:place], _given(args[place], ""), *args[place + 1 :], **options)
+
+    return run
+
+
+@pass_eval_context
+def _joined(context: EvalContext, value: Any, d: str = "", attribute: str | None = None, of: str = "") -> str:
+    """As Jinja's, and each item is one that may be printed."""
+    items = value if attribute is None else map(make_attrgetter(context.environment, attribute), value)
+    printed = [_printed(one, f"{of}.{n}" if of else "") for n, one in enumerate(items)]
+    return do_join(context, printed, d)  # type: ignore[no-any-return] # Jinja's has no types
 
 
 def _named(value: Any, of: str) -> Any:
