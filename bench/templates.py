@@ -28,7 +28,6 @@ from postroom.renderer.frames import TEMPLATE, frames_in, packed_object, packed_
 from postroom.renderer.pool import PoolSettings, RendererPool
 from postroom.renderer.worker import Worker, ring_on_alarm
 from postroom.template.rendering import load
-from postroom.template.shelves import KNOWN_GLOBALS
 
 BAR_RENDER_US = 150.0
 BAR_PER_SECOND = 5_000
@@ -37,7 +36,6 @@ PER_ROUND = 500
 HANDED_OVER = 4_000
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 NAMES: dict[str, Any] = {
-    **KNOWN_GLOBALS,
     "_product_name": "Acme",
     "_entity_name": "Acme",
     "_entity_site_url": "https://acme.example/",

@@ -9,7 +9,7 @@ from postroom.mime.html import html_to_text
 from postroom.model.template import CompiledTemplate, Rendered, Shelf, TemplateSource
 from postroom.renderer.compiling import compile_source
 from postroom.template.rendering import load
-from postroom.template.shelves import KNOWN_GLOBALS, shipped_sources
+from postroom.template.shelves import shipped_sources
 
 LANGUAGES = ("en", "fr", "de", "zh", "ko")
 AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -41,10 +41,9 @@ def samples(template: CompiledTemplate) -> dict[str, Any]:
 def mail(name: str, language: str, **values: Any) -> Rendered:
     """Render one variant with its examples; ``values`` go before them and before the globals."""
     template = compiled(name, language)
-    globals_ = {**KNOWN_GLOBALS, **GLOBALS}
     given = {key: value for key, value in values.items() if not key.startswith("_")}
     own = {key: value for key, value in values.items() if key.startswith("_")}
-    return load(template, html_to_text).render({**samples(template), **given}, {**globals_, **own}, AT)
+    return load(template, html_to_text).render({**samples(template), **given}, {**GLOBALS, **own}, AT)
 
 
 def _source(name: str, language: str) -> TemplateSource:

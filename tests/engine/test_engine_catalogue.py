@@ -125,8 +125,7 @@ class Room:
             records=records,
             renderer=self.renderer,
             clock=ManualClock(),
-            names={"_product_name": ""},
-            package_names={},
+            names={},
         )
 
     async def html(self, template: str, tenant: TenantId = DEFAULT_TENANT, locale: str = "") -> str:
@@ -260,22 +259,6 @@ def test_the_directory_goes_before_the_store_and_packages_are_named() -> None:
         for unknown in ("nobody", "welcome@1", "stored@2", "calypsso:welcome", "nobody:welcome"):
             with pytest.raises(NotFoundError):
                 await room.html(unknown)
-
-    run(scenario())
-
-
-def test_a_package_gets_no_empty_globals() -> None:
-    """What our own templates leave out when it is empty is missing for a package, and so is refused there."""
-
-    async def scenario() -> None:
-        room = Room(a_source("here"))
-        for template, expected in {
-            "welcome": {"_product_name": ""},
-            "postroom:welcome": {"_product_name": ""},
-            "calypsso:activation": {},
-        }.items():
-            await room.html(template)
-            assert expected == room.renderer.names
 
     run(scenario())
 

@@ -106,6 +106,21 @@ def test_what_cannot_be_rendered_is_refused_by_name(
     assert {problem} == refused(house.post("/v1/messages", value))
 
 
+def test_a_global_that_nobody_set_is_refused_where_it_is_printed(house: TemplateRoom) -> None:
+    """A heading with a hole is never sent; what stands under a test of it, as in shipped cards, is not there."""
+    card = (
+        '<x-default><x-card title="T"><p>{% if _product_name %}@{{ _product_name }}{% endif %}x</p></x-card>'
+    )
+    for title, expected in (("T", 200), ("Welcome to @{{ _product_name }}!", 422)):
+        text = f"---\nsubject: S\n---\n{card.replace('T', title, 1)}</x-default>"
+        answer = house.post("/v1/templates/preview", {"source": {"text": text}, "examples": True})
+        assert expected == answer.status
+        if answer.status == 422:
+            assert {("variable-missing", "variables._product_name")} == refused(answer)
+        else:
+            assert "<img" not in answer.json()["html"]
+
+
 def test_an_unknown_template_names_the_nearest(house: TemplateRoom) -> None:
     """The fix of an unknown name has the nearest known one."""
     answer = house.post("/v1/messages", {**WELCOME, "template": "welcom"})

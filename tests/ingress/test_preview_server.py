@@ -29,7 +29,8 @@ preheader: For you
 variables: {name: Ann}
 ---
 <html lang="en"><head><style>@media (prefers-color-scheme: dark) { p { color: #fff } }</style></head>
-<body><p>Hello {{ name }}, {{ link_url }} {{ _product_name }}</p><script>alert(1)</script></body></html>
+<body><p>Hello {{ name }}, {{ link_url }} {{ _product_name }} {{ _team }}</p>
+<script>alert(1)</script></body></html>
 """
 
 
@@ -103,15 +104,15 @@ def test_the_state_is_what_the_page_needs(preview: Preview) -> None:
     assert ["hello"] == [one["name"] for one in state["templates"]]
     assert ("hello", "en", ["en", "fr"]) == (current["name"], current["locale"], current["locales"])
     assert ("Hello Ann", "For you") == (current["subject"], current["preheader"])
-    assert "Hello Ann, https://example.com/link_url Acme" in current["html"]
+    assert "Hello Ann, https://example.com/link_url Acme [_team]" in current["html"]
     assert current["size"] == len(current["html"].encode())
     assert [("name", True), ("link_url", False)] == [
         (one["name"], one["has_example"]) for one in current["variables"]
     ]
-    assert ["_product_name"] == current["globals"]
-    french = preview.state(name="hello", locale="fr-CA", variables='{"name": "Eve", "link_url": "x"}')[
-        "current"
-    ]
+    assert ["_product_name", "_team"] == current["globals"]
+    french = preview.state(
+        name="hello", locale="fr-CA", variables='{"name": "Eve", "link_url": "x", "_team": "T"}'
+    )["current"]
     assert ("fr", "Bonjour Eve") == (french["locale"], french["subject"])
     assert preview.state(name="nothing", locale="??")["current"]["name"] == "hello"
 
@@ -120,7 +121,7 @@ def test_what_would_be_refused_is_said(preview: Preview) -> None:
     """Missing and unknown variables are named, and nothing is rendered; no JSON is 422."""
     current = preview.state(name="hello", variables='{"nam": "Eve"}')["current"]
     assert not current["is_rendered"]
-    assert {"variables.name", "variables.link_url", "variables.nam"} == {
+    assert {"variables.name", "variables.link_url", "variables.nam", "variables._team"} == {
         one["field"] for one in current["problems"]
     }
     assert preview.get("/frame?name=hello&variables=%7B%7D")[::2] == (200, "")

@@ -11,7 +11,6 @@ from postroom.mime.html import html_to_text
 from postroom.model.template import Shelf, TemplateSource
 from postroom.renderer.compiling import compile_source
 from postroom.template.rendering import load
-from postroom.template.shelves import KNOWN_GLOBALS
 
 GUIDE = """---
 preheader: Welcome to @{{ _product_name }}! Please create your account.
@@ -44,7 +43,7 @@ TRIPLES = re.compile(rf"(?:\s*{FILLER}){{150}}\s*\Z")
 @cache
 def rendered(source: str, *, is_bare: bool = False) -> str:
     template = compile_source(TemplateSource(name="one", text=source), Shelf())
-    names = {**KNOWN_GLOBALS, **({} if is_bare else GLOBALS)}
+    names = {} if is_bare else GLOBALS
     variables = dict.fromkeys(template.schema["properties"], URL)
     return load(template, html_to_text).render(variables, names, AT).html
 
@@ -343,7 +342,7 @@ def test_a_code_is_one_word_and_read_digit_by_digit() -> None:
     template = compile_source(
         TemplateSource(name="one", text='<x-main><x-code value="@{{ code }}" /></x-main>'), Shelf()
     )
-    html = load(template, html_to_text).render({"code": "482913"}, KNOWN_GLOBALS, AT).html
+    html = load(template, html_to_text).render({"code": "482913"}, {}, AT).html
     span = one(LexborHTMLParser(html), "[role=img]")
     assert ("482913", "4 8 2 9 1 3", "ltr") == (
         shown(span),

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Any
 
 from postroom.bootstrap.seeing import begin_log
 from postroom.clock import Clock, SystemClock
@@ -18,7 +16,6 @@ from postroom.renderer.packages import Package
 from postroom.renderer.pool import PoolSettings, RendererPool
 from postroom.renderer.shipped import Shipped
 from postroom.spool.memory.templates import MemoryTemplates
-from postroom.template.shelves import KNOWN_GLOBALS
 
 CHECK_S = 5.0
 """How long a start waits for the look at the templates, to tell what is wrong with them; the look goes on."""
@@ -45,8 +42,7 @@ def templating_of(
         records=records,
         renderer=renderer,
         clock=clock,
-        names=_names(settings),
-        package_names=settings.globals,
+        names=settings.globals,
     )
 
 
@@ -91,8 +87,3 @@ def sentence(finding: Finding) -> str:
     """Return a finding on one line."""
     line = f":{finding.line}" if finding.line else ""
     return f"template {finding.file}{line}: {finding.cause}"
-
-
-def _names(settings: TemplateSettings) -> Mapping[str, Any]:
-    """Return the globals; those that shipped templates leave out when they are empty are always there."""
-    return {**KNOWN_GLOBALS, **settings.globals}

@@ -135,13 +135,11 @@ def directory_workshop(place: Path, settings: "Settings") -> "Workshop":
     from postroom.clock import SystemClock
     from postroom.ingress.preview.workshop import Workshop
     from postroom.renderer.directory import Directory as Files
-    from postroom.template.shelves import KNOWN_GLOBALS
 
     if not place.is_dir():
         raise CliError(Exit.USAGE, f"there is no directory {place}", fix="Check --dir.")
     clock = SystemClock()
-    names = {**KNOWN_GLOBALS, **settings.templates.globals}
-    return Workshop(Files(place, clock=clock).read, clock=clock, names=names)
+    return Workshop(Files(place, clock=clock).read, clock=clock, names=settings.templates.globals)
 
 
 def package_workshop(package: str, settings: "Settings") -> "Workshop":
@@ -152,12 +150,11 @@ def package_workshop(package: str, settings: "Settings") -> "Workshop":
     from postroom.clock import SystemClock
     from postroom.ingress.preview.workshop import Workshop
     from postroom.renderer.packages import Package, package_folder
-    from postroom.template.shelves import KNOWN_GLOBALS
 
     clock, names = SystemClock(), dict(settings.templates.globals)
     if package == SHIPPED:
         collection = asyncio.run(places_of(settings.templates, clock=clock)[SHIPPED].look())
-        return Workshop(lambda: collection, clock=clock, names={**KNOWN_GLOBALS, **names})
+        return Workshop(lambda: collection, clock=clock, names=names)
     folder = package_folder(package)
     if folder is None:
         fix = f"Install it beside Postroom: pip install {package}."

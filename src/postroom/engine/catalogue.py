@@ -75,8 +75,6 @@ class Found:
     pin: TemplatePin
     chain: tuple[str, ...]
     """The locales that were tried, in order; the last one is that of the variant."""
-    is_foreign: bool = False
-    """Of a package that others built."""
 
 
 @lru_cache(maxsize=1024)
@@ -430,7 +428,6 @@ def _found(compiled: CompiledTemplate, reference: Reference, version: str, tried
         compiled=compiled,
         pin=TemplatePin(name=str(reference), version=version, locale=compiled.locale),
         chain=tried,
-        is_foreign=reference.package not in (DIRECTORY, SHIPPED),
     )
 
 

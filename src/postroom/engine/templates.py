@@ -141,18 +141,13 @@ class Templating:
         renderer: Renderer,
         clock: Clock,
         names: Mapping[str, Any],
-        package_names: Mapping[str, Any],
     ) -> None:
-        """Take the parts, and the globals: ``names`` for our own templates, ``package_names`` for others'.
-
-        What ours leave out when it is empty would be a hole in those.
-        """
+        """Take the parts, and the globals of the settings."""
         self.catalogue = catalogue
         self._records = records
         self._renderer = renderer
         self._clock = clock
         self._names = dict(names)
-        self._package_names = dict(package_names)
 
     # ------------------------------------------------------------------ rendering
 
@@ -189,11 +184,10 @@ class Templating:
         return await self._shown(Found(compiled=compiled, pin=pin, chain=chain), order.variables)
 
     async def _shown(self, found: Found, variables: Mapping[str, Any]) -> Preview:
-        names = self._package_names if found.is_foreign else self._names
         began = self._clock.monotonic()
         try:
             rendered = await self._renderer.render(
-                found.compiled, variables, names=names, at=self._clock.now()
+                found.compiled, variables, names=self._names, at=self._clock.now()
             )
         except InputError as error:
             RENDER_REFUSED.count((error.problems[0].code,))

@@ -1,26 +1,13 @@
-"""What comes with Postroom: layouts and components, ready templates, the globals they read.
+"""What comes with Postroom: layouts and components, and ready templates.
 
 The files are data of this package; they are read once, when they are first asked for, and nothing else is.
 """
 
-from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from types import MappingProxyType
 
 from postroom.model.template import Shelf, TemplateSource
-
-KNOWN_GLOBALS: Mapping[str, str] = MappingProxyType(
-    {
-        "_product_name": "",
-        "_entity_name": "",
-        "_entity_site_url": "",
-        "_logo_url": "",
-    }
-)
-"""Globals that every rendering knows, and what they are where nobody set them: a shipped template leaves out
-what an empty one stands for (logo, name, line of copyright). ``_year`` and ``_locale`` are always there."""
 
 DEFAULT_PRIMARY = "#4338ca"
 """The colour ``primary`` of a shelf whose theme names none: white on it has a contrast of 7.8 to 1."""

@@ -30,7 +30,7 @@ def picture(workshop: Workshop, name: str, locale: str, variables: Mapping[str, 
     worked = workshop.variant(name, locale)
     if worked.compiled is None:
         return Picture(worked=worked, values=variables or {}, rendered=None)
-    values = shown_values(worked.compiled) if variables is None else variables
+    values = shown_values(worked.compiled, workshop.names) if variables is None else variables
     try:
         rendered = workshop.rendered(worked, values)
     except InputError as error:

@@ -26,6 +26,7 @@ from postroom.renderer.checking import checked
 from postroom.renderer.compiling import compile_source
 from postroom.schema.template_bodies import with_examples
 from postroom.template.errors import SourceError
+from postroom.template.getters import ALWAYS, LOGO
 from postroom.template.lint import lint
 from postroom.template.rendering import load
 
@@ -161,13 +162,19 @@ def _compiled(source: TemplateSource, shelf: Shelf) -> Worked:
     return Worked(source=source, compiled=compiled, findings=compiled.findings)
 
 
-def shown_values(compiled: CompiledTemplate) -> dict[str, Any]:
-    """Return the examples of a template's variables; one without gets a value that shows its name."""
+def shown_values(compiled: CompiledTemplate, names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the examples of a template's variables; one without gets a value that shows its name.
+
+    So does a global that nobody set, but for the logo: cards do without one.
+    """
     properties: Mapping[str, Mapping[str, Any]] = compiled.schema.get("properties", {})
     found = with_examples(compiled.schema, {})
     for name, schema in properties.items():
         if name not in found or not has_example(schema):
             found[name] = _stand_in(name, schema)
+    for name in compiled.globals:
+        if name not in names and name not in ALWAYS and name != LOGO:
+            found[name] = _text(name, "")
     return found
 
 
