@@ -57,6 +57,23 @@ def test_places_are_found_by_words_elsewhere() -> None:
     assert [("order.html", 6, 8), ("components/card.html", 2, 10)] == sorted(found, reverse=True)
 
 
+def test_components_that_are_not_used_have_no_part_in_places() -> None:
+    """What another layout holds too is not said of it, nor is a layout's element of a file's own."""
+    html = page('<div role="note"><div>One</div></div>')
+    lent = {
+        "layouts/letter": "<html>\n<div><yield /></div></html>",
+        "components/note": "<div><yield /></div>",
+    }
+
+    def told(source: str) -> set[str]:
+        one = checked(html, source=source, form=SourceForm.COMPONENTS, components=lent)
+        return {found.file for found in lint(one) if "role" in found.cause and found.line}
+
+    assert set() == told("<x-default />")
+    assert set() == told("<x-default><x-note /></x-default>")
+    assert {"layouts/letter.html"} == told("<x-letter><x-note /></x-letter>")
+
+
 def test_a_comment_switches_a_rule_off_for_one_line() -> None:
     """A comment holds for the codes it names, on the next line that is not blank, and nowhere else."""
     two = page(

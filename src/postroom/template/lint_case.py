@@ -16,10 +16,13 @@ from postroom.model.template import CompiledTemplate, Finding, Rendered, Shelf, 
 from postroom.template.lint_css import Sheet, sheet_of
 from postroom.template.lint_page import Element, Page, Text, read_page
 from postroom.template.lint_rules import RULES
+from postroom.template.shelves import shipped_shelf
 
 _EXPRESSION = re.compile(r"@?\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
 _FRONT = re.compile(r"(?:(---|\+\+\+)[ \t]*\n(?s:.*?)\n\1[ \t]*\n)")
 _QUOTED = re.compile("«([^»]+)»")
+_USES = re.compile(r"<x-([\w.:-]+)|\bsrc\s*=\s*[\"']?(?:\./|/|src/)?((?:components|layouts)/[\w./-]+?)\.html")
+"""A tag that names a component, or the file of one."""
 _MIN_ANCHOR = 3
 """Characters that say where something is; less occurs everywhere."""
 _MAX_ANCHOR = 120
@@ -109,6 +112,16 @@ class Case:
         file, line, column = self._place(finding.code, word[1])
         return replace(finding, file=file, line=line, column=column)
 
+    @cached_property
+    def _texts(self) -> Mapping[str, str]:
+        """The files that may have brought a thing of the page: the source, and the components it uses."""
+        return {self.file: self.checked.source.text, **_reached(self.checked)}
+
+    def _is_from_elsewhere(self, name: str) -> bool:
+        """Say whether the page has more elements of this name than the files: a layout has brought some."""
+        there = sum(1 for _ in self.page.elements(name))
+        return there > sum(len(re.findall(rf"<{name}\b", text)) for text in self._texts.values())
+
     def _finding(self, code: str, cause: str, fix: str, *, place: tuple[str, int, int]) -> Finding:
         rule = RULES[code]
         file, line, column = place
@@ -134,8 +147,9 @@ class Case:
             seen = self._said.get((code, anchor), 0)
             self._said[code, anchor] = seen + 1
             pattern = _pattern(anchor)
-            texts = {self.file: self.checked.source.text, **_components(self.checked.shelf)}
-            for file, text in texts.items():
+            if anchor[0] == "<" and self._is_from_elsewhere(anchor[1:]):
+                continue
+            for file, text in self._texts.items():
                 front = 0 if isinstance(at, str) else front_matter_end(text)
                 starts = [found.start() for found in pattern.finditer(text, front)]
                 if starts:
@@ -154,8 +168,20 @@ def line_of(text: str, at: int) -> tuple[int, int]:
     return text.count("\n", 0, at) + 1, at - (text.rfind("\n", 0, at) + 1) + 1
 
 
-def _components(shelf: Shelf) -> dict[str, str]:
-    return {f"{path}.html": text for path, text in shelf.components.items()}
+def _reached(checked: Checked) -> dict[str, str]:
+    """Return the components that a source may use: by their tags, and for shipped ones that are replaced."""
+    known = checked.shelf.components
+    found = {path: text for path, text in known.items() if path in shipped_shelf().components}
+    waiting = [checked.source.text, *found.values()]
+    while waiting:
+        tags = _USES.findall(waiting.pop().lower())
+        named = {tag.replace("::", "/").replace(".", "/") or file for tag, file in tags}
+        for path in known:
+            last = path.partition("/")[2].lower()
+            if path not in found and not named.isdisjoint({last, last.removesuffix("/index"), path.lower()}):
+                found[path] = known[path]
+                waiting.append(known[path])
+    return {f"{path}.html": text for path, text in found.items()}
 
 
 def _anchors(at: "Element | Text | int | str", page: Page) -> Iterable[str]:
