@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from jinja2 import Environment
 
 from postroom.template.front_matter import VariableNote
+from postroom.template.getter_types import Types
 from postroom.template.inference import Reads, reads
 from postroom.template.variables import MAX_PROBLEMS, defaults, problems
 
@@ -76,12 +77,27 @@ def test_what_the_author_says() -> None:
     assert {
         "a": {"type": "string", "description": "who", "examples": ["Kim"]},
         "b": {"type": PRINTED, "examples": ["12.50"]},
-        "c": {"type": "number", "default": 3},
+        "c": {"type": "number", "format": "int64", "default": 3},
         "d": {"type": "integer"},
         "e": {"type": "boolean", "examples": [True]},
     } == found["properties"]
     assert ["a", "b"] == found["required"]
     assert {"c": 3} == defaults(found)
+
+
+def test_a_whole_example_is_a_hint() -> None:
+    """A whole number as an example is whole in typed getters, and refuses no fraction; nor does a filter."""
+    found = schema(
+        "{{ a }}{{ b }}{{ c|currency('EUR') }}{{ d }}{{ e|number }}{{ e + 1 }}",
+        a=VariableNote(example=24),
+        b=VariableNote(example=24.5),
+        c=VariableNote(example=24),
+        d=VariableNote(example=24, type="number"),
+        e=VariableNote(example=24),
+    )
+    types = {name: Types().of(one, "X") for name, one in found["properties"].items()}
+    assert {"a": "int", "b": "float", "c": "str | float", "d": "float", "e": "float"} == types
+    assert [] == problems(found, dict.fromkeys("abcde", 3.5))
 
 
 def test_globals_are_listed_beside() -> None:

@@ -54,6 +54,8 @@ class Types:
                 return f"list[{self.of(schema.get('items'), f'{name}Item')}]"
             case "object":
                 return self._object(schema, name)
+            case "number" if schema.get("format") == "int64":
+                return "int"
             case None:
                 return "Any"
             case _:

@@ -25,6 +25,8 @@ Path = tuple[str, ...]
 Scope = dict[str, "Path | None"]
 """What local names stand for; ``None``: something made."""
 ITEM = "[]"
+WHOLE = "int64"
+"""The format of a number whose example is whole: a hint for typed getters, which refuses no fraction."""
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 _PRINTED = frozenset({"string", "number"})
 _OBJECT = frozenset({"object"})
@@ -418,8 +420,11 @@ def _together(use: Use, note: VariableNote) -> dict[str, Any]:
     """Put what was guessed from use and what the author said into one schema; an example is but a hint."""
     guessed, said = _of_use(use), _declared(note)
     kinds = guessed.get("type")
-    if not note.type and use.is_read and isinstance(kinds, list) and said.get("type") in kinds:
-        said["type"] = kinds
+    if not note.type and use.is_read:
+        if isinstance(kinds, list) and said.get("type") in kinds:
+            said["type"] = kinds
+        if said.get("format") == WHOLE:  # such filters are for fractions too
+            del said["format"]
     return {**guessed, **said}
 
 
@@ -432,6 +437,7 @@ def _declared(note: VariableNote) -> dict[str, Any]:
         schema |= _of_example(note.default)
     if note.type:
         schema["type"] = note.type
+        schema.pop("format", None)
     if note.description:
         schema["description"] = note.description
     if note.has_default:
@@ -448,7 +454,9 @@ def _of_example(value: Any) -> dict[str, Any]:
             return {"type": "array"}
         case Mapping():
             return {"type": "object"}
-        case int() | float():
+        case int():
+            return {"type": "number", "format": WHOLE}
+        case float():
             return {"type": "number"}
         case str():
             return {"type": "string"}
