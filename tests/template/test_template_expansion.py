@@ -39,6 +39,15 @@ def refused(source: str, **components: str) -> tuple[Finding, ...]:
     return error.value.findings
 
 
+def test_later_values_of_scripts() -> None:
+    """What a script gives may hold values that come with the mail, wherever it is printed."""
+    card = """<script props>module.exports = { a: props.a, b: '<b>@{{ k }}</b>', l: ['@{{ l|join(", ") }}'] }</script>
+        <p title="{{ a }} {{ l[0] }}">{{ b }}{{{ b }}}<each loop="i in l">{{ i }}</each></p>"""
+    page = made('<x-card a="@{{ x }}" />', card=card).html.strip()
+    body = """&lt;b&gt;{{ k }}&lt;/b&gt;<b>{{ k }}</b>{{ l|join(", ") }}"""
+    assert f"""<p title="{{{{ x }}}} {{{{ l|join(", ") }}}}">{body}</p>""" == page
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_same_structure_as_the_original(name: str) -> None:
     """A source that uses one thing of the language gives the structure its own tool chain gives."""

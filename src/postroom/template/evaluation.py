@@ -238,6 +238,9 @@ class Evaluator:
         if printed is None:
             return None
         self.report.grow(len(printed), place)
+        if "@{{" in printed:  # of a value that was written elsewhere, in a script
+            found = pieces(printed)
+            printed = "".join(later(one.code) if one.kind is Kind.LATER else one.source for one in found)
         if YEAR in printed and _YEAR_SUM.search(printed):
             self.report.refuse(
                 "year-sum",
