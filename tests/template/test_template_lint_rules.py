@@ -59,7 +59,10 @@ CASES: dict[str, tuple[list[Checked], list[Checked]]] = {
     "stray-end-tag": (body("<p>one</p></div>"), body("<div><p>one</p></div>")),
     "unknown-front-matter": (
         front({"preheadr": "Soon"}, source="---\npreheadr: Soon\n---\n"),
-        front({"preheadr": "Soon", "colour": "red"}, source="---\npreheadr: Soon\n---\n{{ page.preheadr }}"),
+        front(
+            {"preheadr": "Soon", "colour": "red", "getter": "a", "description": "b"},
+            source="---\npreheadr: Soon\n---\n{{ page.preheadr }}",
+        ),
     ),
     "unknown-lint-code": (
         front({"lint": {"ignore": ["contrst"]}}, source="contrst"),

@@ -39,6 +39,8 @@ KNOWN_FRONT_MATTER = frozenset(
         "class",
         "listUnsubscribe",
         "lint",
+        "getter",
+        "description",
     ]
 )
 _DISABLED = re.compile(r"(?:<!--|\{#)-?\s*lint-disable-next-line\s+([a-z0-9 ,-]+?)\s*-?(?:-->|#\})")
