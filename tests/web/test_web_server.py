@@ -381,17 +381,18 @@ def test_tls_and_plain_listeners_live_together(tmp_path: Path) -> None:
 
 
 def test_address_in_use_is_an_error() -> None:
-    """A second server on one port does not start, nor one with files that are no certificate."""
+    """A second server on one port tells what chooses another; files that are no certificate fail."""
 
     async def run() -> None:
         async with running(echo) as server:
-            taken = Binding(host="127.0.0.1", port=server.bound[0].port, app=echo)
+            taken = Binding(host="127.0.0.1", port=server.bound[0].port, app=echo, flag="--port")
             no_pair = TlsPair(cert=Path(__file__), key=Path(__file__))
             without = Binding(host="127.0.0.1", port=0, app=echo, tls=no_pair)
             for binding, cause in ((taken, "in use"), (without, "cannot be used")):
-                with pytest.raises(ConfigError, match=cause):
+                with pytest.raises(ConfigError, match=cause) as refused:
                     async with serve([binding], clock=SystemClock()):
                         pass
+                assert refused.value.problems[0].fix.endswith("--port.") is (binding is taken)
 
     asyncio.run(run())
 

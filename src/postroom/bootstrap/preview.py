@@ -31,7 +31,8 @@ def run_preview(workshop: Workshop, *, title: str, port: int, announce: Callable
 async def _serve(workshop: Workshop, title: str, port: int, announce: Callable[[str], None]) -> None:
     stopping = Stopping()
     stopping.listen()
-    binding = Binding(host=HOST, port=port, app=PreviewDoors(workshop, title).gate(), door="preview")
+    app = PreviewDoors(workshop, title).gate()
+    binding = Binding(host=HOST, port=port, app=app, door="preview", flag="--port")
     async with serve([binding], clock=SystemClock(), hurry=stopping.asked) as server:
         announce(server.bound[0].url + "/")
         await stopping.asked.wait()

@@ -47,6 +47,8 @@ class Binding:
     tls: TlsPair | None = None
     door: str = ""
     """Its name in metrics; else ``http`` or ``https``."""
+    flag: str = "--http"
+    """What chooses another address; named when this one is taken."""
 
 
 @dataclass(slots=True)
@@ -112,7 +114,7 @@ async def serve(
     try:
         for binding in bindings:
             context = None if binding.tls is None else by_pair[binding.tls].context
-            listeners = await listen(binding.host, binding.port, flag="--http")
+            listeners = await listen(binding.host, binding.port, flag=binding.flag)
             opened = [_acceptor(binding, listener, household, context) for listener in listeners]
             acceptors += opened
             server.bound.append(Bound(*opened[0].address, context is not None))
