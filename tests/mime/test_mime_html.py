@@ -9,6 +9,10 @@ from hypothesis import strategies as st
 
 from postroom.mime.html import html_to_text
 
+LOGO = '<a href="https://x.test"><img src="l.png" alt="Logo"></a>'
+CARD = '<table role="none"><tr><td><p>a</p><p>b</p></td></tr></table>'
+LINE = '<table role="none"><tr><td>c</td></tr></table>'
+
 
 @pytest.mark.parametrize(
     ("page", "text"),
@@ -31,6 +35,15 @@ from postroom.mime.html import html_to_text
         ('<a href="https://x.test"><img src="l.png" alt="Logo"></a>', "Logo <https://x.test>"),
         ('<a href="https://x.test"><img src="l.png"></a>', "<https://x.test>"),
         ('<img alt="a > b" src=x>', "a > b"),
+        (LOGO + "<p>a</p>" + LOGO + "b", "Logo <https://x.test>\n\na\n\nb"),
+        (
+            LOGO + "<div>" + LOGO.replace("x.", "y.") + "</div>",
+            "Logo <https://x.test>\nLogo <https://y.test>",
+        ),
+        ('a<div role="separator">&zwj;</div>b', "a\n\nb"),
+        (CARD + "<p role='separator'></p>" + CARD + LINE, "a\n\nb\n\n----------\n\na\n\nb\n\nc"),
+        (CARD + "c<p role='separator'></p>" + CARD, "a\n\nb\n\nc\n\na\n\nb"),
+        (CARD + CARD + LINE + LINE, "a\n\nb\n\na\n\nb\n\nc\nc"),
         (
             "<table><tr><th>Order:</th><td>4711</td></tr><tr><td>Sum</td><td>9 &euro;</td></tr></table>",
             "Order: 4711\nSum: 9 \u20ac",
@@ -192,6 +205,7 @@ def test_never_raises_and_never_runs_on(page: str) -> None:
         "<ul><li>a",
         "<blockquote>a",
         "<a href=x>a<b>",
+        "<a href=x><img alt=a></a>",
         "<pre>\n",
         "a ",
         "\n",

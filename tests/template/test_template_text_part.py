@@ -49,6 +49,16 @@ PIECES = (
     "<p>{% raw %}{{ kept }}{% endraw %}</p>",
     "<p>Tom &amp; {{ name }} &lt;3</p>",
 )
+LOGO = '<p><a href="{{ url }}"><img src="a.png" alt="{% if formal %}{{ name }} {% endif %}Logo"></a></p>'
+LOGOS = (
+    LOGO + "<p>{{ title }}</p>" + LOGO,
+    "{% if formal %}" + LOGO + "{% endif %}<p>{{ title }}</p>" + LOGO,
+    "{% if formal %}" + LOGO + "{% endif %}{% if formal %}" + LOGO + "{% endif %}",
+    "{% if formal %}{% if url %}" + LOGO + "{% endif %}{% else %}" + LOGO + "{% endif %}",
+    LOGO + "{% for url in items %}" + LOGO.replace("url", "url.title") + "{% endfor %}",
+    LOGO + "{% set url = 'https://example.com/other' %}" + LOGO,
+    "{% for item in items %}" + LOGO + "<p>{{ item.title }}</p>{% endfor %}" + LOGO,
+)
 WORDS = st.from_regex(r"[A-Za-z<>&\"'][A-Za-z0-9<>&;\"' ]{0,8}[A-Za-z0-9]", fullmatch=True).filter(
     lambda text: "  " not in text
 )
@@ -73,6 +83,10 @@ def test_it_is_the_text_of_the_html(formal: bool) -> None:
     }
     for one, other in itertools.product(PIECES, PIECES[:8]):
         same(one + other, values)
+    for html in LOGOS:
+        found = rendered(html, values)
+        links = {line for line in html_to_text(found.html).split("\n") if "<http" in line}
+        assert links == {line for line in found.text.split("\n") if "<http" in line}, html
 
 
 @given(name=WORDS, title=WORDS, formal=st.booleans(), count=st.integers(1, 3))

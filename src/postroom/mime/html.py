@@ -1,7 +1,9 @@
 """From an HTML body to the plain text beside it.
 
 Headings and paragraphs stand apart, lists have dashes or numbers, a link is ``text <url>``, an image its
-alternative text, a row of two cells ``key: value``, a quotation ``> ``. Scripts, styles, the head and
+alternative text, a row of two cells ``key: value``, a quotation ``> ``. A separator is a blank line, and a
+line of dashes between two tables of several paragraphs; a link with an image that repeats an earlier one, as
+the logo above each card, is left out. Scripts, styles, the head and
 hidden elements (preheaders) are left out. Lines are not wrapped. The same HTML always gives the same text.
 
 Rules: never raises, whatever the junk; linear time, so the nesting of what is laid out is bounded and no
@@ -39,8 +41,8 @@ _CONTAINER = re.compile(r"(?:^|[;\s])(?:text-align|word-break|direction)\s*:", r
 _JOINERS = "\u034f\u200b\u200c\u200d\u2060\ufeff \n"
 """What cannot be seen: a text of nothing else is the content of a spacer."""
 _COLONS = ":\uff1a"
-_MAY_HIDE = re.compile(r"hidden|hide|:\s*+(?:none|0)", re.IGNORECASE)
-"""What stands in every tag that hides: the attributes of all others need no reading."""
+_MAY_HIDE = re.compile(r"hidden|hide|:\s*+(?:none|0)|separator", re.IGNORECASE)
+"""What stands in every tag that hides or separates: the attributes of all others need no reading."""
 
 _READ = frozenset({"a", "img", "table"})
 """Elements whose attributes become text or layout."""
@@ -84,6 +86,10 @@ class _Frame:
     """Of a list: items so far."""
     is_data: bool = True
     """Of a table: not marked as mere layout."""
+    block_end: int = 0
+    """How many parts there were when a table of several paragraphs had been put in."""
+    is_parted: bool = False
+    """A separator followed that table."""
 
 
 def html_to_text(source: str) -> str:
@@ -100,6 +106,10 @@ class _Walker:
         self._frames = [_Frame("page")]
         self._link: tuple[int, int, str] | None = None
         """Depth, index into the frame's parts, and URL of the open link; links do not nest."""
+        self._has_image = False
+        """In the open link."""
+        self._shown: set[tuple[str, str]] = set()
+        """Texts and URLs of links with an image."""
         self._hidden = ""
         """Name of the element being left out, and how deep in elements of that name."""
         self._hidden_depth = 0
@@ -175,11 +185,17 @@ class _Walker:
             self._text("-" * 10)
             self._break(2)
         elif name == "img":
+            self._has_image = True
             self._text(html.unescape(attributes.get("alt", "")))
         elif name == "a":
             self._end_link()
             url = html.unescape(attributes.get("href", "")).strip()
             self._link = (len(self._frames), len(self._frames[-1].parts), url)
+            self._has_image = False
+        elif attributes.get("role", "").lower() == "separator":
+            frame = self._frames[-1]
+            frame.is_parted = 0 < frame.block_end == len(frame.parts)
+            self._break(2)
         else:
             self._break(_BREAKS.get(name, 0))
             self._pre += name == "pre"
@@ -205,7 +221,15 @@ class _Walker:
         self._link = None
         if not url or url[0] == "#" or url.lower().startswith("javascript:") or depth != len(self._frames):
             return
-        shown = "".join(self._frames[-1].parts[index:]).strip()
+        parts = self._frames[-1].parts
+        shown = "".join(parts[index:]).strip()
+        if self._has_image:
+            if shown and (shown, url) in self._shown:
+                if not parts[index].strip("\n"):  # the line ends that were due before the link
+                    self._break(len(parts[index]))
+                del parts[index:]
+                return
+            self._shown.add((shown, url))
         if shown not in {url, url.removeprefix("mailto:"), url.removeprefix("tel:")}:
             self._text(f" <{url}>" if shown else f"<{url}>")
 
@@ -285,7 +309,11 @@ class _Walker:
             case "ul" | "ol":
                 self._put(text, 1 if around.name == "li" else 2)
             case _:
-                self._put(text, 2 if frame.is_data else 1)
+                is_block = "\n\n" in text
+                if is_block and around.is_parted and around.block_end == len(around.parts):
+                    self._put("-" * 10, 2)
+                self._put(text, 2 if frame.is_data or is_block else 1)
+                around.block_end = len(around.parts) if is_block else 0
 
     def _put(self, text: str, breaks: int) -> None:
         """Put laid out text into the innermost frame, with line ends around it."""
