@@ -107,7 +107,7 @@ def test_what_cannot_be_rendered_is_refused_by_name(
 
 
 def test_a_global_that_nobody_set_is_refused_where_it_is_printed(house: TemplateRoom) -> None:
-    """A heading with a hole is never sent; what stands under a test of it, as in shipped cards, is not there."""
+    """A heading with a hole is never sent; what stands under a test of it is left out."""
     card = (
         '<x-default><x-card title="T"><p>{% if _product_name %}@{{ _product_name }}{% endif %}x</p></x-card>'
     )
