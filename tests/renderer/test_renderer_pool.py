@@ -125,10 +125,9 @@ def test_a_killed_process_fails_what_it_was_at(monkeypatch: pytest.MonkeyPatch) 
         assert [pid] != pool.pids()
 
         (pid,) = pool.pids()
-        os.kill(pid, signal.SIGKILL)
-        asked = [asyncio.ensure_future(render(pool, fine, n=number)) for number in range(3)]
-        await asyncio.wait(asked)
-        assert ["1", "2"] == [one.result().html for one in asked[1:]]
+        os.kill(pid, signal.SIGKILL)  # by another: no fault of the mail it is at
+        mails = await asyncio.gather(*[render(pool, fine, n=number) for number in range(3)])
+        assert ["0", "1", "2"] == [one.html for one in mails]
         task = asyncio.ensure_future(render(pool, fine, n=9))
         await asyncio.sleep(0)
         task.cancel()
@@ -160,6 +159,63 @@ def test_a_process_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
 
     asyncio.run(main())
     assert [0.5, 1.0, 2.0, 4.0] == slept
+
+
+def test_what_ends_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mail that ends two processes is refused, and the pool is no slower for the others."""
+    fatal = (
+        "import os, sys; from postroom.renderer import worker; Worker = worker.Worker; render = Worker._render;"
+        "Worker._render = lambda self, frame: os._exit(1) if frame[1] == 'fatal' else render(self, frame);"
+        "worker.main(sys.argv[1:])"
+    )
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", fatal))
+
+    async def work(pool: RendererPool) -> None:
+        fine = CompiledTemplate(name="f", locale="en", html="{{ n }}", text="t", digest="fine")
+        bad = CompiledTemplate(name="f", locale="en", html="{{ n }}", text="t", digest="fatal")
+        for _ in range(2):
+            problem, mail = await asyncio.gather(refused(render(pool, bad, n=1)), render(pool, fine, n=2))
+            assert ("template-limit", "2") == (problem[0], mail.html)
+
+    run(work)
+
+
+def test_templates_take_turns() -> None:
+    """A mail does not wait for all that somebody has rendered from a slow template."""
+
+    async def work(pool: RendererPool) -> None:
+        fine = await pool.compile(source("{{ n }}"), Shelf())
+        slow = await pool.compile(
+            source("{% for i in range(300) %}{% set x = 'abc' * 30000 %}{{ x|upper|length }}{% endfor %}"),
+            Shelf(),
+        )
+        await render(pool, slow)
+        many = [asyncio.ensure_future(render(pool, slow)) for _ in range(10)]
+        await many[0]
+        assert "2" == (await render(pool, fine, n=2)).html
+        assert sum(one.done() for one in many) <= 3
+        for one in many:
+            one.cancel()
+
+    run(work)
+
+
+def test_one_process_works_while_another_pauses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A process that cannot start does not hold up what another one can do."""
+    broken = (
+        f"import sys; open({str(tmp_path / 'first')!r}, 'x');"  # the second finds it there
+        "sys.exit(1)"
+    )
+    code = f"try:\n {broken}\nexcept FileExistsError:\n from postroom.renderer import worker\n"
+    code += " worker.main(sys.argv[1:])"
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", code))
+    monkeypatch.setattr(process, "RESTART_FIRST_S", 1000.0)
+
+    async def work(pool: RendererPool) -> None:
+        fine = CompiledTemplate(name="f", locale="en", html="{{ n }}", text="t", digest="fine")
+        assert ["1", "2"] == [(await render(pool, fine, n=n)).html for n in (1, 2)]
+
+    run(work, workers=2)
 
 
 def known_of(pid: int) -> tuple[str, str]:

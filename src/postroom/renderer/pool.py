@@ -1,16 +1,16 @@
 """Compiling and rendering in processes of their own, seen from the server's process (the ``Renderer`` port).
 
-Processes start at their first request. Requests are handed over without waiting for earlier answers; many
-that come in one turn of the event loop leave in one write. One process compiles, the others render, so that
-mail does not wait for a page that is being compiled.
+Processes start at their first request. Requests are handed over without waiting for earlier answers while
+these are quick; many that come in one turn of the event loop leave in one write. Templates take turns. One
+process compiles, the others render, so that mail does not wait for a page that is being compiled.
 
-When a process does not answer in time it is killed, and so it is when its server dies. What it was at fails;
-what waited behind that goes to the process that is started next. One that ends again and again without having
-answered is started after longer and longer pauses, in which requests are refused.
+When a process does not answer in time it is killed, and so it is when its server dies. What it was at fails,
+at once when it was late, else after a second try; what waited behind that goes to the process that is started
+next. One that ends again and again before it can work is started after longer and longer pauses, in which
+requests are refused.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,7 +35,8 @@ from postroom.renderer.frames import (
     packed_render,
     problems_in,
 )
-from postroom.renderer.process import Job, WorkerProcess
+from postroom.renderer.process import WorkerProcess
+from postroom.renderer.turns import Job, Turns
 from postroom.telemetry.catalogue import RENDERER_RESIDENT
 from postroom.telemetry.process import resident_bytes_of
 
@@ -72,7 +73,7 @@ class RendererPool:
     async def compile(self, source: TemplateSource, shelf: Shelf) -> CompiledTemplate:
         """Compile one source. Raises InputError with every error found (``field``: ``file:line``)."""
         frame = packed_object(COMPILE, (source, shelf))
-        answer = await self._compilers.ask(frame, None)
+        answer = await self._compilers.ask(frame, None, source.name)
         if answer[0] == COMPILED:
             compiled: CompiledTemplate = object_in(answer)
             return compiled
@@ -85,7 +86,7 @@ class RendererPool:
     ) -> Sequence[Finding]:
         """Say what is to be said about the variants of a template; see the port."""
         frame = packed_object(CHECK, (tuple(sources), shelf, dict(names), at))
-        answer = await self._compilers.ask(frame, None)
+        answer = await self._compilers.ask(frame, None, sources[0].name if sources else "")
         if answer[0] == CHECKED:
             findings: tuple[Finding, ...] = object_in(answer)
             return findings
@@ -106,7 +107,7 @@ class RendererPool:
             raise InputError([_unusable("are no plain JSON values, or are nested too deep")]) from None
         if len(frame) > MAX_FRAME:
             raise InputError([_unusable("are too large")])
-        answer = await self._renderers.ask(frame, template)
+        answer = await self._renderers.ask(frame, template, template.digest)
         if answer[0] == RENDERED:
             _, subject, preheader, html, text = answer
             return Rendered(subject=subject, preheader=preheader, html=html, text=text)
@@ -148,32 +149,37 @@ class _Queue:
     """Requests of one kind, and the processes that take them in turn."""
 
     def __init__(self, workers: int, limit_s: float, first: bytes, clock: Clock) -> None:
-        self._waiting: deque[Job] = deque()
+        self._waiting = Turns()
         self._processes = [
-            WorkerProcess(
-                self._waiting, time_limit_s=limit_s, first=first, clock=clock, paused=self._refuse_in_pauses
-            )
+            WorkerProcess(self._waiting, time_limit_s=limit_s, first=first, clock=clock, paused=self._paused)
             for _ in range(max(workers, 1))
         ]
         self._is_closed = False
 
-    async def ask(self, frame: bytes, template: CompiledTemplate | None) -> Frame:
+    async def ask(self, frame: bytes, template: CompiledTemplate | None, turn: str) -> Frame:
         """Have one request answered. Raises OverloadError, InputError."""
         pause_s = self._pause_s()
         if self._is_closed or len(self._waiting) >= MAX_WAITING or pause_s >= REFUSE_FROM_S:
             raise _overload(pause_s)
         answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Job(frame=frame, template=template, answer=answer))
-        min(self._processes, key=_load).feed()
+        self._waiting.append(Job(frame=frame, template=template, turn=turn, answer=answer))
+        self._feed()
         return await answer
+
+    def _feed(self) -> None:
+        for process in sorted(self._processes, key=_load):
+            if not self._waiting:
+                break
+            process.feed()  # one that is not ready takes nothing
 
     def _pause_s(self) -> float:
         return min(process.pause_s for process in self._processes)
 
-    def _refuse_in_pauses(self) -> None:
-        """Refuse what waits when no process works and none will soon."""
+    def _paused(self) -> None:
+        """Let others work meanwhile; refuse what waits when no process works and none will soon."""
         pause_s = self._pause_s()
         if pause_s < REFUSE_FROM_S:
+            self._feed()
             return
         for job in self._waiting:
             if not job.answer.done():

@@ -1,8 +1,9 @@
 """One process that compiles or renders: started when there is work, killed when it is late, started again.
 
-It gets a few requests at once and answers them in order. When it ends, the first that has no answer is what
-it was at, and fails; those behind it are asked again of its successor. A process that ends without a single
-answer is followed by a pause, doubled each time; one that is killed because a request took too long is not.
+It gets a few requests at once, while they are quick, and answers them in order. When it ends, the first that
+has no answer is what it was at: late, it fails; else it is asked once more, for others end processes too.
+Those behind it are asked again of its successor. A process that ends before it can work is followed by a
+pause, doubled each time.
 """
 
 import asyncio
@@ -12,26 +13,27 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 
 from postroom.clock import Clock
 from postroom.errors import InputError, OverloadError, Problem
-from postroom.model.template import CompiledTemplate
-from postroom.renderer.frames import READY, TEMPLATE, Frame, Kept, frames_in, packed_object
+from postroom.renderer.frames import READY, TEMPLATE, Kept, frames_in, packed_object
+from postroom.renderer.turns import Job, Turns
 from postroom.telemetry import catalogue, logger
 
 COMMAND = (sys.executable, "-P", "-m", "postroom.renderer.worker")
 """``-P``: a file of the working directory that is named like a module is not taken for it."""
 IN_FLIGHT = 16
 """Requests a process has at once: enough that none waits for the way back, few enough to share the work."""
+QUICK_S = 0.02
+"""Answers that take longer are waited for one by one, so that others get their turn between them."""
 GRACE_S = 1.0
 """How long a process may go on after its own alarm rang, before it is killed."""
 START_LIMIT_S = 30.0
 """How long a process may take to be ready: half a second, and more on a machine under load."""
 RESTART_FIRST_S = 0.5
 RESTART_CAP_S = 30.0
-"""Pause before a process that ended without an answer is started again; doubled each time."""
+"""Pause behind a process that ended before it could work; doubled each time."""
 END_S = 5.0
 """How long a process may take to end when its end of the socket pair closes."""
 _KEPT = (
@@ -50,22 +52,12 @@ _KEPT = (
 log = logger("renderer")
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Job:
-    """One request."""
-
-    frame: bytes
-    template: CompiledTemplate | None
-    """What is rendered; ``None`` for compiling."""
-    answer: "asyncio.Future[Frame]"
-
-
 class WorkerProcess(asyncio.Protocol):
     """One process at a time, fed from a queue that may feed others too."""
 
     def __init__(
         self,
-        waiting: deque[Job],
+        waiting: Turns,
         *,
         time_limit_s: float,
         first: bytes,
@@ -97,12 +89,12 @@ class WorkerProcess(asyncio.Protocol):
         self._out: list[bytes] = []
         self._sent = Kept()
         self._is_ready = False
+        self._room = 1
+        """Requests it may have at once."""
         self._is_late = False
-        self._has_answered = False
+        self._has_worked = False
         self._is_closing = False
         self._next_pause_s = RESTART_FIRST_S
-        self._left: deque[Job] = deque()
-        """What an earlier process had not begun."""
         self.jobs: deque[Job] = deque()
         """What the process has, the one it is at first."""
         self.pause_s = 0.0
@@ -117,7 +109,7 @@ class WorkerProcess(asyncio.Protocol):
         """Hand over what waits, as far as there is room; start the process when there is none."""
         if self._life is None and not self._is_closing:
             self._life = asyncio.get_running_loop().create_task(self._live(), name="renderer")
-        while self._is_ready and len(self.jobs) < IN_FLIGHT and (job := self._next()) is not None:
+        while self._is_ready and len(self.jobs) < self._room and (job := self._next()) is not None:
             if not self.jobs:
                 self._watch()
             self.jobs.append(job)
@@ -132,16 +124,15 @@ class WorkerProcess(asyncio.Protocol):
             self._life.cancel()
             await asyncio.wait({self._life})
         await asyncio.to_thread(self._reap)
-        for job in (*self.jobs, *self._left):
+        for job in self.jobs:
             if not job.answer.done():
                 job.answer.set_exception(OverloadError("the server stops", retry_after_s=1.0))
 
     def _next(self) -> Job | None:
-        for source in (self._left, self._waiting):
-            while source:
-                job = source.popleft()
-                if not job.answer.done():  # its caller has not gone meanwhile
-                    return job
+        while self._waiting:
+            job = self._waiting.take()
+            if not job.answer.done():  # its caller has not gone meanwhile
+                return job
         return None
 
     def _send(self, job: Job) -> None:
@@ -173,11 +164,11 @@ class WorkerProcess(asyncio.Protocol):
             self._is_ready = False
             await asyncio.to_thread(self._reap)
             self._settle()
-            if not self._is_late and not self._has_answered:
+            if not self._is_late and not self._has_worked:
                 await self._pause()
             else:
                 self._next_pause_s = RESTART_FIRST_S
-            if not self._left and not self._waiting:
+            if not self._waiting:
                 self._life = None  # the next request starts it
                 return
 
@@ -188,7 +179,8 @@ class WorkerProcess(asyncio.Protocol):
         self._sent.clear()
         self._read.clear()
         self._out.clear()
-        self._is_late = self._has_answered = False
+        self._is_late = self._has_worked = False
+        self._room = 1
         try:
             # Not in a thread: the kernel ties the child's life to the thread that starts it.
             self._process = subprocess.Popen(  # noqa: S603 - our own command
@@ -219,24 +211,27 @@ class WorkerProcess(asyncio.Protocol):
             process.wait()
 
     def _settle(self) -> None:
-        """Fail what the process was at, and keep what it had not begun for the next one."""
+        """Fail what the process was at, or have it tried again; what it had not begun waits again."""
         catalogue.RENDERER_ENDS.count(("late" if self._is_late else "died",))
-        if self.jobs:
-            job = self.jobs.popleft()
+        job = self.jobs.popleft() if self.jobs else None
+        while self.jobs:
+            self._waiting.put_back(self.jobs.pop())
+        if job is not None:
             cause = (
                 f"takes longer than {self._limit_s:g} s"
                 if self._is_late
                 else "ended the process that works on it, as by using too much memory"
             )
-            log.warning("a rendering process ended", cause=cause, waiting=len(self.jobs))
-            if not job.answer.done():
+            log.warning("a rendering process ended", cause=cause, waiting=len(self._waiting))
+            if not self._is_late and not job.is_second:
+                job.is_second = True
+                self._waiting.append(job)  # last: what waits behind it has not ended a process
+            elif not job.answer.done():
                 job.answer.set_exception(InputError([_ended(cause)]))
-        self._left.extendleft(reversed(self.jobs))
-        self.jobs.clear()
 
     async def _pause(self) -> None:
         self.pause_s, self._next_pause_s = self._next_pause_s, min(self._next_pause_s * 2, RESTART_CAP_S)
-        log.critical("a rendering process ended without an answer", pause_s=self.pause_s)
+        log.critical("a rendering process ended before it could work", pause_s=self.pause_s)
         self._paused()
         await self._clock.sleep(self.pause_s)
         self.pause_s = 0.0
@@ -279,16 +274,18 @@ class WorkerProcess(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand every answer to who waits for it."""
         self._read += data
+        now = asyncio.get_running_loop().time()
         for frame in frames_in(self._read):
             if frame[0] == READY:
-                self._is_ready = True
+                self._is_ready = self._has_worked = True
                 self._forget_time()  # requests have less of it than a start
             else:
-                self._has_answered = True
                 job = self.jobs.popleft()
                 if not job.answer.done():
                     job.answer.set_result(frame)
-            self._since = asyncio.get_running_loop().time()
+                is_quick = now - self._since < QUICK_S
+                self._room = min(self._room * 2, IN_FLIGHT) if is_quick else 1
+            self._since = now
         self.feed()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature

@@ -255,7 +255,9 @@ def _strict(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pass_eval_context
-def _joined(context: EvalContext, value: Any, d: str = "", attribute: str | None = None, of: str = "") -> str:
+def _joined(
+    context: EvalContext, value: Any, d: str = "", attribute: str | None = None, *, of: str = ""
+) -> str:
     """As Jinja's, and each item is one that may be printed."""
     items = value if attribute is None else map(make_attrgetter(context.environment, attribute), value)
     printed = [_printed(one, f"{of}.{n}" if of else "") for n, one in enumerate(items)]
