@@ -1,5 +1,6 @@
 """Mail from templates through the doors: rendered before it is accepted, everything wrong at once."""
 
+import difflib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from ingress.asgi_client import Answer
 from ingress.template_room import VARIABLES, TemplateRoom, template_room
+from postroom.ingress.http import filling
 from postroom.schema import answers
 
 WELCOME = {"to": "kim@example.org", "template": "welcome", "variables": VARIABLES}
@@ -125,6 +127,24 @@ def test_an_unknown_template_names_the_nearest(house: TemplateRoom) -> None:
     """The fix of an unknown name has the nearest known one."""
     answer = house.post("/v1/messages", {**WELCOME, "template": "welcom"})
     assert "Did you mean welcome" in answer.json()["errors"][0]["fix"]
+
+
+def test_many_templates_do_not_make_unknown_names_dear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a thousand names only the most alike are compared letter by letter, and once for equal questions."""
+    compared: list[int] = []
+    nearest = difflib.get_close_matches
+
+    def counting(word: str, names: list[str], n: int) -> list[str]:
+        compared.append(len(names))
+        return nearest(word, names, n)
+
+    monkeypatch.setattr(difflib, "get_close_matches", counting)
+    names = tuple(f"letter-{number}-of-the-thousand-that-somebody-stored" for number in range(1000))
+    for _ in range(2):
+        assert [names[789]] == list(
+            filling._nearest("leter-789-of-the-thousand-that-somebody-stored", names)
+        )[:1]
+    assert [20] == compared
 
 
 def test_a_callers_subject_and_text_go_first(house: TemplateRoom) -> None:

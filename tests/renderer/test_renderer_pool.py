@@ -164,7 +164,8 @@ def test_a_process_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_ends_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mail that ends two processes is refused, and the pool is no slower for the others."""
     fatal = (
-        "import os, sys; from postroom.renderer import worker; Worker = worker.Worker; render = Worker._render;"
+        "import os, sys; from postroom.renderer import worker; Worker = worker.Worker;"
+        "render = Worker._render;"
         "Worker._render = lambda self, frame: os._exit(1) if frame[1] == 'fatal' else render(self, frame);"
         "worker.main(sys.argv[1:])"
     )

@@ -41,6 +41,8 @@ MAX_COMPILED = 64 * 1024 * 1024
 """Characters of compiled sources that are kept beside those in use; one has some 30,000 (security limit)."""
 MAX_STORED = 32 * 1024 * 1024
 """Characters of stored versions in use that are kept in memory (security limit)."""
+MAX_NAMES = 20_000
+"""Names of stored templates that are kept to name the nearest ones."""
 MAX_TOLD = 1000
 """Troubles of one place that are remembered, so that the log has each once."""
 DIRECTORY = ""
@@ -240,6 +242,7 @@ class Catalogue:
             for package, collections in places.items()
         }
         self._stored: Kept[tuple[TenantId, str], TemplateVersion] = Kept(MAX_STORED, _version_size)
+        self._names: Kept[TenantId, tuple[str, ...]] = Kept(MAX_NAMES, len)
         self._changes = 0
         """Counts changes of stored templates: what was read before one may be what it was before."""
 
@@ -288,16 +291,27 @@ class Catalogue:
 
     async def names(self, tenant: TenantId) -> Sequence[str]:
         """Return what this tenant may write as a reference, without compiling anything."""
-        names = [version.name for version in await self._records.names(tenant)]
+        names = [*await self._stored_names(tenant)]
         for package, place in self._places.items():
             sources = (await place.look()).sources
             names += [str(Reference(package=package, name=name)) for name in sorted(sources)]
+        return names
+
+    async def _stored_names(self, tenant: TenantId) -> tuple[str, ...]:
+        kept = self._names.find(tenant)
+        if kept is not None:
+            return kept
+        changes = self._changes
+        names = tuple(version.name for version in await self._records.names(tenant))
+        if changes == self._changes:
+            self._names.keep(tenant, names)
         return names
 
     def forget(self, name: str, tenant: TenantId) -> None:
         """Read a stored template again: it was changed."""
         self._changes += 1
         self._stored.drop((tenant, name))
+        self._names.drop(tenant)
 
     async def shelf(self, package: str = DIRECTORY) -> tuple[Shelf, str]:
         """Return what a place keeps for all its templates, and its digest."""

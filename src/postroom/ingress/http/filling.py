@@ -5,9 +5,11 @@ here. When nothing but the rendering failed, the error has the submission withou
 idempotency key it may repeat a mail that was accepted when the template was another one.
 """
 
+import asyncio
 import difflib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from postroom.engine.templates import TemplateOrder, Templating
@@ -25,6 +27,8 @@ Render = Callable[[TemplateOrder], Awaitable[tuple[Rendered, TemplatePin]]]
 """Raises NotFoundError, InputError, OverloadError."""
 _SHOWN_NAME = 100
 """Characters of a reference in a problem."""
+_COMPARED = 20
+"""Names that are compared letter by letter, which takes half a millisecond each."""
 
 
 class UnrenderedError(InputError):
@@ -95,13 +99,26 @@ def naming(render: Render, templates: Templating, tenant: TenantId) -> Render:
 
 async def unknown(reference: str, templates: Templating, tenant: TenantId) -> Problem:
     """Return what is wrong with a template that is not there; the fix names the nearest ones."""
-    near = difflib.get_close_matches(reference[:_SHOWN_NAME], await templates.catalogue.names(tenant), 3)
+    names = tuple(await templates.catalogue.names(tenant))
+    near = await asyncio.to_thread(_nearest, reference[:_SHOWN_NAME], names)
     return Problem(
         code="template-unknown",
         field="template",
         cause=f"there is no template {reference[:_SHOWN_NAME]!r}",
         fix=f"Did you mean {' or '.join(near)}?" if near else "GET /v1/templates lists what there is.",
     )
+
+
+@lru_cache(maxsize=64)
+def _nearest(reference: str, names: tuple[str, ...]) -> Sequence[str]:
+    """Return the nearest of some thousand names; takes some ten milliseconds, and a batch asks it often."""
+    wanted = _pairs(reference)
+    likely = sorted(names, key=lambda name: len(wanted ^ _pairs(name)))[:_COMPARED]
+    return difflib.get_close_matches(reference, likely, 3)
+
+
+def _pairs(name: str) -> set[str]:
+    return {name[start : start + 2] for start in range(len(name))}
 
 
 def _no_subject(pin: TemplatePin) -> Problem:
