@@ -406,6 +406,34 @@ def test_hostile_pages_take_no_more_time_than_others(source: str) -> None:
     assert styled(source).html
 
 
+def test_a_link_that_asks_for_its_sheet_is_inlined() -> None:
+    """``inline`` or ``expand`` on a link brings the sheet of the directory in; other links stay."""
+    sheets = {"css/brand.css": ".q { color: red }", "more.css": ".q { margin: 0 }"}
+    source = (
+        '<head><link rel="stylesheet" href="css/brand.css" inline>'
+        '<link expand rel="stylesheet" href="more.css">'
+        '<link rel="stylesheet" href="https://fonts.example/a.css" inline></head><p class="q">x</p>'
+    )
+    got = styled(source, styles=sheets).html.replace("\n", "")
+    assert '<head><link rel="stylesheet" href="https://fonts.example/a.css"></head>' in got
+    assert '<p style="color:red;margin:0">x</p>' in got
+    with pytest.raises(SourceError, match=r"nowhere\.css"):
+        styled('<link rel="stylesheet" href="nowhere.css" inline>', styles=sheets)
+
+
+def test_tables_of_data_stay_tables_for_readers() -> None:
+    """A caption, a head or cells with a scope mean data: the table gets no role, its rows stay lines."""
+    inner = "<tr><th>Item</th><th>Price</th></tr><tr><td>Tea</td><td>2 €</td></tr>"
+    data = f"<table><thead>{inner}</thead></table>"
+    assert '<table cellpadding="0" cellspacing="0">' in styled(data).html
+    assert "Item: Price\nTea: 2 €" == html_to_text(styled(data).html).strip()
+    assert 'role="none"' in styled(f"<table>{inner}</table>").html
+    around = styled(f"<table><tr><td>{data}</td></tr></table>").html
+    assert ['role="none"', ""] == [
+        each.strip() for each in re.findall(r'<table[^>]*cellspacing="0"([^>]*)', around)
+    ]
+
+
 def test_the_page_about_styles_says_what_is() -> None:
     """The classes, the sheet and the theme of the documentation work as it says."""
     text = (PAGES.parents[2] / "docs" / "templates.md").read_text(encoding="utf-8")

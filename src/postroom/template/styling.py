@@ -42,7 +42,7 @@ from postroom.template.errors import SourceError
 from postroom.template.jinja_tokens import shield
 from postroom.template.styling_elements import MAX_DEPTH, Element, Elements, Tokens, depth, read_elements
 from postroom.template.styling_inline import Inlinable, inline
-from postroom.template.styling_page import Comment, Piece, Tag, Text, pieces
+from postroom.template.styling_page import Comment, Piece, Tag, Text, data_tables, pieces, with_sheets
 from postroom.template.styling_space import written_page
 from postroom.template.utilities import nearest_utility, utility_rules
 from postroom.template.utilities_data import Catalogue, catalogue
@@ -92,7 +92,7 @@ def styled(
         raise SourceError([_error("text-encoding", "half a character (a lone surrogate)", "Remove it.")])
     shielded = shield(html)
     tokens = Tokens(shielded)
-    page = pieces(shielded.text)
+    page = with_sheets(pieces(shielded.text))
     if depth(page) > MAX_DEPTH:
         raise SourceError(
             [
@@ -122,7 +122,10 @@ def styled(
     findings.extend(
         _image_finding(element.tag, tokens) for element in elements.all if _lacks_text(element.tag)
     )
-    for element in (*elements.all, *elements.inside):
+    data = data_tables(page)
+    for element in elements.all:
+        _put_defaults(element.tag, is_data=element.tag.number in data)
+    for element in elements.inside:
         _put_defaults(element.tag)
     for piece in page:
         if isinstance(piece, Comment):
@@ -265,11 +268,11 @@ def _image_finding(tag: Tag, tokens: Tokens) -> Finding:
     )
 
 
-def _put_defaults(tag: Tag) -> None:
+def _put_defaults(tag: Tag, *, is_data: bool = False) -> None:
     """Set the attributes without which Outlook adds gaps, and readers read out file names."""
     if tag.key == "table":
         for name, value in _TABLE_DEFAULTS.items():
-            if tag.attribute(name) is None:
+            if tag.attribute(name) is None and not (is_data and name == "role"):
                 tag.put(name, value)
     elif _lacks_text(tag):
         tag.put("alt", "")

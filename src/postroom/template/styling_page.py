@@ -11,6 +11,7 @@ Sources: HTML Living Standard section 13.1.2 (syntax).
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 _MARK = re.compile(r"<(?:!--|[!?]|(?P<close>/?)(?P<name>[A-Za-z][^\s/>]*))")
@@ -20,6 +21,10 @@ _ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"
 _CONDITIONAL = re.compile(r"(<!--\[if [^\]]*\]>)(.*)(<!\[endif\]-->)", re.DOTALL | re.IGNORECASE)
 _HAS_CLASS = re.compile(r"\sclass\s*=", re.IGNORECASE)
 _RAW = re.compile(r"(?:style|script|title|textarea|xmp)", re.IGNORECASE)
+_EXPANDED = ("inline", "expand")
+"""On a link: its sheet is wanted in the page."""
+_QUOTABLE = re.compile(r"[^\"\\\n<]+")
+_REMOTE = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 VOID = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 )
@@ -108,6 +113,53 @@ Piece = Tag | Comment | Text
 def pieces(page: str) -> list[Piece]:
     """Cut a page."""
     return _Cutting(page).cut()
+
+
+def with_sheets(page: Sequence[Piece]) -> list[Piece]:
+    """Turn ``<link rel="stylesheet" href="brand.css" inline>`` into a sheet that imports the file."""
+    found: list[Piece] = []
+    for piece in page:
+        found.extend(_sheet(piece) if isinstance(piece, Tag) and piece.key == "link" else (piece,))
+    return found
+
+
+def _sheet(link: Tag) -> Sequence[Piece]:
+    values = {each.name.lower(): each.value or "" for each in link.attributes}
+    href = values.get("href", "")
+    is_meant = values.get("rel", "").lower() == "stylesheet" and not values.keys().isdisjoint(_EXPANDED)
+    if not is_meant or not href or not _QUOTABLE.fullmatch(href):
+        return (link,)
+    for name in _EXPANDED:
+        link.drop(name)
+    if _REMOTE.match(href):
+        return (link,)
+    return (
+        Tag(name="style", is_end=False, is_closed=False, source="<style>", number=link.number),
+        Text(source=f'@import "{href}";', raw="style"),
+        Tag(name="style", is_end=True, is_closed=False, source="</style>"),
+    )
+
+
+def data_tables(page: Iterable[Piece]) -> set[int]:
+    """Return the numbers of the tables with a caption, a head or cells that say what they head.
+
+    Tables for layout have none of these, though some have ``<th>``.
+    """
+    found: set[int] = set()
+    around: list[int] = []
+    for piece in page:
+        if not isinstance(piece, Tag):
+            continue
+        if piece.key == "table":
+            if not piece.is_end:
+                around.append(piece.number)
+            elif around:
+                around.pop()
+        elif around and (
+            piece.key in ("caption", "thead") or (piece.key == "th" and piece.attribute("scope") is not None)
+        ):
+            found.add(around[-1])
+    return found
 
 
 class _Cutting:
