@@ -147,13 +147,25 @@ def test_values_that_are_not_there() -> None:
     """A known name without value is an error in a text and in a link, and leaves out other attributes."""
     box = "<script props>module.exports = {t: props.t}</script>"
     (text,) = refused("<x-box />", box=box + "<p>{{ t }}</p>")
-    assert ("undefined-value", "components/box.html") == (text.code, text.file)
+    assert ("undefined-value", "emails/mail.html", 1) == (text.code, text.file, text.line)
+    assert "<x-box>: t has no value here (components/box.html line 1)" == text.cause
     (link,) = refused("<x-box />", box=box + '<a href="{{ t }}">l</a>')
     assert "href" in link.cause
     assert "<p>x</p>" == made("<x-box />", box=box + '<p title="{{ t }}">x</p>').html
     partly = made("<x-box />", box=box + '<p class="a {{ t }}">x</p>')
     assert '<p class="a ">x</p>' == partly.html
     assert ["undefined-value"] == [one.code for one in partly.findings]
+
+
+def test_what_a_component_lacks_is_told_where_the_template_calls_it() -> None:
+    """Each call is named, also one in another component's content, and not the layout around it."""
+    box = "<script props>module.exports = {t: props.t}</script><p>{{ t }}</p>"
+    source = "<x-outer>\n<x-box />\n<x-box t='a' />\n<x-box />\n</x-outer>"
+    found = refused(source, box=box, outer="<div><yield /></div>")
+    assert [("emails/mail.html", 2), ("emails/mail.html", 4)] == [(one.file, one.line) for one in found]
+    (inner,) = refused("\n<x-outer />", box=box, outer="<div>\n\n<x-box /></div>")
+    assert ("emails/mail.html", 2) == (inner.file, inner.line)
+    assert "<x-outer>: t has no value here (components/box.html line 1)" == inner.cause
 
 
 def test_every_error_is_named_at_once() -> None:

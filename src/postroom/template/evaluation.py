@@ -58,14 +58,16 @@ class Report:
 
     def __init__(self) -> None:
         """Start with nothing found and nothing used."""
-        self._found: dict[tuple[str, Place], Finding] = {}
+        self.call: tuple[str, Place] | None = None
+        """The component that is being evaluated, and where the template calls it."""
+        self._found: dict[tuple[str, Place, Place | None], Finding] = {}
         self._nodes = 0
         self._characters = 0
 
     def warn(self, code: str, place: Place, cause: str, fix: str) -> None:
         """Note something that does not stop the work, once for each place."""
         if len(self._found) < MAX_FINDINGS:
-            self._found.setdefault((code, place), warning(code, place, cause=cause, fix=fix))
+            self._found.setdefault((code, place, None), warning(code, place, cause=cause, fix=fix))
 
     def note(self, findings: Iterable[Finding]) -> None:
         """Take warnings of the reader."""
@@ -73,8 +75,16 @@ class Report:
             self.warn(one.code, Place(one.file, one.line, one.column), one.cause, one.fix)
 
     def refuse(self, code: str, place: Place, cause: str, fix: str) -> NoReturn:
-        """Note an error and give up what it is about; the rest of the source is still looked at."""
-        self._found[code, place] = error(code, place, cause=cause, fix=fix)
+        """Note an error and give up what it is about; the rest of the source is still looked at.
+
+        A value that a component lacks is told where the template calls it: the file of the component may
+        be one that comes with Postroom.
+        """
+        shown = place
+        if self.call is not None and code == "undefined-value":
+            tag, shown = self.call
+            cause = f"<{tag}>: {cause} ({place.file} line {place.line})"
+        self._found[code, place, shown] = error(code, shown, cause=cause, fix=fix)
         if len(self._found) >= 2 * MAX_FINDINGS:
             raise SourceError(tuple(self._found.values()))
         raise GivenUp

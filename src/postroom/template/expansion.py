@@ -80,6 +80,8 @@ class _Around:
 
     aware: Aware
     chain: tuple[str, ...] = ()
+    call: tuple[str, Place] | None = None
+    """The tag in the template itself that brings all of this, and its place."""
 
 
 class _Expansion:
@@ -194,9 +196,13 @@ class _Expansion:
             )
         given = fills(node, self._cupboard.takes)
         names = self._locals(node, component, given, around)
+        is_own = around.call is None or node.place.file == around.call[1].file
+        call = (node.tag, node.place) if is_own else around.call
+        self._report.call = call
         nodes = self._evaluator.nodes(component.nodes, names.scope, owner=node.tag)
+        self._report.call = None
         nodes = Filling(node, given, self._report).nodes(nodes)
-        nodes = self._nodes(nodes, _Around(aware=names.aware, chain=chain))
+        nodes = self._nodes(nodes, _Around(aware=names.aware, chain=chain, call=call))
         self._check_attributes(node, component, names)
         lang = node.value("lang")
         return landed(nodes, names.landing, lang=lang)
