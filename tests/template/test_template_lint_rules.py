@@ -16,6 +16,7 @@ from template.lint_pages import WORDS, checked, page
 COMPONENTS = SourceForm.COMPONENTS
 IMAGE = '<img src="https://cdn.acme.example/a.png" alt="A parcel" width="70">'
 DARK = "<style>@media (prefers-color-scheme: dark) { .note { color: %s !important } }</style>"
+DARK_NOT = DARK.replace(".note", 'p[style^="background"]:not([class*="dark"])')
 DARK_BACK = "<style>@media (prefers-color-scheme: dark) { .note { background: %s !important } }</style>"
 
 
@@ -222,10 +223,13 @@ CASES: dict[str, tuple[list[Checked], list[Checked]]] = {
     "contrast-dark": (
         [
             *head(DARK % "#444", '<p class="note" style="background: #222; color: #fff">a</p>'),
+            *head(DARK_NOT % "#444", '<p style="background: #222; color: #fff">a</p>'),
             *head(DARK_BACK % "#222", '<p class="note" style="background: #fff; color: #333">a</p>'),
         ],
         [
             *head(DARK % "#eee", '<p class="note" style="background: #222; color: #fff">a</p>'),
+            *head(DARK_NOT % "#444", '<p class="dark-a" style="background: #222; color: #fff">a</p>'),
+            *head(DARK_NOT % "#444", '<p style="color: #eee; background: #222">a</p>'),
             *head(DARK_BACK % "#eee", '<p class="note" style="background: #fff; color: #333">a</p>'),
         ],
     ),

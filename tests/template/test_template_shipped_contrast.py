@@ -7,6 +7,9 @@ import pytest
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 from tools.shipped_mails import compiled, mail, names
 
+from postroom.model.template import Shelf, TemplateSource
+from postroom.renderer.compiling import compile_source
+
 pytestmark = pytest.mark.xdist_group("shipped")
 
 DARK = "(prefers-color-scheme: dark)"
@@ -111,6 +114,25 @@ def test_dark_is_dark() -> None:
         assert luminance(inherited(ground, "background-color", dark)) < 0.05
     for node in tree.css("td.card p, td.card h1"):
         assert luminance(inherited(node, "color", dark)) > 0.5
+
+
+def test_a_colour_that_the_author_chose_stays() -> None:
+    """Dark text colours go to the shipped light ones and to texts without one, not to any other."""
+    body = """<x-default><x-card title="a">
+        <p id="own" class="text-amber-700">a</p> <p id="style" style="color: #b45309">a</p>
+        <a id="link" class="text-amber-700" href="https://example.com/">a</a>
+        <p id="both" class="text-slate-600 dark:text-amber-700">a</p>
+        <p id="none">a</p> <p id="shipped" class="text-slate-600">a</p>
+        <h2 id="title" class="text-slate-900">a</h2> <a id="plain" href="https://example.com/">a</a>
+        </x-card></x-default>"""
+    tree = LexborHTMLParser(compile_source(TemplateSource(name="a", text=body), Shelf()).html)
+    dark = in_the_dark(tree)
+    found = {
+        key: inherited(tree.css(f"#{key}")[0], "color", dark) for key in ("own", "style", "link", "both")
+    }
+    assert dict.fromkeys(("own", "style", "link", "both"), "#b45309") == found
+    for key in ("none", "shipped", "title", "plain"):
+        assert luminance(inherited(tree.css(f"#{key}")[0], "color", dark)) > 0.5, key
 
 
 def test_contrast_is_computed_as_the_recommendation_says() -> None:

@@ -1,6 +1,7 @@
 """Style sheets and style attributes of a finished page, and what of them holds for an element.
 
-Selectors are understood as far as mail uses them: elements, classes, ids, descendants and children. A rule
+Selectors are understood as far as mail uses them: elements, classes, ids, attributes (also those
+that are not so), descendants and children. A rule
 with any other selector, or under a condition other than dark mode, holds for no element here; what mail
 programs understand of it is judged elsewhere.
 
@@ -18,6 +19,7 @@ from tinycss2 import ast, color4
 from postroom.template.lint_page import VARIABLE, Element, Page, Text, mask
 
 _COMPOUND = re.compile(r"(?:[a-zA-Z][\w-]*|\*)?(?:[.#](?:[\w-]|\\.|[^\x00-\x7f])+)*\Z")
+_CONDITION = re.compile(r"""(:not\()?\[([\w-]+)(?:([~^$*]?=)["']?([^"'\]\s]*)["']?)?\](?(1)\))""")
 _PART = re.compile(r"[.#]?(?:[\w*-]|\\.|[^\x00-\x7f])+")
 _ESCAPE = re.compile(r"\\(.)")
 _DARK = re.compile(r"prefers-color-scheme\s*:\s*dark")
@@ -54,12 +56,16 @@ class Sheet:
     """Name, what follows it, and the offset in the page, of every at-rule."""
 
 
+_Compound = tuple[str, frozenset[str], str, tuple[tuple[str, str, str, str], ...]]
+"""Name, classes, id, and conditions on attributes: ``:not(`` or nothing, name, operator, value."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Match:
     """One selector with its declarations, ready to be compared with elements."""
 
-    compounds: tuple[tuple[str, frozenset[str], str], ...]
-    """Name, classes and id of each, the element's own first, then those around it."""
+    compounds: tuple["_Compound", ...]
+    """The element's own first, then those around it."""
     weight: tuple[int, int, int]
     declarations: Sequence[Declaration]
 
@@ -147,13 +153,13 @@ class Cascade:
 
     def _add(
         self,
-        compounds: tuple[tuple[str, frozenset[str], str], ...],
+        compounds: tuple[_Compound, ...],
         declarations: Sequence[Declaration],
         order: int,
     ) -> None:
-        name, classes, id_ = compounds[0]
+        name, classes, id_, _ = compounds[0]
         ids = sum(1 for one in compounds if one[2])
-        named = sum(len(one[1]) for one in compounds)
+        named = sum(len(one[1]) + len(one[3]) for one in compounds)
         match = _Match(compounds=compounds, weight=(ids, named, order), declarations=declarations)
         key = f"#{id_}" if id_ else f".{min(classes)}" if classes else name
         self._by_key.setdefault(key, []).append(match)
@@ -201,10 +207,11 @@ def _colour_in(shorthand: str) -> str:
     return shorthand if VARIABLE in shorthand or "var(" in shorthand else "transparent"
 
 
-def _compounds(selector: str) -> tuple[tuple[str, frozenset[str], str], ...]:
+def _compounds(selector: str) -> tuple[_Compound, ...]:
     """Return the parts of a selector, the last first; empty when one of them is not understood."""
     found = []
-    for word in reversed(selector.replace(">", " ").split()):
+    for said in reversed(selector.replace(">", " ").split()):
+        word = _CONDITION.sub("", said)
         if not _COMPOUND.match(word):
             return ()
         name, id_, classes = "", "", set()
@@ -216,21 +223,40 @@ def _compounds(selector: str) -> tuple[tuple[str, frozenset[str], str], ...]:
                 id_ = plain
             else:
                 name = part.lower()
-        found.append((name, frozenset(classes), id_))
+        found.append((name, frozenset(classes), id_, tuple(_CONDITION.findall(said))))
     return tuple(found)
 
 
-def _fits(compounds: tuple[tuple[str, frozenset[str], str], ...], element: Element) -> bool:
+def _fits(compounds: tuple[_Compound, ...], element: Element) -> bool:
     if not _is(compounds[0], element):
         return False
     around: Iterator[Element] = element.above()
     return all(any(_is(one, above) for above in around) for one in compounds[1:])
 
 
-def _is(compound: tuple[str, frozenset[str], str], element: Element) -> bool:
-    name, classes, id_ = compound
+def _is(compound: _Compound, element: Element) -> bool:
+    name, classes, id_, conditions = compound
     return (
         name in {"", "*", element.name}
         and (not id_ or id_ == element.get("id"))
         and classes <= set(element.get("class").split())
+        and all(
+            _holds(operator, value, element.get(key)) != bool(no) for no, key, operator, value in conditions
+        )
     )
+
+
+def _holds(operator: str, value: str, found: str) -> bool:
+    match operator:
+        case "":
+            return bool(found)
+        case "=":
+            return found == value
+        case "~=":
+            return value in found.split()
+        case "^=":
+            return found.startswith(value)
+        case "$=":
+            return found.endswith(value)
+        case _:
+            return value in found
