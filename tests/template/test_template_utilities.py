@@ -105,7 +105,7 @@ def test_rules_stand_in_the_order_of_the_original() -> None:
 )
 def test_other_names_are_no_utilities(name: str) -> None:
     """A name that is not in the scales, or whose value would end its rule, gives nothing."""
-    assert [] == utility_rules(name, KNOWN)
+    assert () == utility_rules(name, KNOWN)
 
 
 @given(

@@ -7,11 +7,13 @@ four Jinja sources. Findings carry the file and line of the author's source wher
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
+from jinja2 import nodes
 from jinja2.exceptions import TemplateSyntaxError
 
-from postroom.errors import InputError
 from postroom.mime.html import html_to_text
 from postroom.model.template import (
     MAX_SOURCE,
@@ -27,12 +29,13 @@ from postroom.template.errors import SourceError
 from postroom.template.front_matter import FrontMatter, read_front_matter
 from postroom.template.inference import reads
 from postroom.template.jinja_tokens import shield
-from postroom.template.rendering import load
+from postroom.template.marking import marked
 from postroom.template.sandbox import Sandbox, sandbox
 from postroom.template.shelves import with_shipped
 from postroom.template.text_part import derived
 
 DEFAULT_LOCALE = "en"
+_PARTS = ("subject", "preheader", "html", "text")
 MAX_COMPILED = 1024 * 1024
 """Bytes of the HTML a source compiles to (security limit)."""
 ASCII_SHARE = 0.05
@@ -70,11 +73,11 @@ def compile_source(source: TemplateSource, shelf: Shelf) -> CompiledTemplate:
         subject=_jinja(front.subject),
         preheader=_jinja(front.preheader),
         html=html,
-        text=_jinja(own) if own is not None else _text(html, environment),
+        text=_jinja(own) if own is not None else derived(html, html_to_text),
         digest="",
         findings=tuple(findings),
     )
-    return _finished(source, front, template, environment)
+    return _finished(source, front, template, is_derived=own is None)
 
 
 def _html(source: TemplateSource, shelf: Shelf) -> tuple[str, FrontMatter, list[Finding]]:
@@ -98,7 +101,7 @@ def _html(source: TemplateSource, shelf: Shelf) -> tuple[str, FrontMatter, list[
 
 def _in_ascii(html: str) -> str:
     """Write the few letters of a page that are not ASCII as references: it needs no encoding as mail."""
-    letters = sum(not char.isascii() for char in html)
+    letters = len(html) - len(html.encode("ascii", "ignore"))
     if not 0 < letters < len(html) * ASCII_SHARE:
         return html
     page = shield(html)
@@ -137,39 +140,46 @@ def _mjml(source: TemplateSource, body: str) -> str:
         raise SourceError([_error(source, "mjml", str(error)[:300], "Correct the MJML.")]) from error
 
 
-def _text(html: str, environment: Sandbox) -> str:
-    """Return the derived text part, or nothing when its statements do not come out in pairs."""
-    text = derived(html, html_to_text)
-    try:
-        environment.parse_plain(text)
-    except (TemplateSyntaxError, RecursionError):  # the HTML may say why; see ``_finished``
-        return ""
-    return text
-
-
 def _finished(
-    source: TemplateSource, front: FrontMatter, template: CompiledTemplate, environment: Sandbox
+    source: TemplateSource, front: FrontMatter, template: CompiledTemplate, *, is_derived: bool
 ) -> CompiledTemplate:
     """Check the four sources, find out what they read, and sign them."""
-    trees = []
-    for part in ("subject", "preheader", "html", "text"):
+    trees: dict[str, nodes.Template] = {}
+    for part in _PARTS:
         text = getattr(template, part)
         try:
-            trees.append(environment.parse_plain(text))
-            environment.compile(text)
-        except TemplateSyntaxError as error:
-            raise _syntax(source, part, text, error) from error
-        except (RecursionError, MemoryError, SyntaxError):  # Python nests some twenty blocks
-            cause = f"the expressions or blocks of the {part} are nested too deep"
-            raise SourceError([_error(source, "nesting", cause, "Make them simpler.")]) from None
-    found = reads(trees, front.variables)
+            with _told(source, part, text):
+                trees[part] = _environment(template, part).parse_plain(text)
+        except SourceError:
+            if part != "text" or not is_derived:
+                raise
+            template = replace(template, text="")  # its statements do not come out in pairs
+    with _told(source, "html", template.html):
+        found = reads([*trees.values()], front.variables)
+    if is_derived:
+        trees.pop("text", None)  # its constructs are those of the HTML; code is made of them once
+    for part, tree in trees.items():
+        environment = _environment(template, part)
+        with _told(source, part, getattr(template, part)):
+            environment.compile(marked(tree, environment))
     template = replace(template, schema=found.schema, globals=found.globals)
-    template = replace(template, digest=_digest(template))
+    return replace(template, digest=_digest(template))
+
+
+def _environment(template: CompiledTemplate, part: str) -> Sandbox:
+    return sandbox(template.locale, is_html=part == "html", plain=html_to_text)
+
+
+@contextmanager
+def _told(source: TemplateSource, part: str, text: str) -> Iterator[None]:
+    """Say what is wrong with one of the four sources. Raises SourceError."""
     try:
-        load(template, html_to_text)
-    except InputError as error:
-        raise SourceError([_error(source, one.code, one.cause, one.fix) for one in error.problems]) from error
-    return template
+        yield
+    except TemplateSyntaxError as error:
+        raise _syntax(source, part, text, error) from error
+    except (RecursionError, MemoryError, SyntaxError):  # Python nests some twenty blocks
+        cause = f"the expressions or blocks of the {part} are nested too deep"
+        raise SourceError([_error(source, "nesting", cause, "Make them simpler.")]) from None
 
 
 def _digest(template: CompiledTemplate) -> str:

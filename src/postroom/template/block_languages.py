@@ -18,6 +18,7 @@ _TAG_OF_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*\Z")
 _VOID = frozenset(
     {"br", "hr", "img", "input", "meta", "link", "area", "col", "wbr", "source", "track", "embed", "base"}
 )
+_FILTER = re.compile(rf"\|\s*(?:{'|'.join(sorted(NAMES))})\b")
 _HOLE = "\0"
 """Stands for a Jinja construct while tags are read."""
 
@@ -26,7 +27,7 @@ Token = tuple[int, str, str]
 
 def with_languages(html: str, environment: Environment) -> str:
     """Return the HTML with the language of every element told to its filters. Raises TemplateSyntaxError."""
-    if "lang" not in html or "|" not in html:
+    if "lang" not in html or _FILTER.search(html) is None:
         return html
     tokens: list[Token] = list(environment.lex(html))
     at = _languages(tokens)

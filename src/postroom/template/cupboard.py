@@ -1,11 +1,12 @@
-"""Components as they are found on a shelf and read: once for each compilation."""
+"""Components as they are found on a shelf, and read."""
 
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import NoReturn
 
-from postroom.model.template import Shelf
+from postroom.model.template import Finding, Shelf
 from postroom.template.evaluation import Report
 from postroom.template.front_matter import UNREADABLE
 from postroom.template.markup import Element, Node, read, write
@@ -141,16 +142,24 @@ class Cupboard:
                 f"{path} has a NUL or half of a character",
                 "Save it as UTF-8.",
             )
-        document = read(text, f"{path}.html")
-        self._report.note(document.findings)
-        nodes, scripts = without_scripts(for_production(document.nodes), ("props", "locals"))
-        return Component(
-            path=path,
-            text=text,
-            nodes=nodes,
-            scripts=tuple(write(one.children) for one in scripts),
-            place=scripts[0].place if scripts else Place(f"{path}.html", 1, 1),
-        )
+        component, findings = _read(path, text)
+        self._report.note(findings)
+        return component
+
+
+@lru_cache(maxsize=128)
+def _read(path: str, text: str) -> tuple[Component, tuple[Finding, ...]]:
+    """Read a component; kept by its content, for the templates of a shelf use the same few."""
+    document = read(text, f"{path}.html")
+    nodes, scripts = without_scripts(for_production(document.nodes), ("props", "locals"))
+    component = Component(
+        path=path,
+        text=text,
+        nodes=nodes,
+        scripts=tuple(write(one.children) for one in scripts),
+        place=scripts[0].place if scripts else Place(f"{path}.html", 1, 1),
+    )
+    return component, document.findings
 
 
 def _says(text: str, name: str) -> bool:

@@ -22,7 +22,7 @@ from jinja2.runtime import Context
 from postroom.errors import InputError, Problem
 from postroom.model.template import CompiledTemplate, Rendered
 from postroom.template.inference import reads
-from postroom.template.marking import open_links
+from postroom.template.marking import marked, open_links
 from postroom.template.sandbox import Sandbox, sandbox
 from postroom.template.variables import defaults, problems
 from postroom.template.wrong import Wrong, crossed, empty_link, forbidden, missing_value
@@ -50,9 +50,12 @@ class Loaded:
         self._html = _Part("html", template.html, html)
         self._text = _Part("text", template.text, text)
         self._defaults = defaults(template.schema)
-        trees = [html.parse_plain(source) for source in _sources(template) if "{" in source]
+        parts = (self._subject, self._preheader, self._html, self._text)
+        trees = [part.tree for part in parts if part.tree is not None]
         self._globals = reads(trees).required_globals if template.globals else ()
         self._open_links = [name for tree in trees for name in open_links(tree)]
+        for part in parts:
+            part.finish()
         self._environments = (html, text)
         self._plain = plain
         """Makes the text of the HTML where a template has none of its own."""
@@ -95,8 +98,15 @@ class _Part:
         self._environment = environment
         self._fixed = source
         self._template: Template | None = None
-        if "{%" in source or "{{" in source or "{#" in source:
-            self._template = environment.from_string(source)
+        is_fixed = not ("{%" in source or "{{" in source or "{#" in source)
+        self.tree = None if is_fixed else environment.parse_plain(source)
+        """Until it is finished; ``None``: always the same text."""
+
+    def finish(self) -> None:
+        """Make code of the tree."""
+        if self.tree is not None:
+            self._template = self._environment.from_string(marked(self.tree, self._environment))
+            self.tree = None
 
     def render(self, values: dict[str, Any]) -> str:
         """Raises InputError."""
@@ -152,10 +162,6 @@ def load(template: CompiledTemplate, plain: Callable[[str], str]) -> Loaded:
         raise InputError([forbidden(text).problem]) from error
     except (RecursionError, MemoryError, SyntaxError) as error:
         raise InputError([forbidden("its expressions are nested too deep").problem]) from error
-
-
-def _sources(template: CompiledTemplate) -> tuple[str, ...]:
-    return (template.subject, template.preheader, template.html, template.text)
 
 
 def _one_line(text: str) -> str:

@@ -65,18 +65,18 @@ def utilities(names: Iterable[str], found_in: Catalogue) -> list[Utility]:
     return sorted(found, key=lambda utility: utility.sort)
 
 
-def utility_rules(name: str, found_in: Catalogue) -> list[Utility]:
+@lru_cache(maxsize=4096)
+def utility_rules(name: str, found_in: Catalogue) -> tuple[Utility, ...]:
     """Return the rules of one class; none when it is no utility."""
     *variant_parts, utility = _split_variants(name)
     variants: list[Variant] = []
     for part in variant_parts:
         variant = variant_named(part, found_in.screens)
         if variant is None:
-            return []
+            return ()
         variants.append(variant)
-    return [
-        _rule(name, meaning, variants, found_in) for meaning in _meanings(utility.removeprefix("!"), found_in)
-    ]
+    meanings = _meanings(utility.removeprefix("!"), found_in)
+    return tuple(_rule(name, meaning, variants, found_in) for meaning in meanings)
 
 
 def utility_declarations(name: str, found_in: Catalogue) -> list[Utility]:

@@ -61,7 +61,7 @@ class Family:
         return "color" in self.types
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Catalogue:
     """All utility classes under one theme."""
 
