@@ -148,6 +148,21 @@ def test_who_may_do_what(house: TemplateRoom) -> None:
         assert 401 == house.call(method, path, value, key=None).status
 
 
+def test_a_source_with_half_of_a_character_is_refused(house: TemplateRoom) -> None:
+    """Neither the store nor an answer could hold it, so every door says what it is."""
+    for source in (
+        {"text": "<p>\ud800</p>"},
+        {"text": "<p>x</p>", "text_part": "\0"},
+        {"text": "---\nsubject: \udfff\n---\n<p>x</p>", "form": "jinja"},
+    ):
+        for path, value in (
+            ("/v1/templates/preview", {"source": source}),
+            ("/v1/templates/lint", {"source": source}),
+            ("/v1/templates", {"name": "half", "variants": {"en": source}}),
+        ):
+            assert [("source-characters", "source")] == house.post(path, value).problems()
+
+
 def test_a_template_of_another_tenant_does_not_exist(house: TemplateRoom) -> None:
     """It is neither listed nor shown, previewed, sent, published or removed."""
     theirs = {"name": "theirs", "variants": {"en": {"text": HELLO}}}

@@ -7,6 +7,7 @@ has its texts already, so nothing done here changes it. What belongs to another 
 What it does not do: compiling and rendering (``Renderer``), finding (``catalogue``).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -41,6 +42,8 @@ from postroom.model.template import (
 from postroom.ports import Renderer, TemplateRecords
 from postroom.telemetry.catalogue import RENDER_REFUSED, RENDER_SECONDS
 
+UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+"""What neither JSON nor a mail can hold."""
 LIST_S = 2.0
 """How long a list may take to compile what nobody has used yet: a source takes some 50 ms."""
 
@@ -384,6 +387,15 @@ def _check(draft: Draft) -> None:
             problems.append(_twice(source.locale))
         seen.add(tag)
         for text in (source.text, source.text_part or ""):
+            if UNWRITABLE.search(text) is not None:
+                problems.append(
+                    Problem(
+                        code="source-characters",
+                        field="source",
+                        cause="a NUL or half of a character",
+                        fix="Remove it; no mail can have it.",
+                    )
+                )
             if len(text.encode("utf-8", "surrogatepass")) > MAX_SOURCE:
                 raise TooLargeError(
                     Problem(
