@@ -210,6 +210,10 @@ def test_captured(postroom: Run, server: ScriptedServer) -> None:
     assert "recipients: a@example.com" in out
     _, out, _ = postroom("captured", "show", "7", "--source", url=server.url)
     assert out == "Subject: x\r\n\r\nbody\r\n"
+    _, out, _ = postroom("captured", "show", "7", "--part", "text", url=server.url)
+    assert out == "body\n"
+    code, _, err = postroom("captured", "show", "7", "--part", "html", url=server.url)
+    assert (1, True) == (code, "mail 7 has no html part" in err)
 
 
 # --------------------------------------------------------------------------- failures

@@ -41,6 +41,13 @@ def test_refusals(postroom: Run, server: ScriptedServer, status: int, code: int)
     assert {"error": "not like this", "exit": code, "problems": [FIELD]}.items() <= json.loads(err).items()
 
 
+def test_a_key_that_may_not(postroom: Run, server: ScriptedServer) -> None:
+    """A key from the environment that lacks a scope: another one lies in the data directory."""
+    field = {"code": "scope-missing", "field": "authorization", "cause": "no admin", "fix": "Use another."}
+    server.script["GET /v1/status"] = (403, problem(403, "scope-missing", "no admin", (field,)))
+    assert "Without POSTROOM_API_KEY the key in" in postroom("status", url=server.url)[2]
+
+
 def test_try_again_later(postroom: Run, server: ScriptedServer) -> None:
     """Retry-After becomes words."""
     server.headers["Retry-After"] = "7"

@@ -2,13 +2,22 @@
 # ruff: noqa: PLC0415 - commands import what they need when they run, so that --help answers at once
 
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from postroom.cli.exits import CliError, Exit
 from postroom.cli.options import Config, Data, EnvFile, Json, flags_of, server_of
 
 app = typer.Typer(help="Look into the capture inbox.", rich_markup_mode=None)
+
+
+class Part(StrEnum):
+    """What a person reads of a mail."""
+
+    HTML = "html"
+    TEXT = "text"
 
 
 @app.callback(invoke_without_command=True)
@@ -48,6 +57,7 @@ def show(
     source: Annotated[
         bool, typer.Option("--source", help="Print the mail itself, byte for byte as it would be sent.")
     ] = False,
+    part: Annotated[Part | None, typer.Option("--part", help="Print its HTML or its text alone.")] = None,
     data: Data = None,
     config: Config = None,
     env_file: EnvFile = None,
@@ -57,8 +67,9 @@ def show(
     from postroom.cli.show import say, say_json
 
     with server_of(flags_of(data, config, env_file)) as server:
-        if source:
-            sys.stdout.buffer.write(server.read(f"/v1/captured/{number}/source"))
+        if source or part is not None:
+            whole = server.read(f"/v1/captured/{number}/source")
+            sys.stdout.buffer.write(whole if part is None else _part(whole, part, number))
             sys.stdout.buffer.flush()
             return
         mail = server.ask("GET", f"/v1/captured/{number}")
@@ -77,3 +88,17 @@ def show(
     ):
         value = mail.get(name)
         say(f"{name}:", " ".join(value) if isinstance(value, list) else value)
+
+
+def _part(mail: bytes, part: Part, number: int) -> bytes:
+    """Return one text of a mail. Raises CliError: it has none."""
+    from postroom.mime.reading import read_mail
+
+    head, _, body = mail.partition(b"\r\n\r\n")
+    read = read_mail(head, body)
+    text = read.html if part is Part.HTML else read.text
+    if text is None:
+        raise CliError(
+            Exit.FAILED, f"mail {number} has no {part} part", fix="Leave --part out to see what it is."
+        )
+    return text.encode() + b"\n" * (not text.endswith("\n"))

@@ -178,6 +178,9 @@ class Server(AbstractContextManager["Server"]):
             return (
                 f"Set POSTROOM_API_KEY, or run this as the user who may read {self.target.data / FILE_NAME}."
             )
+        if any(one.code == "scope-missing" for one in problems):
+            own = self.target.data / FILE_NAME
+            return f"Without POSTROOM_API_KEY the key in {own} is used, which may do all of it."
         if "Retry-After" in answer.headers:
             return f"Try again in {answer.headers['Retry-After']} s."
         if answer.status_code == 404:
