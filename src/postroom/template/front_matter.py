@@ -26,6 +26,13 @@ MAX_BRACKETS = 64
 UNREADABLE = re.compile("[\0\ud800-\udfff]")
 """What no mail can hold, and some of the tools would not survive."""
 _BRACKET = re.compile(r"[\[\]{}]")
+_ABOVE = re.compile(r"(?:[ \t\r]*\n)+")
+"""Blank lines; editors and generators leave them above the fence."""
+_CUT = re.compile(
+    r"(subject|preheader|title):[ \t]+"
+    r"(?:@?\{[{%].*?[ \t](?P<braced>#[^\s#{}][^{}]*)$|(?![\"'#|>]|@?\{[{%]).*?[ \t](?P<plain>#[^\s#].*))"
+)
+"""``subject: Order #1042``: what YAML would leave out, and what a remark rarely looks like."""
 _FENCES = {"---": "YAML", "+++": "TOML"}
 _BRACED = re.compile(
     r"^(?P<head>\s*(?:-\s+)*(?:(?:[\w.-]+|\"[^\"]*\"|'[^']*'):\s+|-\s+))(?P<value>@?\{[{%].*)$"
@@ -102,10 +109,13 @@ def read_front_matter(text: str, *, file: str = "") -> tuple[FrontMatter, str, i
     Raises SourceError: it never ends, is too long, cannot be read, has a known key of the wrong type.
     """
     text = text.removeprefix("\ufeff")
-    first, found, rest = text.partition("\n")
+    above = _ABOVE.match(text)
+    first, found, rest = text[above.end() if above else 0 :].partition("\n")
     language = _FENCES.get(first.rstrip())
     if language is None or not found:
         return FrontMatter(), text, 0
+    if above:
+        rest = "\n" * above[0].count("\n") + rest  # below the fence, so that the lines keep their numbers
     reader = _Reader(file or "template")
     lines = rest.split("\n")
     fence = first.rstrip()
@@ -148,6 +158,7 @@ class _Reader:
             self.refuse("front-matter-syntax", cause, 'Write KEY = "text".', at)
 
     def read_yaml(self, matter: list[str]) -> dict[str, Any]:
+        self._refuse_cut(matter)
         if _bracket_depth(matter) > MAX_BRACKETS:
             cause = f"more than {MAX_BRACKETS} brackets within each other"
             self.refuse("front-matter-depth", cause, "Write flatter data.")
@@ -157,7 +168,10 @@ class _Reader:
             self.refuse(refused.code, str(refused.problem), "Write the value itself.", refused.at)
         except yaml.MarkedYAMLError as failure:
             cause = f"the front matter is not YAML: {failure.problem or failure.context}"
-            fix = "Write KEY: text, and put quotes around a text that holds a colon and a blank."
+            fix = (
+                "Write KEY: text, put quotes around a text that holds a colon and a blank, and indent with"
+                " blanks, alike for all keys of one level."
+            )
             self.refuse("front-matter-syntax", cause, fix, _at(failure.problem_mark or failure.context_mark))
         except (yaml.YAMLError, RecursionError) as failure:
             cause = f"the front matter is not YAML: {str(failure).partition(chr(10))[0]}"
@@ -171,6 +185,14 @@ class _Reader:
             if key.value == "variables" and isinstance(value, yaml.MappingNode):
                 self._variables = {str(one.value): one.start_mark.line + 2 for one, _ in value.value}
         return cast("dict[str, Any]", self._value(node, 0))
+
+    def _refuse_cut(self, matter: list[str]) -> None:
+        for number, line in enumerate(matter):
+            if (cut := _CUT.match(line)) is not None:
+                part = cut.lastgroup or ""
+                cause = f"YAML takes «{cut[part][:40]}» for a remark, so the {cut[1]} would end before it"
+                at = (number + 2, cut.start(part) + 1)
+                self.refuse("front-matter-cut", cause, "Put quotes around the text.", at)
 
     def _quoted(self, matter: list[str]) -> list[str]:
         """Put quotes around values that begin with an expression; the lines keep their numbers."""
