@@ -117,6 +117,9 @@ def test_variables() -> None:
         ("---\na: 1\nb: *x\n---\n", "front-matter-alias", 3),
         ("---\na: !!python/object:os.system x\n---\n", "front-matter-tag", 2),
         ("---\na: 1\nb:\n  c: 1\n  c: 2\n---\n", "front-matter-duplicate", 5),
+        ("---\na: 1\nsubject: Order #1042\n---\n", "front-matter-cut", 3),
+        ("---\ntitle: @{{ name }}, #@{{ number }} #1\n---\n", "front-matter-cut", 2),
+        ("---\npreheader: Ticket #@{{ number }}\n---\n", "front-matter-cut", 2),
         ("---\na: b: c\n---\n", "front-matter-syntax", 2),
         ("---\n- a\n---\n", "front-matter-syntax", 2),
         ("---\n? [a]\n: b\n---\n", "front-matter-syntax", 2),
@@ -141,6 +144,26 @@ def test_variables() -> None:
 def test_what_is_refused(text: str, code: str, line: int) -> None:
     """Each thing that is refused has its own code, and the line in the file."""
     assert (code, line) == refusal(text)
+
+
+def test_blank_lines_above_are_no_text() -> None:
+    """Blank lines before the fence are not taken for a mail that begins with dashes; lines keep their numbers."""
+    front, body, offset = read_front_matter("\ufeff\r\n \n---\nsubject: S # why\n---\n<p>\n")
+    assert ("S", "<p>\n", 5) == (front.with_page(front.page).subject, body, offset)
+    assert {"subject": 4} == front.lines
+    assert ("\n\n<p>--</p>", 0) == read_front_matter("\n\n<p>--</p>")[1:]
+
+
+def test_a_number_sign_in_quotes_or_expressions_is_text() -> None:
+    """Quoted texts, expressions and remarks after a blank are read as before."""
+    for line, expected in (
+        ("'Order #1'", "Order #1"),
+        ("Order # a remark", "Order"),
+        ("@{{ a }} #@{{ b }}", "@{{ a }} #@{{ b }}"),
+        ("Order#1", "Order#1"),
+    ):
+        front, _, _ = read_front_matter(f"---\nsubject: {line}\n---\n")
+        assert expected == front.with_page(front.page).subject
 
 
 @given(st.text(alphabet="ab:-&*!#'\"{}[]|> \n@%,?~1.\t", max_size=200), st.sampled_from(["---", "+++"]))
