@@ -5,6 +5,7 @@ import os
 import shutil
 from asyncio.selector_events import BaseSelectorEventLoop
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,8 +26,9 @@ PACKAGES = {
     "msmtp": ("msmtp", "msmtp"),
     "spamassassin": ("spamassassin", "spamassassin"),
     "rspamd": ("rspamd", "rspamd"),
+    "fonts": ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk fonts-dejavu-core"),
 }
-"""Marker to the program it needs, and the Debian package."""
+"""Marker to the program or file it needs, and the Debian package."""
 
 _accept: Any = BaseSelectorEventLoop._accept_connection2  # type: ignore[attr-defined]
 
@@ -78,8 +80,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, (program, package) in PACKAGES.items():
         if item.get_closest_marker(marker) is None:
             continue
-        if shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin") is None:
-            pytest.skip(f"needs the program {program} (Debian: apt-get install {package})")
+        found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin")
+        if found is None and not (program.startswith("/") and Path(program).exists()):
+            pytest.skip(f"needs {program} (Debian: apt-get install {package})")
 
 
 @pytest.hookimpl(wrapper=True)

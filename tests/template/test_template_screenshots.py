@@ -15,7 +15,7 @@ from tools.screenshot_templates import (
 )
 from tools.shipped_mails import LANGUAGES, mail, names
 
-pytestmark = [pytest.mark.slow, pytest.mark.chromium, pytest.mark.xdist_group("shipped")]
+pytestmark = [pytest.mark.slow, pytest.mark.chromium, pytest.mark.fonts, pytest.mark.xdist_group("shipped")]
 
 
 @pytest.fixture(scope="module")
