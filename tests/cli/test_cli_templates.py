@@ -275,3 +275,41 @@ def test_stored_templates_of_a_server(
         code, out, _ = ask("test", "greeting", "--to", "a@example.com", "--examples")
         assert code == 0
         assert "a@example.com captured" in out
+
+
+@pytest.mark.slow
+def test_push_stores_what_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Every template becomes a version, an unchanged one none; drafts are published, broken ones told."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("POSTROOM_URL", "POSTROOM_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    place = tmp_path / "pushed"
+    (place / "components").mkdir(parents=True)
+    (place / "components/note.html").write_text('<p class="text-red-600"><yield /></p>')
+    note = "---\nsubject: Hi @{{ name }}\nvariables: {name: Ann, total: 3}\n---\n<x-note>@{{ name }}</x-note>"
+    (place / "note.html").write_text(note + "@{{ total|currency('EUR') }}")
+    (place / "note.fr.html").write_text(note.replace("Hi", "Salut"))
+    (place / "other.jinja").write_text(JINJA)
+
+    def push(*args: str) -> tuple[int, dict[str, tuple[str, int | None]]]:
+        code = run(["templates", "push", str(place), *args, "--data", str(tmp_path / "room"), "--json"])
+        told = json.loads(capfd.readouterr().out)["templates"]
+        return code, {one["template"]: (one["result"], one["version"]) for one in told}
+
+    with PostroomProcess(tmp_path / "room") as server:
+        both = {"note": ("new", 1), "other": ("new", 1)}
+        assert (0, both) == push("--dry-run") == push("--dry-run")
+        assert (0, both) == push()
+        assert (0, {"note": ("unchanged", 1), "other": ("unchanged", 1)}) == push()
+        (place / "note.fr.html").write_text(note.replace("Hi", "Bonjour"))
+        changed = {"note": ("changed", 2), "other": ("published", 1)}
+        assert (0, changed) == push("--publish", "--dry-run") == push("--publish")
+        assert (0, {"note": ("unchanged", 2), "other": ("unchanged", 1)}) == push("--publish")
+        body = {"template": "note", "locale": "fr", "variables": {"name": "Ann", "total": 3.5}}
+        assert "Bonjour Ann" == server.call("POST", "/v1/templates/preview", body)[1]["subject"]
+        body |= {"locale": "en"}
+        assert "€3.50" in server.call("POST", "/v1/templates/preview", body)[1]["text"]
+        (place / "other.jinja").write_text(JINJA + "{% if %}")
+        assert (1, {"note": ("unchanged", 2), "other": ("broken", None)}) == push()

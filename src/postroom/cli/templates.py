@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from postroom.cli import templates_diff, templates_lint, templates_look, templates_package
+from postroom.cli import templates_diff, templates_lint, templates_look, templates_package, templates_push
 from postroom.cli.exits import CliError, Exit
 from postroom.cli.options import Config, Data, EnvFile, Json, flags_of, server_of, settings_of
 from postroom.cli.templates_place import (
@@ -34,6 +34,7 @@ app.command("preview")(templates_look.preview)
 app.command("diff")(templates_diff.diff)
 app.command("test")(templates_look.send_test)
 app.command("lint")(templates_lint.lint)
+app.command("push")(templates_push.push)
 app.command("build")(templates_package.build)
 app.command("dev")(templates_package.dev)
 

@@ -242,7 +242,9 @@ def as_source(compiled: "CompiledTemplate") -> dict[str, Any]:
     variables = {}
     required = compiled.schema.get("required", ())
     for name, told in compiled.schema.get("properties", {}).items():
-        known = {key: told[key] for key in ("type", "description", "default") if key in told}
+        known = {key: told[key] for key in ("description", "default") if key in told}
+        if isinstance(told.get("type"), str) and told.get("format") != "int64":  # else it is inferred again
+            known["type"] = told["type"]
         known |= {"example": told["examples"][0]} if told.get("examples") else {}
         variables[name] = {**known, "required": name in required}
     front = {
