@@ -119,6 +119,24 @@ def test_junk_is_refused_by_name(root: Path, tmp_path: Path) -> None:
     assert all(one.cause and one.fix for one in found.findings)
 
 
+def test_names_that_are_no_text_are_told(root: Path) -> None:
+    """A file whose name is not UTF-8 is left out, also a component, which every template would stumble over."""
+    put(root, "a.html", "one")
+    for folder in ("", "components/", "css/"):
+        put(root, f"{folder}b\udcff.{'css' if folder == 'css/' else 'html'}", "two")
+    found = read(root)
+    assert (["a"], {}, {}) == (list(found.sources), dict(found.shelf.components), dict(found.shelf.styles))
+    assert {"b?.html", "components/b?.html", "css/b?.css"} == set(told(found))
+
+
+def test_links_back_are_not_followed_again(root: Path) -> None:
+    """Links to a folder above cost one look each, not one for every way through them."""
+    for name in "abcdef":
+        put(root, f"components/{name}.html", "x")
+        (root / "components" / name).symlink_to(".")
+    assert 6 == len(read(root).shelf.components)
+
+
 def test_nothing_is_read_again_until_something_changes(root: Path) -> None:
     """While nothing changes the very same object comes back; an edit of the same size is seen too."""
     put(root, "a.html", "one")

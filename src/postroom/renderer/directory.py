@@ -144,7 +144,7 @@ def _walk(root: Path) -> _Seen | Finding:
     findings: list[Finding] = []
     try:
         real = root.resolve(strict=True)
-        for path, found in _files(root, "", real, findings):
+        for path, found in _files(root, "", (real,), findings):
             if len(files) == MAX_FILES:
                 cause = f"more than {MAX_FILES} files; the rest is not used"
                 findings.append(finding(path, "too-many-files", cause, "Name a directory of templates only."))
@@ -157,9 +157,12 @@ def _walk(root: Path) -> _Seen | Finding:
 
 
 def _files(
-    root: Path, folder: str, real: Path, findings: list[Finding]
+    root: Path, folder: str, above: tuple[Path, ...], findings: list[Finding]
 ) -> Iterator[tuple[str, os.stat_result]]:
-    """Walk along what may be used; yield regular files by their path below the directory."""
+    """Walk along what may be used; yield regular files by their path below the directory.
+
+    ``above`` are the folders on the way, the directory first, without links.
+    """
     with os.scandir(root / folder) as entries:
         names = sorted(entry.name for entry in entries)
     for name in names:
@@ -172,20 +175,30 @@ def _files(
             is_folder = stat.S_ISDIR(found.st_mode)
             if not (_is_folder(path) if is_folder else is_used(path)):
                 continue
-            is_inside = full.resolve().is_relative_to(real)
+            real = full.resolve()
+            is_inside = real.is_relative_to(above[0])
         except OSError as error:
             if is_used(path):
                 findings.append(_unreadable(path, error))
             continue
-        if not is_inside:
+        if _shown(name) != name:
+            cause, fix = "the name of the file is not UTF-8", "Rename the file."
+            findings.append(finding(_shown(path), "template-file-name", cause, fix))
+        elif not is_inside:
             cause, fix = "a link that leads outside of the directory", "Copy the file into the directory."
             findings.append(finding(path, "outside", cause, fix))
         elif is_folder:
-            yield from _files(root, path, real, findings)
+            if real not in above:  # a link back would be followed again and again
+                yield from _files(root, path, (*above, real), findings)
         elif stat.S_ISREG(found.st_mode):
             yield path, found
         else:
             findings.append(finding(path, "no-file", "not a regular file", "Put a text file there."))
+
+
+def _shown(path: str) -> str:
+    """Return a path with question marks for what is not UTF-8; neither JSON nor a digest takes that."""
+    return path.encode("utf-8", "replace").decode()
 
 
 def _is_folder(path: str) -> bool:
@@ -237,4 +250,4 @@ def _text(file: Path, path: str) -> str | Finding:
 
 def _unreadable(path: str, error: OSError) -> Finding:
     cause = f"cannot be read: {(error.strerror or 'unknown reason').lower()}"
-    return finding(path, "unreadable", cause, "See that the file exists and may be read.")
+    return finding(_shown(path), "unreadable", cause, "See that the file exists and may be read.")
