@@ -13,6 +13,7 @@ from postroom.template.errors import SourceError
 from postroom.template.rendering import MAX_PART, load
 from postroom.template.sandbox import MAX_ITERATIONS
 from postroom.template.variables import out_of_bounds, too_large
+from postroom.template.wrong import missing_value
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -194,6 +195,7 @@ def test_errors_have_a_place() -> None:
 def test_globals() -> None:
     """Globals are refused by name when nobody gives them, and a variable goes before a global."""
     assert [("variable-missing", "_product_name")] == named("{{ _product_name }}")
+    assert "[templates.globals]" in missing_value("_product_name").problem.fix
     assert "" == rendered("{% if _logo_url %}{{ _logo_url }}{% endif %}").html
     assert "B" == rendered("{{ _product_name }}", {"_product_name": "B"}, _product_name="A").html
     assert "en2026" == rendered("{{ _locale }}{{ _year }}").html

@@ -19,9 +19,9 @@ def variable(code: str, path: str, cause: str, fix: str) -> Problem:
 
 def missing_value(path: str) -> Wrong:
     """Return the error for a value that is not there."""
-    return Wrong(
-        variable("variable-missing", path, "is missing, and the template uses it", "Give it a value.")
-    )
+    is_global = path.startswith("_")
+    fix = "Set it under [templates.globals], or give it with the mail." if is_global else "Give it a value."
+    return Wrong(variable("variable-missing", path, "is missing, and the template uses it", fix))
 
 
 def null_value(path: str) -> Wrong:
