@@ -12,6 +12,7 @@ from postroom.errors import InputError
 from postroom.mime.html import html_to_text
 from postroom.model.template import CompiledTemplate, Rendered, Shelf, TemplateSource
 from postroom.renderer.compiling import compile_source
+from postroom.renderer.deadline import in_time
 from postroom.template.errors import SourceError
 from postroom.template.front_matter import FrontMatter, read_front_matter
 from postroom.template.lint_case import Checked
@@ -68,7 +69,8 @@ def _rendered(
     given = {name: _ADDRESS if name.endswith("_url") else _WORDS for name in compiled.globals}
     try:
         loaded = load(compiled, html_to_text)
-        return loaded.render(examples, {**given, **{k: v for k, v in names.items() if v}}, at), ""
+        with in_time():
+            return loaded.render(examples, {**given, **{k: v for k, v in names.items() if v}}, at), ""
     except InputError as error:
         problem = error.problems[0]
         return None, f"{problem.field.removeprefix('variables.')} {problem.cause}"

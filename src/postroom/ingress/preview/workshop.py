@@ -24,6 +24,7 @@ from postroom.model.template import (
 )
 from postroom.renderer.checking import checked
 from postroom.renderer.compiling import compile_source
+from postroom.renderer.deadline import in_time
 from postroom.schema.template_bodies import with_examples
 from postroom.template.errors import SourceError
 from postroom.template.getters import ALWAYS, LOGO
@@ -131,7 +132,8 @@ class Workshop:
     def rendered(self, worked: Worked, variables: Mapping[str, Any]) -> Rendered:
         """Render one mail. Raises SourceError; InputError with every missing or wrong variable."""
         loaded = load(worked.usable(), html_to_text)
-        return loaded.render(variables, self.names, self._clock.now())
+        with in_time():
+            return loaded.render(variables, self.names, self._clock.now())
 
     def _sources(self, name: str) -> tuple[TemplateSource, ...]:
         sources = self.look().sources.get(name)
