@@ -15,8 +15,10 @@ from hatchling.build import build_wheel
 from jinja2 import UndefinedError
 
 from postroom.errors import InputError
-from postroom.model.template import CompiledTemplate
+from postroom.model.template import CompiledTemplate, Shelf, SourceForm, TemplateSource
+from postroom.renderer.compiling import compile_source
 from postroom.renderer.package_builder import PackageSpec, package_files, write_package
+from postroom.renderer.packages import Package
 from postroom.template.errors import SourceError
 from postroom.template.getters import Packable
 
@@ -182,6 +184,21 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
     write_package(package_files(TEMPLATES[:1], SPEC), target)
     left = target / "src/sample_mails/mail_templates"
     assert ["receipt.html"] == [path.name for path in left.iterdir()]
+
+
+def test_a_package_says_again_what_its_templates_read(tmp_path: Path) -> None:
+    """Variables that may be of several types are those of the template also when the table is read."""
+    text = (
+        "---\nsubject: s\nvariables:\n  day: '2026-03-01'\n  name: {description: Who}\n---\n"
+        "<p>@{{ day|date }} @{{ name }} {% for i in lines %}@{{ i.price|currency('EUR') }}{% endfor %}</p>"
+    )
+    source = TemplateSource(name="order", form=SourceForm.COMPONENTS, text=text, file="order.html")
+    made = compile_source(source, Shelf())
+    write_package(package_files([packable(made)], SPEC), tmp_path / "out")
+    (found,) = Package(tmp_path / "out/src/sample_mails").read().sources["order"]
+    again = compile_source(found, Shelf())
+    assert ["string", "number"] == made.schema["properties"]["name"]["type"]
+    assert made.schema == again.schema
 
 
 @pytest.fixture(scope="module")

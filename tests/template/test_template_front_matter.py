@@ -134,6 +134,7 @@ def test_variables() -> None:
         ("---\nvariables: 3\n---\n", "front-matter-type", 2),
         ("---\nvariables:\n  a-b: 3\n---\n", "variable-name", 3),
         ("---\nvariables:\n  a: {type: text}\n---\n", "variable-type", 3),
+        ("---\nvariables:\n  a: {type: [string, number]}\n---\n", "variable-type", 3),
         ("---\na: " + "[" * 40 + "]" * 40 + "\n---\n", "front-matter-depth", 2),
         ("---\na: " + "[" * 5000 + "\n---\n", "front-matter-depth", 1),
         ("---\n" + "- " * 5000 + "\n---\n", "front-matter-syntax", 1),

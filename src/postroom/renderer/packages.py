@@ -190,6 +190,8 @@ def _variables(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
     for name, told in schema["properties"].items():
         if isinstance(told, dict):
             known = {key: told[key] for key in ("type", "description", "default") if key in told}
+            if isinstance(known.get("type"), list):
+                del known["type"]  # of several types: what the template does with it says so again
             examples = told.get("examples")
             if isinstance(examples, list) and examples:
                 known["example"] = examples[0]

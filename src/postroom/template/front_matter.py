@@ -291,7 +291,7 @@ class _Reader:
         if not (isinstance(value, dict) and value and value.keys() <= _NOTE_KEYS):
             return VariableNote(example=value, line=line)
         kind = value.get("type", "")
-        if kind and kind not in TYPES:
+        if kind and not (isinstance(kind, str) and kind in TYPES):
             self.refuse(
                 "variable-type",
                 f"{name} is of type {kind!r}, known are {', '.join(sorted(TYPES))}",
