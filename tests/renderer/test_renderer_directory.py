@@ -120,7 +120,7 @@ def test_junk_is_refused_by_name(root: Path, tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_text_are_told(root: Path) -> None:
-    """A file whose name is not UTF-8 is left out, also a component, which every template would stumble over."""
+    """A file whose name is not UTF-8 is left out, also a component, which stops every template."""
     put(root, "a.html", "one")
     for folder in ("", "components/", "css/"):
         put(root, f"{folder}b\udcff.{'css' if folder == 'css/' else 'html'}", "two")

@@ -176,24 +176,30 @@ def _files(
             if not (_is_folder(path) if is_folder else is_used(path)):
                 continue
             real = full.resolve()
-            is_inside = real.is_relative_to(above[0])
         except OSError as error:
             if is_used(path):
                 findings.append(_unreadable(path, error))
             continue
-        if _shown(name) != name:
-            cause, fix = "the name of the file is not UTF-8", "Rename the file."
-            findings.append(finding(_shown(path), "template-file-name", cause, fix))
-        elif not is_inside:
-            cause, fix = "a link that leads outside of the directory", "Copy the file into the directory."
-            findings.append(finding(path, "outside", cause, fix))
-        elif is_folder:
-            if real not in above:  # a link back would be followed again and again
-                yield from _files(root, path, (*above, real), findings)
-        elif stat.S_ISREG(found.st_mode):
+        wrong = _wrong(path, found, is_inside=real.is_relative_to(above[0]))
+        if wrong is not None:
+            findings.append(wrong)
+        elif not is_folder:
             yield path, found
-        else:
-            findings.append(finding(path, "no-file", "not a regular file", "Put a text file there."))
+        elif real not in above:  # a link back would be followed again and again
+            yield from _files(root, path, (*above, real), findings)
+
+
+def _wrong(path: str, found: os.stat_result, *, is_inside: bool) -> Finding | None:
+    if _shown(path) != path:
+        return finding(
+            _shown(path), "template-file-name", "the name of the file is not UTF-8", "Rename the file."
+        )
+    if not is_inside:
+        cause, fix = "a link that leads outside of the directory", "Copy the file into the directory."
+        return finding(path, "outside", cause, fix)
+    if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
+        return finding(path, "no-file", "not a regular file", "Put a text file there.")
+    return None
 
 
 def _shown(path: str) -> str:
