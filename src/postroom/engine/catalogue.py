@@ -331,18 +331,15 @@ class Catalogue:
         return place is not None and name in (await place.look()).sources
 
     async def of_package(
-        self, package: str, *, has_time: Callable[[], bool] = lambda: True
+        self, package: str, *, is_wanted: Callable[[int], bool] = lambda _: True
     ) -> Sequence["InPlace"]:
         """Return every template of a place, compiled as far as that goes. Raises OverloadError.
 
-        When ``has_time`` says no, what has never been compiled is left as it is.
+        ``is_wanted`` says whether to wait for a variant that nobody has used yet, by its number.
         """
         place = self._places[package]
-        collection = await place.look()
-        return [
-            await self._in_place(place, name, sources, has_time)
-            for name, sources in sorted(collection.sources.items())
-        ]
+        sources = (await place.look()).sources
+        return [await self._in_place(place, name, sources[name], is_wanted) for name in sorted(sources)]
 
     async def in_place(self, reference: Reference) -> "InPlace | None":
         """Return one template of a place. Raises OverloadError."""
@@ -350,20 +347,23 @@ class Catalogue:
         if place is None or reference.number is not None:
             return None
         sources = (await place.look()).sources.get(reference.name)
-        return None if sources is None else await self._in_place(place, reference.name, sources, lambda: True)
+        return (
+            None if sources is None else await self._in_place(place, reference.name, sources, lambda _: True)
+        )
 
     async def junk(self, package: str) -> tuple[Finding, ...]:
         """Return what a place holds that is not used."""
         return (await self._places[package].look()).findings
 
     async def _in_place(
-        self, place: _Place, name: str, sources: Sequence[TemplateSource], has_time: Callable[[], bool]
+        self, place: _Place, name: str, sources: Sequence[TemplateSource], is_wanted: Callable[[int], bool]
     ) -> "InPlace":
         compiled: list[CompiledTemplate] = []
+        locales: list[str] = []
         findings: list[Finding] = []
-        for source in sources:
-            if (name, source.locale) not in place.ready and not has_time():
-                findings.append(_not_yet(source))
+        for index, source in enumerate(sources):
+            if (name, source.locale) not in place.ready and not is_wanted(index):
+                locales.append(source.locale)
                 continue
             try:
                 found = await self._variant(place, name, source)
@@ -371,6 +371,7 @@ class Catalogue:
                 findings += _as_findings(error, source)
                 continue
             compiled.append(found)
+            locales.append(found.locale)
             findings += found.findings
             if (error_now := place.broken.get((name, source.locale))) is not None:
                 findings += _as_findings(error_now, source)
@@ -378,6 +379,7 @@ class Catalogue:
             reference=Reference(package=place.package, name=name),
             sources=tuple(sources),
             compiled=tuple(compiled),
+            locales=() if "" in locales else tuple(locales),
             findings=tuple(findings),
         )
 
@@ -423,6 +425,8 @@ class InPlace:
     """The first is the default variant."""
     compiled: tuple[CompiledTemplate, ...]
     """What is in use, in the same order; a variant that has never compiled is left out."""
+    locales: tuple[str, ...]
+    """Of what is in use or may be; empty while that of the default variant is not known."""
     findings: tuple[Finding, ...]
     """An error among them: what is in use is not what the source says."""
 
@@ -448,16 +452,6 @@ def _found(compiled: CompiledTemplate, reference: Reference, version: str, tried
 def _is_lasting(error: InputError) -> bool:
     """Say whether it is about a place in the source; a busy machine may cross a bound of time once."""
     return all(":" in problem.field for problem in error.problems)
-
-
-def _not_yet(source: TemplateSource) -> Finding:
-    return Finding(
-        code="not-compiled-yet",
-        severity=Severity.NOTE,
-        file=source.file or source.name,
-        cause="not compiled yet",
-        fix="Look again, or look at this template alone.",
-    )
 
 
 def _as_findings(error: InputError, source: TemplateSource) -> list[Finding]:

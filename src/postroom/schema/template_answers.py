@@ -34,7 +34,7 @@ class ListedTemplateAnswer(_Answer):
 
     template: str = Field(description="What a mail writes in `template`.")
     origin: Literal["directory", "package", "store"]
-    version: str = Field(description="In use; empty when it has never compiled.")
+    version: str = Field(description="In use; empty when the default variant was not compiled (yet).")
     state: State
     locales: list[str] = Field(description="The first is the default.")
     subject: str
