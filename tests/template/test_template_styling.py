@@ -398,12 +398,48 @@ def test_what_would_not_end_is_refused(source: str, code: str) -> None:
         "<style>:root{"
         + "".join(f"--v{i}:{f'var(--v{i + 1}) ' * 10};" for i in range(8))
         + "}.a{color:var(--v0)}</style><p class=a>",
+        "<style>.a0,.a0.a0{@apply hover:p-1}"
+        + "".join(f".a{i},.a{i}.a{i}{{@apply a{i - 1}}}" for i in range(1, 30))
+        + "</style><p class=a29>",
     ],
 )
 @pytest.mark.timeout(10)
 def test_hostile_pages_take_no_more_time_than_others(source: str) -> None:
     """What is never closed, nested or multiplied ends in linear time, without a crash."""
     assert styled(source).html
+
+
+def test_classes_of_layers_have_variants() -> None:
+    """``sm:btn`` is the class of a layer on small screens; others have none, and are told."""
+    css = "@layer components { .btn { @apply p-2 hover:underline; color: red } } .own { color: blue }"
+    got = head('<p class="btn sm:btn sm:own">x</p>', css)
+    assert {
+        "color": "red !",
+        **{f"padding-{side}": "8px !" for side in ("top", "right", "bottom", "left")},
+    } == (head_rules(got)["@media (max-width:600px)", ".sm-btn"])
+    assert "sm-own" not in got
+    findings = styled(_PAGE % (css, '<p class="sm:own">x</p>'), styles=SHELF).findings
+    assert ["unknown-class"] == [finding.code for finding in findings]
+
+
+def test_an_applied_class_brings_its_states() -> None:
+    """What a class does when it is pointed at, ``@apply`` of the class does then, too, and not always."""
+    css = ".btn { @apply p-2 hover:underline sm:p-1 } .red { @apply btn; color: red }"
+    source = '<p class="red">x</p>'
+    assert '<p class="red" style="padding:8px;color:red">x</p>' in body(source, css)
+    rules = head_rules(head(source, css))
+    assert {"text-decoration": "underline"} == rules["", ".red:hover"]
+    assert ("@media (max-width:600px)", ".red") in rules
+
+
+def test_children_and_media_of_sheets() -> None:
+    """``*:p-1`` styles the children; a sheet that is for print alone is not inlined for everybody."""
+    assert '<div><b style="padding:4px">x</b></div>' in body('<div class="*:p-1"><b class="p-2">x</b></div>')
+    got = styled(
+        '<style media="print">p { color: red }</style><style media="Screen">p { top: 0 }</style><p>x</p>'
+    )
+    assert '<p style="top:0">x</p>' in got.html
+    assert '<style media="print">\np { color: red }\n</style>' in got.html
 
 
 def test_a_link_that_asks_for_its_sheet_is_inlined() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from postroom.model.template import Finding, Severity
 from postroom.template.css_rules import Apply, AtRule, Declaration, Node, Rule, Sheet, read_sheet
-from postroom.template.utilities import Utility, nearest_utility, utilities, utility_declarations
+from postroom.template.utilities import Utility, nearest_utility, own_rule, utilities, utility_declarations
 from postroom.template.utilities_data import Catalogue
 from postroom.template.utilities_values import resolved
 
@@ -24,6 +24,8 @@ MAX_IMPORTS = 32
 """Sheets within sheets (security limit: a circle must end)."""
 MAX_APPLIED = 2_000
 """Classes of sheets that ``@apply`` names in one page (security limit: they may name one another)."""
+MAX_SELECTORS = 64 * 1024
+"""Characters of the selectors of one rule that ``@apply`` brings (security limit: they multiply)."""
 _IMPORT = re.compile(r"""(?:url\(\s*)?["']?([^"')\s]+)["']?\s*\)?\s*(.*)""", re.DOTALL)
 _REMOTE = re.compile(r"(?:https?:)?//", re.IGNORECASE)
 
@@ -43,12 +45,15 @@ class Directives:
     _layers: dict[str, list[Node]] = field(default_factory=dict)
     _own: dict[str, list[Rule]] = field(default_factory=dict)
     """Rules of classes the sheet defines itself, for ``@apply``."""
+    _layered: set[str] = field(default_factory=set)
+    """Those of them in layers, which may have variants: ``sm:card``."""
 
     def plain(self, css: str) -> list[Node]:
         """Return the rules of one style sheet of the page, without directives."""
         nodes = self._imported(read_sheet(css))
         self._layers = {}
         self._own = {}
+        self._layered = set()
         self._collect(nodes)
         return list(self._expanded(nodes))
 
@@ -98,6 +103,7 @@ class Directives:
                 if node.prelude in places:
                     self._layers.setdefault(node.prelude, []).extend(node.rules)
                 self._note_own(node.rules)
+        self._layered.update(self._own)
         self._note_own(nodes)
 
     def _note_own(self, nodes: Iterable[Node]) -> None:
@@ -117,6 +123,7 @@ class Directives:
                     yield from self._expanded(self._layers.get(node.prelude, []))
                     if node.prelude == "utilities":
                         yield from rules_of(utilities(self.names, self.found_in))
+                        yield from rules_of(sorted(self._own_with_variants(), key=lambda each: each.sort))
                 case "layer" if node.rules is not None:
                     if node.prelude not in self._layers:
                         yield from self._expanded(node.rules)
@@ -155,7 +162,11 @@ class Directives:
             found.extend(meant)
             if not meant and name in self._own:
                 if self._may_apply(apply, depth, is_itself=rule in self._own[name]):
-                    declared.extend(self._own_declarations(name, depth))
+                    for is_plain, node in self._own_nodes(name, depth):
+                        if is_plain:
+                            declared.extend(_declared(node))
+                        else:
+                            after.append(_instead(node, name, rule.selectors))
             elif not meant:
                 near = nearest_utility(name, self.found_in)
                 fix = f"Did you mean «{near}»?" if near else "Name a utility class, or a class of this sheet."
@@ -171,12 +182,23 @@ class Directives:
                 after.append(_around(rule, utility, written))
         return declared, after
 
-    def _own_declarations(self, name: str, depth: int) -> Iterable[Declaration]:
-        """Yield what a class of the sheet declares."""
+    def _own_nodes(self, name: str, depth: int) -> Iterable[tuple[bool, Node]]:
+        """Yield what a class of the sheet is, and of each node whether it is the class alone."""
         for rule in self._own[name]:
             for node in self._rule(rule, depth + 1):
-                if isinstance(node, Rule):
-                    yield from (each for each in node.declarations if isinstance(each, Declaration))
+                yield isinstance(node, Rule) and node.selectors == rule.selectors, node
+
+    def _own_with_variants(self) -> Iterable[Utility]:
+        """Yield the rules of classes of layers that the page names with variants."""
+        for name in self.names:
+            base = name.rpartition(":")[2].removeprefix("!")
+            if base == name or base not in self._layered or self._applications >= MAX_APPLIED:
+                continue
+            self._applications += 1
+            plain = [node for is_plain, node in self._own_nodes(base, 0) if is_plain]
+            declared = tuple((each.name, each.value) for node in plain for each in _declared(node))
+            if rule := own_rule(name, declared, self.found_in):
+                yield rule
 
     def _may_apply(self, apply: Apply, depth: int, *, is_itself: bool) -> bool:
         """Count what is applied; note once that it is too much."""
@@ -238,6 +260,27 @@ def _around(rule: Rule, utility: Utility, declarations: tuple[Declaration, ...])
     selectors = tuple(utility.selector.replace(utility.own_selector, selector) for selector in rule.selectors)
     inner = Rule(selectors=selectors, declarations=declarations, line=rule.line)
     return _in_at_rules(utility.at_rules, [inner])[0]
+
+
+def _declared(node: Node) -> Iterable[Declaration]:
+    if isinstance(node, Rule):
+        yield from (each for each in node.declarations if isinstance(each, Declaration))
+
+
+def _instead(node: Node, name: str, selectors: tuple[str, ...]) -> Node:
+    """Write what belongs to a class, as its ``:hover``, for the selectors of the rule that applied it."""
+    if not isinstance(node, Rule):
+        inner = None if node.rules is None else tuple(_instead(each, name, selectors) for each in node.rules)
+        return replace(node, rules=inner)
+    own = re.compile(rf"\.{re.escape(name)}(?![\w-])")
+    named = [one for one in node.selectors if own.search(one)]
+    size = sum(map(len, named)) * len(selectors) + sum(len(own.findall(one)) for one in named) * sum(
+        map(len, selectors)
+    )
+    if size > MAX_SELECTORS:
+        return node
+    by = [each.replace("\\", "\\\\") for each in selectors]
+    return replace(node, selectors=tuple(own.sub(each, one) for one in named for each in by))
 
 
 def _on_shelf(path: str, styles: Mapping[str, str]) -> str | None:

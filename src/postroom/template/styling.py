@@ -48,6 +48,8 @@ from postroom.template.utilities import nearest_utility, utility_rules
 from postroom.template.utilities_data import Catalogue, catalogue
 
 _EMBEDDED = ("embed", "data-embed", "no-inline")
+_EVERYWHERE = ("", "all", "screen")
+"""What ``media`` may say of a sheet that is inlined."""
 _TABLE_DEFAULTS = {"cellpadding": "0", "cellspacing": "0", "role": "none"}
 MAX_PROPOSALS = 20
 """Unknown classes to look for the nearest name of; the search takes milliseconds."""
@@ -140,7 +142,10 @@ def _blocks(page: Sequence[Piece]) -> list[_Block]:
         if isinstance(piece, Tag) and piece.key == "style" and not piece.is_end and index + 1 < len(page):
             text = page[index + 1]
             if isinstance(text, Text) and text.raw == "style":
-                is_embedded = any(piece.attribute(name) for name in _EMBEDDED)
+                media = piece.attribute("media")
+                is_embedded = any(piece.attribute(name) for name in _EMBEDDED) or (
+                    media is not None and (media.value or "all").strip().lower() not in _EVERYWHERE
+                )
                 for name in _EMBEDDED:
                     piece.drop(name)
                 found.append(_Block(tag=piece, text=text, is_embedded=is_embedded))

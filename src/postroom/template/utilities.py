@@ -40,6 +40,8 @@ _VARIABLE = re.compile(r"var\((--tw-[\w-]+)(?:,\s*([^()]*))?\)")
 
 ARBITRARY_RANK = -1
 """Of a property in brackets, which no family declares."""
+OWN_RANK = -2
+"""Of a class that an author's sheet defines."""
 SortKey = tuple[int, bool, str, int, str]
 
 
@@ -77,6 +79,15 @@ def utility_rules(name: str, found_in: Catalogue) -> tuple[Utility, ...]:
         variants.append(variant)
     meanings = _meanings(utility.removeprefix("!"), found_in)
     return tuple(_rule(name, meaning, variants, found_in) for meaning in meanings)
+
+
+def own_rule(name: str, declared: tuple[tuple[str, str], ...], found_in: Catalogue) -> Utility | None:
+    """Return the rule of an author's class with variants before it, as ``sm:card``; ``None`` without any."""
+    *parts, _ = _split_variants(name)
+    variants = [variant for part in parts if (variant := variant_named(part, found_in.screens))]
+    if not parts or len(variants) < len(parts):
+        return None
+    return _rule(name, Meaning(rank=OWN_RANK, declared=declared), variants, found_in)
 
 
 def utility_declarations(name: str, found_in: Catalogue) -> list[Utility]:

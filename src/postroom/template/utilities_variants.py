@@ -105,7 +105,7 @@ _BRACKETS = re.compile(r"(?P<name>[a-z-]+)-\[(?P<value>.+)\]", re.DOTALL)
 
 def _fixed() -> dict[str, Variant]:
     """Return every variant that is a word."""
-    found: dict[str, Variant] = {}
+    found = {"*": Variant(order=_ELEMENT_ORDER, selector="& > *")}
     for place, (name, selector) in enumerate(_PSEUDO_ELEMENTS.items()):
         found[name] = Variant(order=_ELEMENT_ORDER + place, selector=selector)
     for place, (name, state) in enumerate(_STATES.items()):
