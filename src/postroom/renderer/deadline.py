@@ -1,7 +1,7 @@
 """An end to rendering in a process that also does other things: a terminal's, the preview server's.
 
 The server's workers have an alarm, which rings in the main thread alone. Here another thread raises in the
-one that takes too long, whichever it is; as the alarm, between two steps of Python, not within one of a library.
+one that takes too long, whichever it is. It does so between two steps of Python, not within a library's own.
 """
 
 import ctypes
