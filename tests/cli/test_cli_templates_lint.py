@@ -154,6 +154,8 @@ def test_a_stored_template_is_checked_by_the_server(postroom: Run, server: Scrip
     code, out, _ = postroom("templates", "lint", "greeting", url=server.url)
 
     assert {"template": "greeting"} == server.asked[0].json
+    postroom("templates", "lint", "greeting", "--clients", "outlook.windows", url=server.url)
+    assert {"template": "greeting", "clients": ["outlook.windows"]} == server.asked[-1].json
     assert 1 == code
     assert [
         "greeting:3:5: error: the link is empty [link-empty] Give it an address.",

@@ -64,9 +64,15 @@ class PlainRenderer:
         )
 
     async def check(
-        self, sources: Sequence[TemplateSource], shelf: Shelf, *, names: Mapping[str, Any], at: datetime
+        self,
+        sources: Sequence[TemplateSource],
+        shelf: Shelf,
+        *,
+        names: Mapping[str, Any],
+        at: datetime,
+        clients: Sequence[str] = (),
     ) -> Sequence[Finding]:
-        del shelf, at
+        del shelf, at, clients
         self.names = names
         return [
             Finding(code="seen", severity=Severity.NOTE, file=one.name, cause=one.locale, fix="Leave it.")

@@ -293,6 +293,14 @@ def test_a_source_is_checked(house: TemplateRoom) -> None:
     assert broken["errors"] >= 1
     assert 0 == house.post("/v1/templates/lint", {"template": "postroom:receipt"}).json()["errors"]
     assert 0 == house.post("/v1/templates/lint", {"template": "welcome"}).json()["errors"]
+    image = {"text": HELLO + '<img src="https://example.com/a.webp" alt="a" width="9">'}
+    told = [
+        house.post("/v1/templates/lint", {"source": image, "clients": clients}).json()["findings"]
+        for clients in (["outlook.windows"], ["apple-mail"])
+    ]
+    assert [True, False] == ["client-image" in [one["code"] for one in found] for found in told]
+    unknown = house.post("/v1/templates/lint", {"source": image, "clients": ["pine"]})
+    assert [("client-unknown", "clients")] == unknown.problems()
     wrong = house.post("/v1/templates/lint", {"template": "welcom"})
     assert (422, "template-unknown") == (wrong.status, wrong.json()["code"])
     assert 422 == house.post("/v1/templates/lint", {}).status

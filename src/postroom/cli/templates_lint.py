@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -100,7 +100,7 @@ def lint(  # noqa: PLR0913 - its flags
     settings = settings_of(flags)
     found: list[Finding] = []
     files: list[str] = []
-    for one in _sets(what or (), package or (), settings, flags):
+    for one in _sets(what or (), package or (), settings, flags, clients=asked):
         checked = _checked(one, settings)
         own = () if one.wanted else one.collection.findings
         said = (*own, *lint_all(checked, clients=asked, getters=one.getters))
@@ -125,7 +125,12 @@ def _clients(names: Sequence[str] | None) -> "frozenset[str] | None":
 
 
 def _sets(
-    what: Sequence[str], packages: Sequence[str], settings: "Settings", flags: "Flags"
+    what: Sequence[str],
+    packages: Sequence[str],
+    settings: "Settings",
+    flags: "Flags",
+    *,
+    clients: frozenset[str] | None,
 ) -> Iterator[_Set]:
     """Read what was named. Raises CliError for what is not there."""
     from postroom.cli.templates_place import templates_directory
@@ -146,7 +151,7 @@ def _sets(
             place, _, name = one.rpartition(":")
             names.setdefault(place, []).append(name)
     for place, wished in names.items():
-        yield from _named(place, wished, directory, flags)
+        yield from _named(place, wished, directory, flags, clients=clients)
 
 
 def _directory(root: Path) -> _Set:
@@ -197,7 +202,9 @@ def _package(name: str) -> _Set:
     return _Set(collection=Package(folder).read(), getters=read_getters(*sources), prefix=f"{name}/")
 
 
-def _named(place: str, wished: Sequence[str], directory: Path, flags: "Flags") -> Iterator[_Set]:
+def _named(
+    place: str, wished: Sequence[str], directory: Path, flags: "Flags", *, clients: frozenset[str] | None
+) -> Iterator[_Set]:
     """Find names as a mail would name them: of the directory, ``postroom:NAME``, ``PACKAGE:NAME``, stored."""
     from postroom.cli.templates_place import SHIPPED
 
@@ -211,7 +218,7 @@ def _named(place: str, wished: Sequence[str], directory: Path, flags: "Flags") -
         yield replace(whole, wanted=here)
     for name in wished:
         if name not in sources:
-            stored = None if place else _stored(name, flags)
+            stored = None if place else _stored(name, flags, clients)
             if stored is None:
                 near = get_close_matches(name, sources, 1)
                 fix = f"Did you mean {near[0]}?" if near else "`postroom templates list` shows them."
@@ -219,13 +226,16 @@ def _named(place: str, wished: Sequence[str], directory: Path, flags: "Flags") -
             yield stored
 
 
-def _stored(name: str, flags: "Flags") -> _Set | None:
+def _stored(name: str, flags: "Flags", clients: frozenset[str] | None) -> _Set | None:
     """Let a server check what it has stored; ``None`` when none can be asked."""
     from postroom.model.template import Collection, Finding, Severity
 
+    body: dict[str, Any] = {"template": name}
+    if clients is not None:
+        body["clients"] = sorted(clients)
     try:
         with server_of(flags) as server:
-            answer = server.ask("POST", "/v1/templates/lint", json={"template": name})
+            answer = server.ask("POST", "/v1/templates/lint", json=body)
     except CliError as error:
         if error.exit_code in {Exit.UNREACHABLE, Exit.UNAUTHORISED}:
             return None

@@ -263,8 +263,10 @@ class Templating:
             found += placed.findings
         return tuple(finding for finding in found if finding.severity is Severity.ERROR)
 
-    async def linted(self, asked: str | Draft, tenant: TenantId) -> Sequence[Finding]:
-        """Say what is to be said about a template or a source that is not stored.
+    async def linted(
+        self, asked: str | Draft, tenant: TenantId, *, clients: Sequence[str] = ()
+    ) -> Sequence[Finding]:
+        """Say what is to be said about a template or a source that is not stored; see the renderer's port.
 
         Raises NotFoundError, InputError, TooLargeError, OverloadError.
         """
@@ -275,7 +277,9 @@ class Templating:
             _check(asked)
             sources = asked.sources
         shelf, _ = await self.catalogue.shelf(package)
-        return await self._renderer.check(sources, shelf, names=self._names, at=self._clock.now())
+        return await self._renderer.check(
+            sources, shelf, names=self._names, at=self._clock.now(), clients=clients
+        )
 
     # ------------------------------------------------------------------ changing
 

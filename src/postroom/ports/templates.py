@@ -24,12 +24,19 @@ class Renderer(Protocol):
         ...
 
     async def check(
-        self, sources: Sequence[TemplateSource], shelf: Shelf, *, names: Mapping[str, Any], at: datetime
+        self,
+        sources: Sequence[TemplateSource],
+        shelf: Shelf,
+        *,
+        names: Mapping[str, Any],
+        at: datetime,
+        clients: Sequence[str] = (),
     ) -> Sequence[Finding]:
         """Say what is to be said about the variants of one template, the default first.
 
-        They are compiled, and rendered with their examples. Raises InputError: a bound is crossed;
-        OverloadError.
+        They are compiled, and rendered with their examples. ``clients`` are the mail programs to ask about,
+        by their names in the data; none: the usual ones. Raises InputError: a bound is crossed, a mail
+        program is not known; OverloadError.
         """
         ...
 

@@ -5,7 +5,7 @@ Python has will do; it is never stored and never read from anybody else.
 
     to the worker    SETTINGS time_limit_s memory_bytes   TEMPLATE template
                      RENDER digest variables names at   COMPILE (source, shelf)
-                     CHECK (sources, shelf, names, at)
+                     CHECK (sources, shelf, names, at, clients)
     to the server    READY   RENDERED subject preheader html text   COMPILED template
                      PROBLEMS problems   FINDINGS findings   CHECKED findings
 

@@ -82,10 +82,16 @@ class RendererPool:
         raise InputError(problems_in(answer))
 
     async def check(
-        self, sources: Sequence[TemplateSource], shelf: Shelf, *, names: Mapping[str, Any], at: datetime
+        self,
+        sources: Sequence[TemplateSource],
+        shelf: Shelf,
+        *,
+        names: Mapping[str, Any],
+        at: datetime,
+        clients: Sequence[str] = (),
     ) -> Sequence[Finding]:
         """Say what is to be said about the variants of a template; see the port."""
-        frame = packed_object(CHECK, (tuple(sources), shelf, dict(names), at))
+        frame = packed_object(CHECK, (tuple(sources), shelf, dict(names), at, tuple(clients)))
         answer = await self._compilers.ask(frame, None, sources[0].name if sources else "")
         if answer[0] == CHECKED:
             findings: tuple[Finding, ...] = object_in(answer)

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from postroom.errors import InputError
+from postroom.errors import InputError, Problem
 from postroom.mime.html import html_to_text
 from postroom.model.template import CompiledTemplate
 from postroom.renderer.frames import (
@@ -133,9 +133,15 @@ class Worker:
         # As above: the rules have tables of their own.
         from postroom.renderer.checking import checked  # noqa: PLC0415
         from postroom.template.lint import lint_all  # noqa: PLC0415
+        from postroom.template.lint_clients import chosen  # noqa: PLC0415
 
-        sources, shelf, names, at = object_in(frame)
-        found = lint_all([checked(source, shelf, names=names, at=at) for source in sources])
+        sources, shelf, names, at, clients = object_in(frame)
+        try:
+            asked = chosen(clients) if clients else None
+        except ValueError as error:
+            problem = Problem(code="client-unknown", field="clients", cause=str(error), fix="Correct it.")
+            raise InputError([problem]) from error
+        found = lint_all([checked(one, shelf, names=names, at=at) for one in sources], clients=asked)
         return packed_object(CHECKED, tuple(found))
 
 

@@ -43,7 +43,7 @@ class StoreBody(Body):
         return Draft(name=self.name, sources=sources, note=self.note, is_published=self.publish)
 
 
-class LintBody(Body):
+class TemplateBody(Body):
     """A template, in the catalogue or as a source that is not stored."""
 
     template: str | None = Field(None, examples=["welcome"])
@@ -64,7 +64,19 @@ class LintBody(Body):
         return Draft(name=INLINE_NAME, sources=(_source(INLINE_NAME, "", self.source),))
 
 
-class PreviewBody(LintBody):
+class LintBody(TemplateBody):
+    """A template to check."""
+
+    clients: list[str] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Mail programs to ask about: families, single ones as `outlook.windows`, or `all`. "
+        "Default: the usual ones.",
+        examples=[["gmail", "outlook.windows"]],
+    )
+
+
+class PreviewBody(TemplateBody):
     """A mail that is not sent. Who sends and gets it matters for its size and its bytes alone."""
 
     locale: str | None = Field(None, description=LOCALE_HELP, examples=["fr-CA"])

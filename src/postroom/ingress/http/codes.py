@@ -77,6 +77,8 @@ FIELDS: Mapping[str, str] = {
     "address-invalid": "Not one address in a form we take: `a@example.com`, `Name <a@example.com>`.",
     "attachment-source": "An attachment has exactly one of `content` (base64) and `upload` (a form part).",
     "base64-syntax": "Not base64 with padding and without line breaks.",
+    "client-unknown": "`clients` of a check names a mail program that is not in the data; the cause names "
+    "those there are.",
     "content-id-syntax": "A content id is 1 to 200 printable ASCII characters without blanks and brackets.",
     "control-character": "A line end, NUL, lone surrogate or other control character where none may be.",
     "csv-header": "The first line of a CSV file does not name its columns, `address` among them, each once.",
@@ -124,6 +126,7 @@ FIELDS: Mapping[str, str] = {
     "sender-not-allowed": "The key may not send as this address.",
     "setting-value": "Not a value that this setting of a transport takes. Other codes of such settings are "
     "in `docs/transports.md`.",
+    "source-characters": "A NUL or half of a character in a template; no mail can have it.",
     "subject-missing": "The template renders no subject, and the mail brings none.",
     "template-error": "The template does what it may not, or fails; the cause says where. Codes of what is "
     "wrong with a source are in `docs/templates.md`.",

@@ -180,7 +180,9 @@ class TemplateDoors:
         templates, draft = self._service.templates, body.draft()
         try:
             with self._turn():
-                found = await templates.linted(draft or body.template or "", caller.tenant)
+                found = await templates.linted(
+                    draft or body.template or "", caller.tenant, clients=body.clients
+                )
         except NotFoundError:
             problem = await unknown(body.template or "", templates, caller.tenant)
             raise InputError([problem]) from None
