@@ -40,6 +40,15 @@ def test_what_expressions_print(code: str, printed: str | None) -> None:
     assert printed == engine.printed(engine.page({"title": "T", "list": ["a", "b"]}), code)
 
 
+@pytest.mark.parametrize("code", ["(1234.5).toLocaleString('de')", "new Date(0).toLocaleDateString('de')"])
+def test_what_needs_a_language_is_refused(code: str) -> None:
+    """Numbers and dates are not written as one language has them, whatever was asked for."""
+    engine = Engine()
+    error = failure(engine, engine.page({}), code)
+    assert Fault.FAILED is error.fault
+    assert "|number" in error.cause
+
+
 @pytest.mark.parametrize(
     ("code", "fault", "words"),
     [

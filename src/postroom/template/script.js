@@ -6,7 +6,7 @@
 // The day of compiling is no part of a template, and compiling must give the same every time: `new Date()`
 // without arguments knows only its year, which is a Jinja expression that is filled in when mail is rendered
 // (a year frozen at the build is a footer that is wrong every January). Other readings of it throw. Dates
-// with arguments are ordinary.
+// with arguments are ordinary. This engine knows no languages and would write numbers and dates the same for all.
 (MAX => {
   const {parse, stringify} = JSON, {assign, create, keys: names} = Object, RealDate = Date, clock = Date.now;
   const isArray = Array.isArray;
@@ -36,6 +36,10 @@
     apply: refuse,
     get: (target, name) => name === 'now' ? refuse : Reflect.get(target, name),
   });
+  const tongueless = () => { throw new RangeError('languages are not known here; print it with @{{ value|number }} or |date'); };
+  for (const [of, ends] of [[RealDate, ['', 'Date', 'Time']], [Number, ['']], [BigInt, ['']]]) {
+    for (const end of ends) of.prototype[`toLocale${end}String`] = tongueless;
+  }
   let seed = 1;
   Math.random = () => (seed = seed * 16807 % 2147483647) / 2147483647;
 
