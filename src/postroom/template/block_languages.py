@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from jinja2 import Environment
 
 from postroom.template.filters import NAMES
+from postroom.template.html_names import VOID
 
 _TAG = re.compile(r"<(/?)([A-Za-z][^\s/>]*)((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>")
 _LANG = re.compile(r"""(?<![\w:-])lang\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
 _TAG_OF_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*\Z")
-_VOID = frozenset(
-    {"br", "hr", "img", "input", "meta", "link", "area", "col", "wbr", "source", "track", "embed", "base"}
-)
 _FILTER = re.compile(rf"\|\s*(?:{'|'.join(sorted(NAMES))})\b")
 _HOLE = "\0"
 """Stands for a Jinja construct while tags are read."""
@@ -90,7 +88,7 @@ def _languages(tokens: list[Token]) -> dict[int, str]:
                         pass
             elif name == "html":
                 own = language
-            elif name not in _VOID:
+            elif name not in VOID:
                 inherited = stack[-1][1] if stack else ""
                 stack.append((name, ("" if language == own else language) if language else inherited))
         if stack and stack[-1][1]:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from postroom.template.expressions import opaque_end
+from postroom.template.html_names import ENDS_PARAGRAPH, VOID
 
 VARIABLE = "\ue000"
 """Stands for each character of ``{{ }}`` in ``Page.masked``."""
@@ -35,9 +36,6 @@ _ATTRIBUTE = re.compile(
     r"""([^\s"'>/=\ue001]++)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s"'>]++)))?""",
 )
 _COMMENT_END = {"<!--": "-->", "<!": ">", "<?": ">"}
-VOID = frozenset(
-    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
-)
 RAW_TEXT = frozenset({"script", "style", "title", "textarea", "iframe", "noembed", "xmp"})
 """Elements whose content is no markup."""
 _OPTIONAL_END = frozenset(
@@ -55,35 +53,6 @@ _CLOSES = {
     "body": ({"head"}, {"html"}),
 }
 """Which open elements a start tag ends, and which stop the search."""
-_ENDS_PARAGRAPH = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "div",
-        "dl",
-        "fieldset",
-        "footer",
-        "form",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hr",
-        "main",
-        "nav",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "table",
-        "ul",
-    ]
-)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -310,7 +279,7 @@ class _Reader:
 
     def _make_room(self, name: str) -> None:
         """Close what the start tag of this name closes."""
-        if name in _ENDS_PARAGRAPH:
+        if name in ENDS_PARAGRAPH:
             self._close_open({"p"}, {"td", "th", "table", "div", "button", "object"})
         if name in _CLOSES:
             ended, stops = _CLOSES[name]

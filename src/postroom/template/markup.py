@@ -20,62 +20,18 @@ from operator import is_
 from postroom.model.template import Finding
 from postroom.template.errors import SourceError
 from postroom.template.expressions import opaque_end, quoted
+from postroom.template.html_names import ENDS_PARAGRAPH, VOID
 from postroom.template.places import Place, error, warning
 
 MAX_NESTING = 150
 """Elements within elements in one file; tables for Outlook reach 30."""
 MAX_FINDINGS = 100
 """More help nobody."""
-VOID = frozenset(
-    (
-        "area",
-        "base",
-        "br",
-        "col",
-        "embed",
-        "hr",
-        "img",
-        "input",
-        "link",
-        "meta",
-        "param",
-        "source",
-        "track",
-        "wbr",
-    )
-)
 _RAW = {
     name: re.compile(rf"</{name}(?=[\s/>])[^<>]*>", re.IGNORECASE) for name in ("script", "style", "title")
 }
-_CLOSES_P = [
-    "address",
-    "article",
-    "aside",
-    "blockquote",
-    "div",
-    "dl",
-    "fieldset",
-    "footer",
-    "form",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "header",
-    "hr",
-    "main",
-    "nav",
-    "ol",
-    "p",
-    "pre",
-    "section",
-    "table",
-    "ul",
-]
 _CLOSES: dict[str, frozenset[str]] = {
-    **dict.fromkeys(_CLOSES_P, frozenset(("p",))),
+    **dict.fromkeys(ENDS_PARAGRAPH, frozenset(("p",))),
     **dict.fromkeys(("td", "th"), frozenset(("td", "th", "p"))),
     **dict.fromkeys(("tbody", "tfoot"), frozenset(("td", "th", "tr", "thead", "tbody", "p"))),
     **dict.fromkeys(("dt", "dd"), frozenset(("dt", "dd", "p"))),

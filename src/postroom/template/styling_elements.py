@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from postroom.template.html_names import VOID
 from postroom.template.jinja_tokens import Shielded
-from postroom.template.styling_page import VOID, Comment, Piece, Tag
+from postroom.template.styling_page import Comment, Piece, Tag
 
 _BLOCK_BEGIN = re.compile(r"\{%[-+]?\s*(?:if|for|call|filter|block|macro|autoescape)\b")
 _BLOCK_END = re.compile(r"\{%[-+]?\s*end")

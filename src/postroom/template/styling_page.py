@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from postroom.template.html_names import VOID
+
 _MARK = re.compile(r"<(?:!--|[!?]|(?P<close>/?)(?P<name>[A-Za-z][^\s/>]*))")
 _REST = re.compile(r"""(?:[^"'>]++|"[^"]*+"|'[^']*+')*+>""")
 """To the end of a tag, over the quoted values of its attributes."""
@@ -25,9 +27,6 @@ _EXPANDED = ("inline", "expand")
 """On a link: its sheet is wanted in the page."""
 _QUOTABLE = re.compile(r"[^\"\\\n<]+")
 _REMOTE = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
-VOID = frozenset(
-    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
-)
 
 
 @dataclass(slots=True, kw_only=True)

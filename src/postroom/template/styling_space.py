@@ -12,8 +12,9 @@ section 4.1, HTML Living Standard section 13.1.2.6.
 import re
 from collections.abc import Sequence
 
+from postroom.template.html_names import VOID
 from postroom.template.styling_elements import Tokens
-from postroom.template.styling_page import VOID, Comment, Piece, Tag
+from postroom.template.styling_page import Comment, Piece, Tag
 
 _BLANKS = re.compile(r"[ \t\r\n\f]+")
 _INDENT = re.compile(r"[ \t\r\f]*\n[ \t\r\n\f]*")

@@ -11,7 +11,8 @@ Sources: the documentation of Maizzle 5 (environments, Outlook tags); Microsoft'
 from collections.abc import Sequence
 from dataclasses import replace
 
-from postroom.template.markup import VOID, Element, Node, Verbatim, changed
+from postroom.template.html_names import VOID
+from postroom.template.markup import Element, Node, Verbatim, changed
 
 ENVIRONMENT = "production"
 _SUFFIX = f"-{ENVIRONMENT}"
