@@ -178,6 +178,7 @@ def test_a_refusal_is_an_error_with_the_words_of_the_server(status: int, kind: t
     error = raised.value
     assert ("no @ in it", "Add the domain.", "address-syntax") == (error.cause, error.fix, error.code)
     assert (status, 77.0, "to.0") == (error.status, error.retry_after, error.problems[0].field)
+    assert "to.0: no @ in it. Add the domain." == str(error)
 
 
 @pytest.mark.parametrize(

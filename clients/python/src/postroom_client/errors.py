@@ -49,7 +49,8 @@ class PostroomError(Exception):
         self.fix = " ".join(dict.fromkeys(one.fix for one in problems if one.fix))
         self.retry_after = retry_after
         """Seconds after which the server wants to be asked again."""
-        super().__init__(f"{detail} {self.fix}".strip())
+        told = [f"{f'{one.field}: ' if one.field else ''}{one.cause}. {one.fix}".strip() for one in problems]
+        super().__init__(" ".join(told) or detail)
 
 
 class NotConfiguredError(PostroomError):
