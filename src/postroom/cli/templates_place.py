@@ -137,7 +137,7 @@ def directory_workshop(place: Path, settings: "Settings") -> "Workshop":
     from postroom.renderer.directory import Directory as Files
 
     if not place.is_dir():
-        raise CliError(Exit.USAGE, f"there is no directory {place}", fix="Check --dir.")
+        raise CliError(Exit.USAGE, f"there is no directory {place}", fix="Check the path.")
     clock = SystemClock()
     return Workshop(Files(place, clock=clock).read, clock=clock, names=settings.templates.globals)
 
