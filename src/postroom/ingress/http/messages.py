@@ -172,13 +172,15 @@ class MessageDoors:
         key: str | None,
         uploads: Mapping[str, tuple[str, str]] = NO_UPLOADS,
     ) -> Content:
-        read = partial(
-            read_submission,
-            limits=self._service.limits,
-            tenant=caller.tenant,
-            idempotency_key=key,
-            uploads=uploads,
-        )
+        def read(value: object) -> Content:
+            return read_submission(
+                value,
+                limits=self._service.limits,
+                tenant=caller.tenant,
+                idempotency_key=key,
+                uploads=uploads,
+            )
+
         if has_template(value):
             return await read_filled(value, read, rendering(self._service.templates, caller.tenant))
         return read(value)
