@@ -124,9 +124,11 @@ def test_a_global_that_nobody_set_is_refused_where_it_is_printed(house: Template
 
 
 def test_an_unknown_template_names_the_nearest(house: TemplateRoom) -> None:
-    """The fix of an unknown name has the nearest known one."""
+    """The fix of an unknown name has the nearest known one, and not all that are of the same package."""
     answer = house.post("/v1/messages", {**WELCOME, "template": "welcom"})
     assert "Did you mean welcome" in answer.json()["errors"][0]["fix"]
+    answer = house.post("/v1/messages", {**WELCOME, "template": "postroom:pasword-reset"})
+    assert "Did you mean postroom:password-reset?" == answer.json()["errors"][0]["fix"]
 
 
 def test_many_templates_do_not_make_unknown_names_dear(monkeypatch: pytest.MonkeyPatch) -> None:

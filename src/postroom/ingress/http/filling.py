@@ -29,6 +29,8 @@ _SHOWN_NAME = 100
 """Characters of a reference in a problem."""
 _COMPARED = 20
 """Names that are compared letter by letter, which takes half a millisecond each."""
+_FAR = 0.1
+"""How much less alike than the nearest another name may be that is said too: all of a package begin alike."""
 
 
 class UnrenderedError(InputError):
@@ -114,7 +116,12 @@ def _nearest(reference: str, names: tuple[str, ...]) -> Sequence[str]:
     """Return the nearest of some thousand names; takes some ten milliseconds, and a batch asks it often."""
     wanted = _pairs(reference)
     likely = sorted(names, key=lambda name: len(wanted ^ _pairs(name)))[:_COMPARED]
-    return difflib.get_close_matches(reference, likely, 3)
+    near = {one: _likeness(reference, one) for one in difflib.get_close_matches(reference, likely, 3)}
+    return [one for one in near if near[one] > max(near.values()) - _FAR]
+
+
+def _likeness(reference: str, name: str) -> float:
+    return difflib.SequenceMatcher(None, reference, name).ratio()
 
 
 def _pairs(name: str) -> set[str]:

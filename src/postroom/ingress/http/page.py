@@ -34,7 +34,9 @@ request = urllib.request.Request(
 print(urllib.request.urlopen(request).read().decode())"""
 
 _LOOK = """curl {url}/v1/messages/ID -H "Authorization: Bearer $POSTROOM_API_KEY\""""
-_INBOX = """curl {url}/v1/captured -H "Authorization: Bearer $POSTROOM_API_KEY\""""
+_INBOX = """curl {url}/v1/captured -H "Authorization: Bearer $POSTROOM_API_KEY"
+postroom captured
+postroom captured show 1 --part html > mail.html"""
 _CLI = """export POSTROOM_URL={url}
 postroom send --to you@example.com --subject Hello --message 'It works.'"""
 _STATUS = "POSTROOM_URL={url} postroom status"
