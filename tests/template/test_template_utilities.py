@@ -8,6 +8,7 @@ the cascade, of 971 classes. It was made once by running Tailwind CSS 3.4.19 wit
 
 import json
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from postroom.template.css_selectors import mentioned_classes
 from postroom.template.utilities import Utility, nearest_utility, utilities, utility_rules
-from postroom.template.utilities_data import catalogue
+from postroom.template.utilities_data import catalogue, theme_fault
 from postroom.template.utilities_values import arbitrary
 
 RECORDED = Path(__file__).parent / "styles" / "utilities.json"
@@ -161,3 +162,30 @@ def test_calculations_get_their_blanks() -> None:
         "calc(100%_-_var(--x-y,_2px))": "calc(100% - var(--x-y, 2px))",
     }
     assert values == {value: arbitrary(value) for value in values}
+
+
+@pytest.mark.parametrize(
+    ("toml", "fault"),
+    [
+        ('[colors]\nbrand = "#f00"\n[colors.acme]\n500 = "#00f"\n[fontFamily]\nx = ["A", "B"]', ""),
+        ('[theme.extend.colors]\nbrand = "#f00"', ""),
+        ('[screens]\nmd = {max = "768px"}\n[spacing]\n0 = 0', ""),
+        ('[colours]\nbrand = "#f00"', "there is no scale colours; is it colors?"),
+        ("[colors.acme]\n500 = 5", "colors.acme.500 is no colour in quotes"),
+        ("[spacing]\n13 = 52", 'spacing.13 has no unit; write "52px"'),
+        (
+            '[fontSize]\nhuge = ["40px", {lineHeight = "44px"}]',
+            "fontSize.huge is a list; write one value, and the height of lines in lineHeight",
+        ),
+        ('[width]\nx = {y = "1px"}', "width.x is a table; write one value"),
+        ('colors = "red"', "colors is no table; write [colors]"),
+    ],
+)
+def test_what_is_wrong_with_a_theme(toml: str, fault: str) -> None:
+    """A theme that would say nothing, or no CSS, is told; Tailwind's own way of nesting is read."""
+    assert fault == theme_fault(tomllib.loads(toml))
+
+
+def test_a_theme_may_be_nested_as_in_tailwind() -> None:
+    """``theme.extend.colors`` are colours."""
+    assert utility_rules("text-brand", catalogue({"theme": {"extend": {"colors": {"brand": "#f00"}}}}))

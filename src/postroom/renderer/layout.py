@@ -21,6 +21,7 @@ from postroom.model.template import (
     SourceForm,
     TemplateSource,
 )
+from postroom.template.utilities_data import theme_fault
 
 TEMPLATE_FOLDERS: Final = ("", "emails", "templates")
 """Also the order in which a name that stands twice is taken."""
@@ -53,9 +54,12 @@ def finding(file: str, code: str, cause: str, fix: str, *, severity: Severity = 
 def theme_of(text: str) -> Mapping[str, Any] | Finding:
     """Read ``theme.toml``."""
     try:
-        return tomllib.loads(text)
+        theme = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         return finding(THEME, "theme", f"not TOML: {error}", "Correct it; text values stand in quotes.")
+    if fault := theme_fault(theme):
+        return finding(THEME, "theme", fault, "Correct it; docs/templates.md has an example.")
+    return theme
 
 
 def collection_of(texts: Mapping[str, str], theme: Mapping[str, Any]) -> Collection:

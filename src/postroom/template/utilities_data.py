@@ -16,12 +16,29 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
 _FILES = ("layout", "flow", "boxes", "text", "mso")
 _SETTINGS = frozenset({"scale", "extra", "negative", "types", "modifiers", "modified", "important"})
+_LENGTHS = frozenset(
+    {
+        "spacing",
+        "width",
+        "height",
+        "maxWidth",
+        "maxHeight",
+        "minWidth",
+        "minHeight",
+        "padding",
+        "margin",
+        "fontSize",
+    }
+    | {"borderRadius", "borderWidth", "letterSpacing"}
+)
+"""Scales whose numbers need a unit."""
 DEFAULT_STEP = "DEFAULT"
 """The step of a class that names none, as ``rounded``."""
 
@@ -85,7 +102,7 @@ def catalogue(theme: Mapping[str, Any]) -> Catalogue:
 @lru_cache(maxsize=64)
 def _catalogue(theme_json: str) -> Catalogue:
     theme: dict[str, Any] = json.loads(theme_json)
-    theme = {**theme, **theme.pop("extend", {})} if isinstance(theme.get("extend"), dict) else theme
+    theme = _unwrapped(theme)
     scales = _scales(theme)
     fixed: dict[str, Meaning] = {}
     families: dict[str, list[Family]] = {}
@@ -108,6 +125,51 @@ def _catalogue(theme_json: str) -> Catalogue:
         screens=_screens(theme.get("screens")),
         variables=_data("defaults"),
     )
+
+
+def theme_fault(theme: Mapping[str, Any]) -> str:
+    """Return what is wrong with a theme, the first thing; empty when nothing is."""
+    theme = _unwrapped(theme)
+    scales = {"colors", "screens", *_data("scales")}
+    for name, table in theme.items():
+        if not isinstance(table, dict):
+            if name in scales:
+                return f"{name} is no table; write [{name}]"
+            continue
+        if name not in scales:
+            near = next(iter(get_close_matches(name, sorted(scales), 1, 0.6)), "")
+            return f"there is no scale {name}" + (f"; is it {near}?" if near else "")
+        if name != "screens" and (fault := _steps_fault(name, table)):
+            return fault
+    return ""
+
+
+def _steps_fault(name: str, table: Mapping[str, Any]) -> str:
+    for step, value in table.items():
+        at = f"{name}.{step}"
+        if isinstance(value, dict):
+            if name.partition(".")[0] != "colors":
+                return f"{at} is a table; write one value"
+            if fault := _steps_fault(at, value):
+                return fault
+        elif isinstance(value, list) and (
+            name == "fontSize" or not all(isinstance(one, str) for one in value)
+        ):
+            return f"{at} is a list; write one value, and the height of lines in lineHeight"
+        elif name.partition(".")[0] == "colors" and not isinstance(value, str):
+            return f"{at} is no colour in quotes"
+        elif name in _LENGTHS and isinstance(value, (int, float)) and value != 0:
+            return f'{at} has no unit; write "{value}px"'
+    return ""
+
+
+def _unwrapped(theme: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a theme whose parts stand in ``theme`` or ``extend``, as Tailwind has it, without them."""
+    found = dict(theme)
+    for name in ("theme", "extend"):
+        if isinstance(inner := found.pop(name, None), dict):
+            found.update(inner)
+    return found
 
 
 def _family(
