@@ -123,6 +123,18 @@ def test_links_are_never_empty() -> None:
     assert '<a data-href="">' == rendered('<a data-href="{{ u }}">', {"u": ""}).html
 
 
+def test_links_run_no_scripts() -> None:
+    """A value that is all of a link is no script, however it is written; pictures may stand in the mail."""
+    for scheme in ("javascript:alert(1)", " java\tScript:alert(1)", "VBSCRIPT:x", "data:text/html,<script>"):
+        assert [("link-script", "u")] == named('<a href="{{ u }}">x</a>', {"u": scheme})
+    for address in (
+        "https://example.com/javascript:x",
+        "data:image/png;base64,AA==",
+        "mailto:a@example.com",
+    ):
+        assert address in rendered('<img src="{{ u }}">', {"u": address}).html
+
+
 def test_values_are_no_source() -> None:
     """Template syntax in a value is shown as it is."""
     value = "{{ 7*7 }}{% raw %}@{{ x }}"

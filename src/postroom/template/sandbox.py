@@ -7,6 +7,7 @@ bounded. Time and memory are bounded by the process that renders (``renderer.wor
 Sources: Jinja 3.1 (``jinja2.sandbox``), whose own rules hold beneath these.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, wraps
 from typing import Any
@@ -30,6 +31,7 @@ from postroom.template.wrong import (
     forbidden,
     missing_value,
     null_value,
+    script_link,
     wrong_value,
 )
 
@@ -41,6 +43,11 @@ MAX_REPEATED = 100_000
 """Characters or items that ``*`` makes (security limit)."""
 MAX_BITS = 2048
 """Of a whole number that ``*`` and ``**`` make (security limit)."""
+
+
+_UNSEEN = re.compile(r"[\x00-\x20]")
+"""What browsers leave out of a scheme."""
+_ACTIVE = ("javascript:", "vbscript:", "data:text/html")
 
 
 def _words(text: str) -> frozenset[str]:
@@ -234,6 +241,8 @@ def _link(value: Any, of: str) -> Any:
     value = _printed(value, of)
     if not str(value).strip():
         raise empty_link(of)
+    if _UNSEEN.sub("", str(value)[:100]).lower().startswith(_ACTIVE):
+        raise script_link(of)
     return value
 
 

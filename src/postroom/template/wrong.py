@@ -43,6 +43,11 @@ def empty_link(path: str) -> Wrong:
     )
 
 
+def script_link(path: str) -> Wrong:
+    """Return the error for a link that runs a script."""
+    return Wrong(variable("link-script", path, "is a script or a page in itself", "Give the URL of a page."))
+
+
 def crossed(cause: str) -> Wrong:
     """Return the error for a bound that was crossed."""
     return Wrong(

@@ -99,6 +99,7 @@ FIELDS: Mapping[str, str] = {
     "limit-exceeded": "More entries or bytes than one mail may have; the cause names the limit.",
     "link-empty": "A link or an image of the template would lead nowhere: the variable is empty.",
     "link-not-callable": "Not an http or https link that may be called; the cause says why.",
+    "link-script": "A link of the template would run a script, or be a page in itself.",
     "locale": "Not a BCP 47 tag such as `fr` or `pt-BR`.",
     "locale-twice": "Two variants of a template are for one locale.",
     "mail-loop": "The mail came through more than 50 servers: it goes round in a circle.",
