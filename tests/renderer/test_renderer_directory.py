@@ -103,6 +103,7 @@ def test_junk_is_refused_by_name(root: Path, tmp_path: Path) -> None:
         "UPPER.html": "template-file-name",
         "x{__import__('os')}.html": "template-file-name",
         "good.not_a_tag.html": "template-file-name",
+        "good.english.html": "template-file-name",
         "large.html": "template-too-large",
         "empty.html": "template-empty",
         "coded.html": "template-coding",

@@ -16,8 +16,9 @@ from postroom.model.ids import DEFAULT_TENANT, TenantId
 
 TEMPLATE_NAME = re.compile(r"[a-z0-9_-]{1,64}\Z")
 """What a template may be called; nothing of it means anything to a file system or to Jinja."""
-LOCALE_TAG = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,7}\Z")
-"""A BCP 47 tag, as far as its form goes (RFC 5646 section 2.1)."""
+LOCALE_TAG = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8}){0,7}\Z")
+"""A BCP 47 tag, as far as its form goes (RFC 5646 section 2.1); no language has a longer subtag, so that
+`english` is none."""
 MAX_SOURCE = 256 * 1024
 """Bytes of one source in UTF-8 (security limit)."""
 MAX_VARIANTS = 20
