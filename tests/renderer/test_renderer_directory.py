@@ -85,6 +85,7 @@ def test_junk_is_refused_by_name(root: Path, tmp_path: Path) -> None:
     put(root, "UPPER.html", "name")
     put(root, "x{__import__('os')}.html", "name")
     put(root, "good.not_a_tag.html", "locale")
+    put(root, "good.english.html", "locale")
     put(root, "large.html", b"x" * (MAX_SOURCE + 1))
     put(root, "empty.html", " \n")
     put(root, "coded.html", b"caf\xe9")
