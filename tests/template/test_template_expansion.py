@@ -197,6 +197,29 @@ def test_recursion_names_its_chain() -> None:
     assert "<i>3</i><i>2</i><i>1</i>" == made('<x-t n="3" />', t=tree).html
 
 
+@pytest.mark.parametrize(
+    ("source", "code", "column"),
+    [
+        ("<p><if>x</if></p>", "attribute-missing", 4),
+        ("<p><stack /></p>", "attribute-missing", 4),
+        ('<p><scope with="1">x</scope></p>', "scope-object", 4),
+        ("<div>" * 200, "nested-too-deeply", 751),
+        ("<p>{{ [...Array(1e8)].length }}</p>", "script-limit", 4),
+    ],
+)
+def test_tags_and_code_that_cannot_be(source: str, code: str, column: int) -> None:
+    """Each has its own code, and the place in the file."""
+    found = refused(source)[0]
+    assert (code, 1, column) == (found.code, found.line, found.column)
+
+
+def test_three_braces_for_later_are_a_warning() -> None:
+    """A value of the mail is escaped however many braces it has, and the author is told."""
+    page = made("<p>@{{{ x }}}</p>")
+    assert ["triple-braces"] == [one.code for one in page.findings]
+    assert "<p>{{ x }}</p>" in page.html
+
+
 def test_unknown_attributes() -> None:
     """An attribute that a component with props never mentions is a warning; HTML's and used ones are not."""
     box = "<script props>module.exports = {colour: props.colour, w: props['m-w']}</script><p>{{ w }}</p>"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Place = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of templates.")]
 
 
-def build(
+def build(  # noqa: PLR0913 - each is a flag
     directory: Place,
     *,
     package: Annotated[
@@ -35,6 +35,12 @@ def build(
     class_name: Annotated[
         str, typer.Option("--class", metavar="NAME", help="Name of the class with the getters.")
     ] = "MailTemplates",
+    logo: Annotated[
+        str,
+        typer.Option(
+            "--logo", metavar="PATH", help="Path of the logo behind api_base_url, default NAME/logo.png."
+        ),
+    ] = "",
     data: Data = None,
     config: Config = None,
     env_file: EnvFile = None,
@@ -46,7 +52,7 @@ def build(
     from postroom.template.errors import SourceError
 
     workshop = directory_workshop(directory, settings_of(flags_of(data, config, env_file)))
-    spec = PackageSpec(package=package, version=version, class_name=class_name)
+    spec = PackageSpec(package=package, version=version, class_name=class_name, logo=logo)
     target = output or Path.cwd() / package
     try:
         made = package_files(_packables(workshop), spec)

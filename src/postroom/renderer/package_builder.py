@@ -37,6 +37,8 @@ class PackageSpec:
     """As it is installed; imported with underscores."""
     version: str = "0.1.0"
     class_name: str = "MailTemplates"
+    logo: str = ""
+    """Path of the logo behind ``api_base_url``; empty: ``logo.png`` in a folder of the module's name."""
 
     @property
     def module(self) -> str:
@@ -84,7 +86,8 @@ def package_files(templates: Sequence[Packable], spec: PackageSpec) -> dict[str,
     check(templates)
     home = f"src/{spec.module}"
     has_filters = any(_uses_filters(variant) for one in templates for variant in one.variants)
-    names = Names(class_name=spec.class_name, logo=f"{spec.module}/logo.png", has_filters=has_filters)
+    logo = spec.logo.lstrip("/") or f"{spec.module}/logo.png"
+    names = Names(class_name=spec.class_name, logo=logo, has_filters=has_filters)
     made = {
         "pyproject.toml": _project(spec, has_filters=has_filters),
         f"{home}/__init__.py": _init(spec),
