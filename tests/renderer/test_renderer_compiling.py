@@ -1,6 +1,7 @@
 """Every form of a source compiles to the same four texts, and the calypsso package renders strictly."""
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
@@ -151,3 +152,25 @@ def test_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SourceError) as caught:
         compile_source(TemplateSource(name="m", form=SourceForm.JINJA, text="x" * 101), Shelf())
     assert ["source-size"] == [one.code for one in caught.value.findings]
+
+
+def test_findings_about_styles_have_a_place() -> None:
+    """They say the words, and where these stand, in the source or a component, if that is clear."""
+    text = (
+        "---\nsubject: a\n---\n<style>\n@tailwind utilities;\na { color red; }\n</style>\n"
+        "<x-note /><p style='margin; top 1px' class='text-slat-500'>y</p>"
+        "<b style='top 1px'></b>"
+    )
+    shelf = Shelf(components={"components/note": "<p>\n<i class='text-rd-500'></i></p>"})
+    source = TemplateSource(name="a", file="a.html", text=text)
+    found = compile_source(source, shelf).findings
+    assert {
+        ("css-syntax", "a.html", 6, 5, "color red"),
+        ("css-syntax", "a.html", 8, 21, "margin"),
+        ("css-syntax", "a.html", 0, 0, "top 1px"),
+        ("unknown-class", "a.html", 8, 45, "text-slat-500"),
+        ("unknown-class", "components/note.html", 2, 11, "text-rd-500"),
+    } == {(one.code, one.file, one.line, one.column, one.cause.split("«")[1].split("»")[0]) for one in found}
+    with pytest.raises(SourceError) as error:
+        compile_source(replace(source, text="<style>\na { @apply text-slat-600; }</style>"), shelf)
+    assert [("a.html", 2, 12)] == [(one.file, one.line, one.column) for one in error.value.findings]

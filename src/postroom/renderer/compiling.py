@@ -7,7 +7,7 @@ four Jinja sources. Findings carry the file and line of the author's source wher
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -44,6 +44,9 @@ _LITERAL = re.compile(
     r"(<!--.*?-->|<style\b.*?</style\s*>|<script\b.*?</script\s*>)", re.DOTALL | re.IGNORECASE
 )
 """Where references are not read."""
+MAX_PLACED = 100
+"""Findings about styles that are told: each is looked for in the files."""
+_QUOTED = re.compile("«([^»]+)»")
 _MJML_FLOW = re.compile(
     r"<(?P<slash>/?)(?P<name>mj-(?:text|button|table|raw|title|preview|style|attributes|navbar-link|accordion-"
     r"title|accordion-text|social-element))\b[^>]*?(?P<empty>/?)>"
@@ -88,15 +91,37 @@ def _html(source: TemplateSource, shelf: Shelf) -> tuple[str, FrontMatter, list[
         from postroom.template.expansion import expand  # noqa: PLC0415
         from postroom.template.styling import styled  # noqa: PLC0415
 
-        shelf = with_shipped(shelf)
+        own, shelf = shelf, with_shipped(shelf)
         expanded = expand(source, shelf)
-        dressed = styled(expanded.html, styles=shelf.styles, theme=shelf.theme)
-        findings = [*expanded.findings, *[replace(one, file=one.file or file) for one in dressed.findings]]
+        parts = {f"{path}.html": own.components[path] for path in expanded.used if path in own.components}
+        texts = {file: source.text, **parts}
+        try:
+            dressed = styled(expanded.html, styles=shelf.styles, theme=shelf.theme)
+        except SourceError as error:
+            first = sorted(error.findings, key=lambda one: one.severity is not Severity.ERROR)[:MAX_PLACED]
+            raise SourceError([_placed(one, texts) for one in first]) from error
+        findings = [*expanded.findings, *[_placed(one, texts) for one in dressed.findings[:MAX_PLACED]]]
         return _in_ascii(dressed.html), expanded.front, findings
     front, body, _ = read_front_matter(source.text, file=file)
     if source.form is SourceForm.JINJA:
         return body, front, []
     return _mjml(source, _jinja(body)), front, []
+
+
+def _placed(found: Finding, texts: Mapping[str, str]) -> Finding:
+    """Give a finding about the styled page the place of the words that it quotes, if it is clear which."""
+    words = _QUOTED.search(found.cause)
+    if words is not None and not found.file:
+        exact = re.compile(rf"(?<![\w-]){re.escape(words[1])}(?![\w-])")
+        for file, text in texts.items():
+            if (at := exact.search(text)) is not None:
+                if found.code == "css-syntax" and sum(len(exact.findall(one)) for one in texts.values()) > 1:
+                    break
+                line = text.count("\n", 0, at.start()) + 1
+                return replace(
+                    found, file=file, line=line, column=at.start() - text.rfind("\n", 0, at.start())
+                )
+    return replace(found, file=found.file or next(iter(texts)))
 
 
 def _in_ascii(html: str) -> str:

@@ -9,7 +9,7 @@ Sources: CSS Syntax Module Level 3, CSS Nesting (not supported: a nested rule is
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +22,10 @@ _GROUPING = frozenset(
 
 MAX_BRACKETS = 64
 """Brackets within brackets (security limit: the reader of CSS recurses)."""
+MAX_QUOTED = 60
+"""Characters of what is wrong that a fault says."""
+_LINE_END = re.compile(r"\r\n|[\n\r\f]")
+_CUT = re.compile(r"[;{}«»]")
 _BRACKET = re.compile(r"[(\[{]|([)\]}])")
 _COMMENT = re.compile(r"""("[^"]*"|'[^']*')|/\*.*?\*/""", re.DOTALL)
 
@@ -79,6 +83,7 @@ class Fault:
 
     line: int
     cause: str
+    column: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +112,7 @@ def read_sheet(css: str) -> Sheet:
     faults: list[Fault] = []
     nodes = tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)
     rules = tuple(_nodes(nodes, faults))
-    return Sheet(rules=rules, faults=tuple(faults))
+    return Sheet(rules=rules, faults=_quoting(css, faults))
 
 
 @lru_cache(maxsize=1024)
@@ -118,7 +123,7 @@ def read_declarations(css: str) -> tuple[tuple[Declaration, ...], tuple[Fault, .
     faults: list[Fault] = []
     nodes = tinycss2.parse_blocks_contents(css, skip_comments=True, skip_whitespace=True)
     found = tuple(each for each in _contents(nodes, faults) if isinstance(each, Declaration))
-    return found, tuple(faults)
+    return found, _quoting(css, faults)
 
 
 _TOO_DEEP = Fault(line=1, cause=f"more than {MAX_BRACKETS} brackets within one another")
@@ -184,7 +189,7 @@ def _nodes(nodes: Sequence[Any], faults: list[Fault]) -> Iterable[Node]:
             case "at-rule":
                 yield _at_rule(node, faults)
             case "error":
-                faults.append(Fault(line=node.source_line, cause=_cause(node)))
+                faults.append(_fault(node))
             case _:
                 pass
 
@@ -222,7 +227,7 @@ def _contents(nodes: Sequence[Any], faults: list[Fault]) -> Iterable[Declaration
                 line=node.source_line,
             )
         else:
-            faults.append(Fault(line=node.source_line, cause=_cause(node)))
+            faults.append(_fault(node))
 
 
 def _property(node: Any) -> str:
@@ -236,6 +241,24 @@ def _text(nodes: Sequence[Any]) -> str:
     if "/*" in text:
         text = _COMMENT.sub(lambda match: match[1] or (" " if len(match[0]) > 4 else ""), text)
     return " ".join(text.split())
+
+
+def _fault(node: Any) -> Fault:
+    return Fault(line=node.source_line, cause=_cause(node), column=node.source_column)
+
+
+def _quoting(css: str, faults: Sequence[Fault]) -> tuple[Fault, ...]:
+    """Say the words at which each fault is."""
+    lines = _LINE_END.split(css) if faults else []
+    told = []
+    for fault in faults:
+        line = lines[fault.line - 1] if fault.line <= len(lines) else ""
+        at = max(fault.column - 1, 0)
+        before, behind = line[max(at - MAX_QUOTED, 0) : at], line[at : at + MAX_QUOTED]
+        words = _CUT.split(before)[-1] + _CUT.split(behind, maxsplit=1)[0]
+        words = words.strip()[:MAX_QUOTED].rstrip()
+        told.append(replace(fault, cause=f"{fault.cause}: «{words}»" if words else fault.cause))
+    return tuple(told)
 
 
 def _cause(node: Any) -> str:

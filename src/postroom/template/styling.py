@@ -15,7 +15,7 @@ Sources: Tailwind CSS 3.4, juice and email-comb as Maizzle 5 configures them in 
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from postroom.model.template import Finding, Severity
@@ -111,7 +111,7 @@ def styled(
     directives = Directives(found_in=known, styles=styles or {}, names=sorted(elements.used()))
     for block in blocks:
         block.rules = directives.plain(block.text.source)
-    findings = directives.findings
+    findings = [replace(one, cause=shielded.unshield(one.cause)) for one in directives.findings]
     if any(finding.severity is Severity.ERROR for finding in findings):
         raise SourceError(findings)
     if any("@tailwind" in block.text.source for block in blocks):
@@ -119,7 +119,7 @@ def styled(
     variables = _variables(blocks, known)
     inlinable = _take_inlinable(blocks, elements, tokens)
     causes = inline(page, elements, inlinable, tokens=tokens, variables=variables)
-    findings.extend(_style_finding(cause) for cause in dict.fromkeys(causes))
+    findings.extend(_style_finding(shielded.unshield(cause)) for cause in dict.fromkeys(causes))
     _write_heads(blocks, page, elements)
     findings.extend(
         _image_finding(element.tag, tokens) for element in elements.all if _lacks_text(element.tag)
