@@ -27,7 +27,7 @@ from postroom.renderer.compiling import compile_source
 from postroom.renderer.frames import TEMPLATE, frames_in, packed_object, packed_render
 from postroom.renderer.pool import PoolSettings, RendererPool
 from postroom.renderer.worker import Worker, ring_on_alarm
-from postroom.template.rendering import load
+from postroom.template.jinja.rendering import load
 
 BAR_RENDER_US = 150.0
 BAR_PER_SECOND = 5_000

@@ -1,4 +1,4 @@
-"""Make ``src/postroom/template/data/client_support.json`` from the data of "Can I email".
+"""Make ``src/postroom/template/lint/data/client_support.json`` from the data of "Can I email".
 
     npm pack caniemail@2.0.2
     tools/derive_client_support.py caniemail-2.0.2.tgz
@@ -18,7 +18,13 @@ from pathlib import Path
 from typing import Any
 
 TARGET = (
-    Path(__file__).resolve().parent.parent / "src" / "postroom" / "template" / "data" / "client_support.json"
+    Path(__file__).resolve().parent.parent
+    / "src"
+    / "postroom"
+    / "template"
+    / "lint"
+    / "data"
+    / "client_support.json"
 )
 MIN_FEATURES = 200
 """Clients that were tested for fewer say nothing about a page."""

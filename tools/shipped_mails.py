@@ -8,7 +8,7 @@ from typing import Any
 from postroom.mime.html import html_to_text
 from postroom.model.template import CompiledTemplate, Rendered, Shelf, TemplateSource
 from postroom.renderer.compiling import compile_source
-from postroom.template.rendering import load
+from postroom.template.jinja.rendering import load
 from postroom.template.shelves import shipped_sources
 
 LANGUAGES = ("en", "fr", "de", "zh", "ko")

@@ -23,7 +23,12 @@ MAIL = {"to": "kim@example.com"}
 CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 SHORT_FORMS = {"variable": 0, "add": 0, "_forbidden": 0, "_refuse": 1, "_error": 1, "_later": 1}
 """Functions that make a problem, and which argument is its code."""
-RENDERING = ("renderer/worker.py", "template/wrong.py", "template/variables.py", "spool/templates.py")
+RENDERING = (
+    "renderer/worker.py",
+    "template/jinja/wrong.py",
+    "template/jinja/variables.py",
+    "spool/templates.py",
+)
 """What a mail from a template can be refused for. Codes of sources stand in docs/templates.md."""
 
 

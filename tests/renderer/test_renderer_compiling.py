@@ -14,7 +14,7 @@ from postroom.model.template import CompiledTemplate, Rendered, Shelf, SourceFor
 from postroom.renderer import compiling
 from postroom.renderer.compiling import compile_source
 from postroom.template.errors import SourceError
-from postroom.template.rendering import load
+from postroom.template.jinja.rendering import load
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 NAMES = {

@@ -5,7 +5,7 @@ from typing import Any
 
 from postroom.mime.html import html_to_text
 from postroom.model.template import CompiledTemplate, Rendered, Shelf, SourceForm, TemplateSource
-from postroom.template.lint_case import Checked
+from postroom.template.lint.case import Checked
 
 WORDS = "Your order has been packed and will be with you within the next two working days."
 SCHEMA = {

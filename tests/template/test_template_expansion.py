@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postroom.model.template import Finding, Severity, Shelf, TemplateSource
-from postroom.template import expansion
 from postroom.template.errors import SourceError
-from postroom.template.expansion import Expanded, expand
+from postroom.template.language import expansion
+from postroom.template.language.expansion import Expanded, expand
 from postroom.template.shelves import with_shipped
 from template.language_cases import CASES, shape
 

@@ -12,9 +12,9 @@ from postroom.errors import InputError
 from postroom.mime.html import html_to_text
 from postroom.model.template import Shelf, SourceForm, TemplateSource
 from postroom.renderer.compiling import compile_source
-from postroom.template.filters import NAMES, filters_for
-from postroom.template.rendering import load
-from postroom.template.sandbox import sandbox
+from postroom.template.jinja.filters import NAMES, filters_for
+from postroom.template.jinja.rendering import load
+from postroom.template.jinja.sandbox import sandbox
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postroom.template.errors import SourceError
-from postroom.template.front_matter import MAX_BYTES, FrontMatter, read_front_matter
+from postroom.template.language.front_matter import MAX_BYTES, FrontMatter, read_front_matter
 
 
 def read(*lines: str) -> FrontMatter:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroom.template.jinja_tokens import constructs, shield
+from postroom.template.jinja.tokens import constructs, shield
 
 _PIECES = st.sampled_from(
     [

@@ -11,19 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postroom.model.template import Finding, Severity, SourceForm
-from postroom.template import lint_reports
-from postroom.template.lint import lint, lint_all
-from postroom.template.lint_case import Checked
-from postroom.template.lint_clients import USUAL, chosen, support
-from postroom.template.lint_contrast import ratio
-from postroom.template.lint_css import Cascade, sheet_of
-from postroom.template.lint_getters import read_getters
-from postroom.template.lint_page import Text, mask, read_page
-from postroom.template.lint_rules import RULES
+from postroom.template.lint import reports as lint_reports
+from postroom.template.lint.case import Checked
+from postroom.template.lint.clients import USUAL, chosen, support
+from postroom.template.lint.contrast import ratio
+from postroom.template.lint.css import Cascade, sheet_of
+from postroom.template.lint.getters import read_getters
+from postroom.template.lint.linting import lint, lint_all
+from postroom.template.lint.page import Text, mask, read_page
+from postroom.template.lint.rules import RULES
 from template.lint_pages import checked, page
 
 FAINT = '<p style="color: #aaaaaa">Faint</p>'
-DATA = Path(__file__).resolve().parents[2] / "src" / "postroom" / "template" / "data"
+DATA = Path(__file__).resolve().parents[2] / "src" / "postroom" / "template" / "lint" / "data"
 
 
 def places(one: Checked, code: str) -> list[tuple[str, int, int]]:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from postroom.model.template import Finding, Rendered, Severity, SourceForm
-from postroom.template.lint import lint_all
-from postroom.template.lint_case import Checked
-from postroom.template.lint_getters import Getters, read_getters
-from postroom.template.lint_rules import RULES
+from postroom.template.lint.case import Checked
+from postroom.template.lint.getters import Getters, read_getters
+from postroom.template.lint.linting import lint_all
+from postroom.template.lint.rules import RULES
 from template.lint_pages import WORDS, checked, page
 
 COMPONENTS = SourceForm.COMPONENTS

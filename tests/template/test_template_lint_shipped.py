@@ -9,10 +9,10 @@ from tools.shipped_mails import AT, GLOBALS, compiled
 from postroom.model.template import CompiledTemplate, Finding, Severity, Shelf, TemplateSource
 from postroom.renderer.checking import checked
 from postroom.renderer.packages import Package, package_folder
-from postroom.template.lint import lint_all
-from postroom.template.lint_case import Checked
-from postroom.template.lint_getters import read_getters
-from postroom.template.lint_rules import RULES
+from postroom.template.lint.case import Checked
+from postroom.template.lint.getters import read_getters
+from postroom.template.lint.linting import lint_all
+from postroom.template.lint.rules import RULES
 from postroom.template.shelves import shipped_sources
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "templates.md").read_text(encoding="utf-8")

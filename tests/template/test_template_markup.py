@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postroom.template.errors import SourceError
-from postroom.template.expressions import pieces
-from postroom.template.markup import MAX_NESTING, Element, Node, read, write
+from postroom.template.language.expressions import pieces
+from postroom.template.language.markup import MAX_NESTING, Element, Node, read, write
 
 PARTS = st.sampled_from(
     [

@@ -10,10 +10,10 @@ from postroom.mime.html import html_to_text
 from postroom.model.template import CompiledTemplate, Rendered, Shelf, SourceForm, TemplateSource
 from postroom.renderer.compiling import compile_source
 from postroom.template.errors import SourceError
-from postroom.template.rendering import MAX_PART, load
-from postroom.template.sandbox import MAX_ITERATIONS
-from postroom.template.variables import out_of_bounds, too_large
-from postroom.template.wrong import missing_value
+from postroom.template.jinja.rendering import MAX_PART, load
+from postroom.template.jinja.sandbox import MAX_ITERATIONS
+from postroom.template.jinja.variables import out_of_bounds, too_large
+from postroom.template.jinja.wrong import missing_value
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -3,7 +3,7 @@
 
 import pytest
 
-from postroom.template.script import Call, Engine, Fault, Scope, ScriptFailure
+from postroom.template.language.script import Call, Engine, Fault, Scope, ScriptFailure
 
 
 def failure(engine: Engine, scope: Scope, code: str) -> ScriptFailure:

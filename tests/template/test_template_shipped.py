@@ -9,7 +9,7 @@ from tools.shipped_mails import AT, LANGUAGES, compiled, mail, names, samples
 
 from postroom.mime.html import html_to_text
 from postroom.model.template import Shelf
-from postroom.template.rendering import load
+from postroom.template.jinja.rendering import load
 from postroom.template.shelves import shipped_shelf, shipped_sources, with_shipped
 
 NAMES = [

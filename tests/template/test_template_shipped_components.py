@@ -10,7 +10,7 @@ from tools.shipped_mails import AT, GLOBALS
 from postroom.mime.html import html_to_text
 from postroom.model.template import Shelf, TemplateSource
 from postroom.renderer.compiling import compile_source
-from postroom.template.rendering import load
+from postroom.template.jinja.rendering import load
 
 GUIDE = """---
 preheader: Welcome to @{{ _product_name }}! Please create your account.

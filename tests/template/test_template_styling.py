@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from postroom.mime.html import html_to_text
 from postroom.model.template import Severity
 from postroom.template.errors import SourceError
-from postroom.template.jinja_tokens import constructs
-from postroom.template.styling import styled
-from postroom.template.utilities import utility_rules
-from postroom.template.utilities_data import catalogue
-from postroom.template.utilities_variants import variant_named
+from postroom.template.jinja.tokens import constructs
+from postroom.template.styles.styling import styled
+from postroom.template.styles.utilities import utility_rules
+from postroom.template.styles.utilities_data import catalogue
+from postroom.template.styles.utilities_variants import variant_named
 from template.style_maps import attributes, element_styles, head_rules
 
 PAGES = Path(__file__).parent / "styles"

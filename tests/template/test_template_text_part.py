@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from postroom.mime.html import html_to_text
 from postroom.model.template import Rendered, Shelf, SourceForm, TemplateSource
 from postroom.renderer.compiling import compile_source
-from postroom.template.rendering import Loaded, load
-from postroom.template.text_part import derived
+from postroom.template.jinja.rendering import Loaded, load
+from postroom.template.jinja.text_part import derived
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroom.template.css_selectors import mentioned_classes
-from postroom.template.utilities import Utility, nearest_utility, utilities, utility_rules
-from postroom.template.utilities_data import catalogue, theme_fault
-from postroom.template.utilities_values import arbitrary
+from postroom.template.styles.selectors import mentioned_classes
+from postroom.template.styles.utilities import Utility, nearest_utility, utilities, utility_rules
+from postroom.template.styles.utilities_data import catalogue, theme_fault
+from postroom.template.styles.utilities_values import arbitrary
 
 RECORDED = Path(__file__).parent / "styles" / "utilities.json"
 KNOWN = catalogue({"colors": {"primary": "#f97316"}})

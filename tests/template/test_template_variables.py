@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment
 
-from postroom.template.front_matter import VariableNote
 from postroom.template.getter_types import Types
-from postroom.template.inference import Reads, reads
-from postroom.template.variables import MAX_PROBLEMS, defaults, problems
+from postroom.template.jinja.inference import Reads, reads
+from postroom.template.jinja.variables import MAX_PROBLEMS, defaults, problems
+from postroom.template.language.front_matter import VariableNote
 
 PRINTED = ["string", "number"]
 

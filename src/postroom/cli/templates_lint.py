@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from postroom.config.settings import Settings
     from postroom.config.sources import Flags
     from postroom.model.template import Collection, Finding, TemplateSource
-    from postroom.template.lint_case import Checked
-    from postroom.template.lint_getters import Getters
+    from postroom.template.lint.case import Checked
+    from postroom.template.lint.getters import Getters
 
 _ALL = "*"
 _MANY = 16
@@ -93,7 +93,7 @@ def lint(  # noqa: PLR0913 - its flags
     env_file: EnvFile = None,
 ) -> None:
     """Check templates: what breaks, what cannot be read, what filters distrust."""
-    from postroom.template.lint import lint_all
+    from postroom.template.lint.linting import lint_all
 
     asked = _clients(clients)
     flags = flags_of(data, config, env_file)
@@ -115,7 +115,7 @@ def lint(  # noqa: PLR0913 - its flags
 
 
 def _clients(names: Sequence[str] | None) -> "frozenset[str] | None":
-    from postroom.template.lint_clients import chosen
+    from postroom.template.lint.clients import chosen
 
     wished = [part.strip() for name in names or () for part in name.split(",") if part.strip()]
     try:
@@ -193,7 +193,7 @@ def _lone(path: Path, file: str) -> "TemplateSource":
 
 def _package(name: str) -> _Set:
     from postroom.renderer.packages import FOLDER, Package, package_folder
-    from postroom.template.lint_getters import read_getters
+    from postroom.template.lint.getters import read_getters
 
     folder = package_folder(name)
     if folder is None:
@@ -278,7 +278,7 @@ def _checked(one: _Set, settings: "Settings") -> "list[Checked]":
 
 def _lines_above(checked: "Sequence[Checked]") -> dict[str, int]:
     """Return how many lines of front matter each source has; those of a package are not in its files."""
-    from postroom.template.lint_case import front_matter_end, line_of
+    from postroom.template.lint.case import front_matter_end, line_of
 
     return {one.file: line_of(one.source.text, front_matter_end(one.source.text))[0] - 1 for one in checked}
 
@@ -306,7 +306,7 @@ def _write(
 ) -> None:
     from importlib.metadata import version
 
-    from postroom.template.lint_reports import as_json, as_junit, as_sarif, counts, line_of
+    from postroom.template.lint.reports import as_json, as_junit, as_sarif, counts, line_of
 
     match how:
         case Format.JSON:
@@ -333,7 +333,7 @@ def _say(found: Iterable["Finding"], files: Sequence[str]) -> None:
     from rich.text import Text
 
     from postroom.cli.show import out, printable
-    from postroom.template.lint_reports import counts, place
+    from postroom.template.lint.reports import counts, place
 
     console = out()
     told = list(found)

@@ -71,8 +71,8 @@ def _packables(workshop: "Workshop") -> "list[Packable]":
     """Return every template. Raises SourceError with the findings of all that do not compile."""
     from postroom.model.template import Severity
     from postroom.template.errors import SourceError
-    from postroom.template.front_matter import read_front_matter
     from postroom.template.getters import Packable
+    from postroom.template.language.front_matter import read_front_matter
 
     found, findings = [], []
     for name in workshop.look().sources:

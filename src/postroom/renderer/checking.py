@@ -14,9 +14,9 @@ from postroom.model.template import CompiledTemplate, Rendered, Shelf, TemplateS
 from postroom.renderer.compiling import compile_source
 from postroom.renderer.deadline import in_time
 from postroom.template.errors import SourceError
-from postroom.template.front_matter import FrontMatter, read_front_matter
-from postroom.template.lint_case import Checked
-from postroom.template.rendering import load
+from postroom.template.jinja.rendering import load
+from postroom.template.language.front_matter import FrontMatter, read_front_matter
+from postroom.template.lint.case import Checked
 
 _ADDRESS = "https://app.acme.example/"
 _WORDS = "Acme"

@@ -24,15 +24,15 @@ from postroom.model.template import (
     SourceForm,
     TemplateSource,
 )
-from postroom.template.block_languages import with_languages
 from postroom.template.errors import SourceError
-from postroom.template.front_matter import FrontMatter, read_front_matter
-from postroom.template.inference import reads
-from postroom.template.jinja_tokens import shield
-from postroom.template.marking import marked
-from postroom.template.sandbox import Sandbox, sandbox
+from postroom.template.jinja.block_languages import with_languages
+from postroom.template.jinja.inference import reads
+from postroom.template.jinja.marking import marked
+from postroom.template.jinja.sandbox import Sandbox, sandbox
+from postroom.template.jinja.text_part import derived
+from postroom.template.jinja.tokens import shield
+from postroom.template.language.front_matter import FrontMatter, read_front_matter
 from postroom.template.shelves import with_shipped
-from postroom.template.text_part import derived
 
 DEFAULT_LOCALE = "en"
 _PARTS = ("subject", "preheader", "html", "text")
@@ -88,8 +88,8 @@ def _html(source: TemplateSource, shelf: Shelf) -> tuple[str, FrontMatter, list[
     file = source.file or source.name
     if source.form is SourceForm.COMPONENTS:
         # A process that only renders does not pay for scripts and style sheets.
-        from postroom.template.expansion import expand  # noqa: PLC0415
-        from postroom.template.styling import styled  # noqa: PLC0415
+        from postroom.template.language.expansion import expand  # noqa: PLC0415
+        from postroom.template.styles.styling import styled  # noqa: PLC0415
 
         own, shelf = shelf, with_shipped(shelf)
         expanded = expand(source, shelf)

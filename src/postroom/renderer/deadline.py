@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from postroom.errors import InputError
-from postroom.template.wrong import crossed
+from postroom.template.jinja.wrong import crossed
 
 PATIENCE_S = 5.0
 """For one rendering before an author's eyes; the first one loads languages too."""

@@ -21,7 +21,7 @@ from postroom.model.template import (
     SourceForm,
     TemplateSource,
 )
-from postroom.template.utilities_data import theme_fault
+from postroom.template.styles.utilities_data import theme_fault
 
 TEMPLATE_FOLDERS: Final = ("", "emails", "templates")
 """Also the order in which a name that stands twice is taken."""

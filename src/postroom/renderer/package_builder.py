@@ -19,9 +19,9 @@ from jinja2 import Environment, nodes
 
 from postroom.errors import InputError, Problem
 from postroom.model.template import CompiledTemplate
-from postroom.template.filters import NAMES
 from postroom.template.getter_types import is_name
 from postroom.template.getters import Names, Packable, check, source_of
+from postroom.template.jinja.filters import NAMES
 
 _PACKAGE = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_][A-Za-z0-9]+)*\Z")
 _VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)*(?:(?:a|b|rc|\.post|\.dev)[0-9]+)?\Z")
@@ -97,7 +97,7 @@ def package_files(templates: Sequence[Packable], spec: PackageSpec) -> dict[str,
         f"{home}/templates.json": _table(templates),
     }
     if has_filters:
-        made[f"{home}/_filters.py"] = _own("template", "filters.py")
+        made[f"{home}/_filters.py"] = _own("template.jinja", "filters.py")
         made[f"{home}/_wrong.py"] = _own("renderer", "package_wrong.py")
     for one in templates:
         for variant in one.variants:
@@ -127,7 +127,7 @@ def write_package(made: Mapping[str, str], target: Path) -> None:
 def _own(room: str, file: str) -> str:
     """Return the source of a module of ours that is copied."""
     text = files(f"postroom.{room}").joinpath(file).read_text("utf-8")
-    return text.replace("from postroom.template.wrong import", "from ._wrong import")
+    return text.replace("from postroom.template.jinja.wrong import", "from ._wrong import")
 
 
 def _uses_filters(variant: CompiledTemplate) -> bool:

@@ -41,9 +41,9 @@ from postroom.renderer.frames import (
     packed_rendered,
 )
 from postroom.template.errors import SourceError
-from postroom.template.rendering import Loaded, load
-from postroom.template.variables import out_of_bounds, too_large
-from postroom.template.wrong import crossed, forbidden
+from postroom.template.jinja.rendering import Loaded, load
+from postroom.template.jinja.variables import out_of_bounds, too_large
+from postroom.template.jinja.wrong import crossed, forbidden
 
 _READ = 256 * 1024
 _PR_SET_PDEATHSIG = 1
@@ -132,8 +132,8 @@ class Worker:
     def _check(self, frame: Frame) -> bytes:
         # As above: the rules have tables of their own.
         from postroom.renderer.checking import checked  # noqa: PLC0415
-        from postroom.template.lint import lint_all  # noqa: PLC0415
-        from postroom.template.lint_clients import chosen  # noqa: PLC0415
+        from postroom.template.lint.clients import chosen  # noqa: PLC0415
+        from postroom.template.lint.linting import lint_all  # noqa: PLC0415
 
         sources, shelf, names, at, clients = object_in(frame)
         try:

@@ -28,8 +28,8 @@ from postroom.renderer.deadline import in_time
 from postroom.schema.template_bodies import with_examples
 from postroom.template.errors import SourceError
 from postroom.template.getters import ALWAYS, LOGO
-from postroom.template.lint import lint
-from postroom.template.rendering import load
+from postroom.template.jinja.rendering import load
+from postroom.template.lint.linting import lint
 
 Look = Callable[[], Collection]
 """Returns what is there, the very same object as before while nothing has changed."""

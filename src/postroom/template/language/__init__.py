@@ -1,0 +1,1 @@
+"""The component language: from a source with components to one page of HTML and Jinja."""

@@ -1,0 +1,1 @@
+"""Utility classes and style sheets of a page, worked into its elements."""
