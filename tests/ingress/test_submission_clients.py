@@ -111,7 +111,8 @@ def test_the_door_is_shown(room: Room) -> None:
     urls = [f"smtp://127.0.0.1:{room.plain}", f"smtps://127.0.0.1:{room.implicit}"]
     assert urls == room.server.call("GET", "/readyz")[1]["smtp"]
     assert ", ".join(urls) in room.server.call("GET", "/")[1].decode()
-    assert 'postroom_smtp_sessions{door="smtp"}' in room.server.call("GET", "/metrics")[1].decode()
+    with smtplib.SMTP("127.0.0.1", room.plain):
+        assert 'postroom_smtp_sessions{door="smtp"} ' in room.server.call("GET", "/metrics")[1].decode()
     started = room.server.log.read_text()
     assert " ".join(urls) in started
     assert room.authority in started

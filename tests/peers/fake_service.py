@@ -11,12 +11,14 @@ from typing import BinaryIO
 from postroom.engine.limits import MessageLimits
 from postroom.engine.service import Receipt, Service, Words
 from postroom.engine.standing import Status, TransportStatus
+from postroom.engine.templates import TemplateOrder, Templating
 from postroom.errors import ConflictError, InputError, NotFoundError, Problem
 from postroom.model.guest import Guest
 from postroom.model.ids import DEFAULT_TENANT, MessageId, TenantId, new_message_id
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import BlobRef, Submission
 from postroom.model.route import Route
+from postroom.model.template import Rendered, TemplatePin
 from postroom.model.view import (
     ApiKey,
     AttemptView,
@@ -59,11 +61,23 @@ class MemoryBlob:
         self.is_discarded = True
 
 
+class NoTemplates(Templating):
+    """Refuses every template."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def rendered(self, order: TemplateOrder, tenant: TenantId) -> tuple[Rendered, TemplatePin]:  # noqa: ARG002 - as the real one
+        problem = Problem(code="template-unknown", field="template", cause="none here", fix="Use none.")
+        raise InputError([problem])
+
+
 class FakeService(Service):
     """Stores what it is given; ``failure`` is raised by the next submissions instead."""
 
     def __init__(self, *, mode: str = "live") -> None:
         self._mode = mode
+        self.templates = NoTemplates()
         self.limits = MessageLimits()
         self.is_ready = True
         self.submissions: dict[str, Submission] = {}

@@ -29,6 +29,8 @@ NOT_OURS = {
     "T_REMOTE_IMAGE",  # SpamAssassin: the logo is loaded from the sender's site; 0.01
     "MANY_INVISIBLE_PARTS",  # rspamd: the preheader is hidden; 0.05
     "MIME_BASE64_TEXT",  # rspamd: Chinese and Korean are shorter in base64; 0.1
+    "R_MIXED_CHARSET",  # rspamd: it samples words to guess the language, and now and then a French mail
+    # is taken for English, so that its accents count as another alphabet; 0.6 of 15
 }
 LURE = (
     "<p>Dear friend, you have won the lottery! Viagra 100% free, click here now to claim your "
