@@ -27,14 +27,13 @@ help:  ## list the targets
 run: $(VENV)/.installed  ## set up when needed and start `postroom serve` (ARGS="--http 127.0.0.1:8600")
 	@exec $(BIN)/postroom serve $(ARGS)
 
-# The slow tests wait a third of their time: one worker more than processors.
 test: $(VENV)/.installed-dev  ## set up when needed and run every test (CI=1: install Debian packages, no skips)
 ifeq ($(CI),1)
 	@.ci/system-packages
 endif
 	@failed=0; \
 	$(PYTEST) -n 2 -m "not ($(NEEDS_MORE))" --junitxml $(BUILD)/tests-fast.xml || failed=1; \
-	$(PYTEST) -n 3 -m "$(NEEDS_MORE)" --junitxml $(BUILD)/tests-rest.xml || failed=1; \
+	$(PYTEST) -n 2 -m "$(NEEDS_MORE)" --junitxml $(BUILD)/tests-rest.xml || failed=1; \
 	exit $$failed
 
 check: $(VENV)/.installed-dev  ## format, lint, types, layers, fast tests, documents, locks
