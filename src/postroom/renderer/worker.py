@@ -7,6 +7,7 @@ Nothing of the server's is here: no store, no network, no secrets in arguments o
 """
 
 import ctypes
+import json
 import resource
 import signal
 import socket
@@ -54,6 +55,13 @@ class _TimeUp(BaseException):
     """The alarm rang. Not an ``Exception``, so that nothing between takes it for an error of its own."""
 
 
+def fault_line(error: Exception) -> str:
+    """Return a fault as a line of JSON: kind and place, never its words, which may quote a variable."""
+    places = [f"{Path(one.filename).name}:{one.lineno}" for one in traceback.extract_tb(error.__traceback__)]
+    fault = {"level": "error", "event": "fault while rendering", "kind": type(error).__name__, "at": places}
+    return json.dumps(fault)
+
+
 class Worker:
     """What one process knows: its limits, and the templates it was sent."""
 
@@ -93,8 +101,8 @@ class Worker:
             return packed_problems(error.problems)
         except MemoryError:
             return packed_problems([crossed("it takes more memory than it may have").problem])
-        except Exception:  # noqa: BLE001 - supervision: the process goes on with the next request
-            traceback.print_exc()
+        except Exception as error:  # noqa: BLE001 - supervision: the process goes on with the next request
+            print(fault_line(error), file=sys.stderr, flush=True)  # noqa: T201 - the server's own error stream
             return packed_problems([forbidden("it meets a fault of the program; see its log").problem])
 
     def _loaded(self, digest: str) -> Loaded:
