@@ -4,6 +4,7 @@ The engine imports these and never an adapter; ``bootstrap`` puts adapter and en
 protocol has one conformance suite in ``tests/`` that every adapter passes.
 """
 
+from postroom.ports.alerts import AlertRecords
 from postroom.ports.doctor import ESCAPE_PORTS, Doctor
 from postroom.ports.events import Events, HookAnswer, HookPoster, Hooks, Marks
 from postroom.ports.fetching import Download, Fetcher
@@ -23,6 +24,7 @@ from postroom.ports.transport import Report, ReportLine, TokenSource, Transport,
 
 __all__ = [
     "ESCAPE_PORTS",
+    "AlertRecords",
     "BlobSource",
     "Blobs",
     "Captures",
