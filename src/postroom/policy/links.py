@@ -43,7 +43,7 @@ class LinkKeys:
     @property
     def id(self) -> str:
         """The name of the current key."""
-        return _id(self.keys[0])
+        return key_name(self.keys[0])
 
     def query(self, place: FilePlace, expires: int) -> str:
         """Return the signed part of a link; ``expires`` in seconds since 1970."""
@@ -57,7 +57,7 @@ class LinkKeys:
             return None
         expires, given = int(match[1]), urlsafe_b64decode(match[3] + "=")
         for key in self.keys:
-            if _id(key) == match[2] and hmac.compare_digest(_digest(key, place, expires), given):
+            if key_name(key) == match[2] and hmac.compare_digest(_digest(key, place, expires), given):
                 return datetime.fromtimestamp(expires, UTC)
         return None
 
@@ -85,7 +85,8 @@ class Links:
         return f"{self.public_url.rstrip('/')}/files/{path}?{self.keys.query(place, expires)}"
 
 
-def _id(key: bytes) -> str:
+def key_name(key: bytes) -> str:
+    """Return how links name a key: the beginning of its hash."""
     return hashlib.sha256(b"postroom link key " + key).hexdigest()[:8]
 
 

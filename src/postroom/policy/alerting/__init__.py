@@ -1,0 +1,1 @@
+"""Decisions about alerts: who is told of what, when, and why not."""
