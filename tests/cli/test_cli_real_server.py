@@ -25,7 +25,7 @@ def test_a_day_with_a_server(
         out, err = capfd.readouterr()
         return code, out or err
 
-    with PostroomProcess(data) as server:
+    with PostroomProcess(data, is_from_shell=True) as server:
         mail = (
             "send",
             "--to",

@@ -92,7 +92,8 @@ def test_a_mail_reaches_a_server_that_wants_tls_and_a_login(tmp_path: Path, is_i
     with _submission_server(tmp_path, mailbox, is_implicit=is_implicit) as (port, ca_file):
         scheme = "smtps" if is_implicit else "smtp"
         url = f"{scheme}://app@example.com:p@ss:w0rd@localhost:{port}"
-        with PostroomProcess(tmp_path / "data", args=_config(tmp_path, url, ca_file)) as server:
+        args = _config(tmp_path, url, ca_file)
+        with PostroomProcess(tmp_path / "data", args=args, is_from_shell=True) as server:
             status, sent = server.call(
                 "POST",
                 "/v1/messages",
@@ -278,7 +279,7 @@ def test_an_orderly_stop_under_load_loses_and_doubles_nothing(tmp_path: Path) ->
 
     with LedgerSink() as sink:
         environ = {"POSTROOM_TRANSPORT": f"smtp://127.0.0.1:{sink.port}"}
-        server = PostroomProcess(tmp_path / "data", environ=environ)
+        server = PostroomProcess(tmp_path / "data", environ=environ, is_from_shell=True)
         with server:
             threads = [threading.Thread(target=load, args=(server.port,)) for _ in range(4)]
             for thread in threads:
@@ -303,7 +304,7 @@ def test_a_store_that_sent_real_mail_is_not_captured_from_by_a_forgotten_setting
         with PostroomProcess(tmp_path / "data", environ=environ) as server:
             body = {"to": "a@example.net", "text": "x"}
             assert server.call("POST", "/v1/messages", body, headers={"Prefer": "wait=20"})[0] == 200
-    forgotten = PostroomProcess(tmp_path / "data")
+    forgotten = PostroomProcess(tmp_path / "data", is_from_shell=True)
     with pytest.raises(AssertionError, match="--capture"):
         forgotten.start()
     with PostroomProcess(tmp_path / "data", args=("--capture",)) as server:

@@ -227,7 +227,7 @@ def test_a_second_signal_ends_within_five_seconds(tmp_path: Path, is_past_dot: b
 
     with LedgerSink(script=script) as sink:
         environ = {"POSTROOM_FROM": "app@example.com", "POSTROOM_TRANSPORT": f"smtp://127.0.0.1:{sink.port}"}
-        server = PostroomProcess(tmp_path / "data", environ=environ)
+        server = PostroomProcess(tmp_path / "data", environ=environ, is_from_shell=True)
         server.start()
         _, sent = send(server, ["a@example.net"], headers={"Prefer": "wait=0"})
         assert silent.wait(10)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from peers.fork_server import ForkServer
-from peers.postroom_process import PostroomProcess
+from peers.postroom_process import UNBENT, PostroomProcess
 
 SETTINGS = """
 [[transports]]
@@ -24,7 +24,7 @@ def a_server(
     data: Path,
     port: int,
     *,
-    forks: ForkServer | None = None,
+    forks: ForkServer = UNBENT,
     home: Path | None = None,
     login: str = "",
     transport: str = "",
@@ -37,7 +37,7 @@ def a_server(
         data: its data directory.
         port: of the sink.
         home: where settings and log go; beside the data by default.
-        forks: what starts it quickly; without it, it is started as from a shell.
+        forks: what starts it.
         login: ``user:password@`` of the transport's URL.
         transport: more settings of the transport.
         more: more settings, at the end.

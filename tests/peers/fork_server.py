@@ -1,19 +1,22 @@
 """Starts ``postroom`` by forking a process that has loaded it: hundreds of lives in a minute.
 
 As a program it is the parent: it reads one JSON request a line and answers with one. A child runs the command
-line of ``postroom`` as a start from the shell does. Parent and children die with the test process.
+line of ``postroom`` as a start from the shell does. A test process has one parent for all; it and its
+children end with the test process.
 
 A child may be bent in ways no setting offers, so that a harness can be shown to see what it claims to see,
 and so that hours pass in seconds:
 
 * ``synchronous``: the store's durability setting, say NORMAL, the negative control of the power cut;
-* ``processors``: how many the machine seems to have; with one the dialogues are led by the server itself,
-  with more by a sender process, which is bent by ``poison`` alone and takes a second to start;
+* ``processors``: how many the machine seems to have, ``None`` for what it has; with one the dialogues are led
+  by the server itself, with more by a sender process, which is bent by ``poison`` alone and takes a second to
+  start;
 * ``speed``: how many seconds pass for Postroom in one; timers and timeouts included;
 * ``shift``: a file with seconds that are added to the wall clock;
 * ``poison``: a subject that kills the process at its attempt.
 """
 
+import atexit
 import ctypes
 import json
 import os
@@ -21,8 +24,11 @@ import select
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,17 +39,12 @@ _PR_SET_PDEATHSIG = 1
 class Forked:
     """A forked server: the part of ``subprocess.Popen`` that the tests use."""
 
-    def __init__(self, pid: int) -> None:
-        """Take the pid of a process that is not our child."""
+    def __init__(self, pid: int, parent: "Parent") -> None:
+        """Take the pid of a process that is not our child, and who knows its exit code."""
         self.pid = pid
         self.returncode: int | None = None
-        self._server: ForkServer | None = None
+        self._parent = parent
         self._end = os.pidfd_open(pid)
-
-    def of(self, server: "ForkServer") -> Self:
-        """Name the parent, who knows the exit code."""
-        self._server = server
-        return self
 
     def poll(self) -> int | None:
         """Return the exit code, ``None`` while it runs."""
@@ -61,8 +62,7 @@ class Forked:
         return self.returncode
 
     def _reap(self) -> None:
-        assert self._server is not None
-        self.returncode = int(self._server.ask({"wait": self.pid}))
+        self.returncode = self._parent.ask({"wait": self.pid})
         os.close(self._end)
 
     def send_signal(self, number: int) -> None:
@@ -75,33 +75,20 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-class ForkServer:
-    """``with ForkServer() as forks``: ``forks.spawn`` starts a server; all end at exit."""
+class Parent:
+    """The process that forks. May be asked by several threads."""
 
-    def __init__(
-        self, *, processors: int = 1, speed: float = 1.0, synchronous: str = "", poison: str = ""
-    ) -> None:
-        """Say how every child is bent."""
-        self._bends = {
-            "processors": processors,
-            "speed": speed,
-            "synchronous": synchronous,
-            "poison": poison,
-        }
-
-    def __enter__(self) -> Self:
+    def __init__(self) -> None:
+        """Start it; it ends with its standard input, so at the latest with this process."""
+        self._turn = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(os.getpid()), json.dumps(self._bends)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self.ask({"ready": True}) == 0
-        return self
+        atexit.register(self.end)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def end(self) -> None:
+        """End it and its children."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -109,12 +96,49 @@ class ForkServer:
         self._process.stdout.close()
 
     def ask(self, request: Mapping[str, object]) -> int:
-        """Ask the parent; its answers are numbers."""
+        """Its answers are numbers."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        with self._turn:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            return int(self._process.stdout.readline())
+
+
+parent = cache(Parent)
+"""One for all: to load the program takes longer than most tests."""
+
+
+class ForkServer:
+    """``with ForkServer() as forks``: ``forks.spawn`` starts a server; all end at exit."""
+
+    def __init__(
+        self,
+        *,
+        processors: int | None = 1,
+        speed: float = 1.0,
+        synchronous: str = "",
+        poison: str = "",
+    ) -> None:
+        """Say how every child is bent."""
+        self._children: list[Forked] = []
+        self._bends = {
+            "processors": processors,
+            "speed": speed,
+            "began": (time.time(), time.monotonic()),  # the same for all: time goes on from life to life
+            "synchronous": synchronous,
+            "poison": poison,
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for child in self._children:
+            child.kill()
+            child.wait(20)
 
     def spawn(
         self, args: list[str], environ: Mapping[str, str], *, home: Path, log: Path, is_waiting: bool
@@ -122,12 +146,15 @@ class ForkServer:
         """Start ``postroom`` with these arguments; a waiting one begins at SIGCONT."""
         request = {
             "args": args,
+            "bends": self._bends,
             "environ": dict(environ),
             "cwd": str(home),
             "log": str(log),
             "is_waiting": is_waiting,
         }
-        return Forked(self.ask(request)).of(self)
+        child = Forked(parent().ask(request), parent())
+        self._children = [one for one in self._children if one.poll() is None] + [child]
+        return child
 
 
 # --------------------------------------------------------------------------- the parent
@@ -140,13 +167,10 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _main(parent: int, bends: dict[str, Any]) -> None:
-    die_with(parent)
+def _main() -> None:
     from postroom.cli import app  # noqa: PLC0415 - loaded here, once for all children
-    from postroom.cli import options as _options  # noqa: F401, PLC0415
 
     _load()
-    bend(**bends)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCONT})  # kept for a child that is not there yet
     children: set[int] = set()
     for line in sys.stdin:
@@ -168,10 +192,14 @@ def _main(parent: int, bends: dict[str, Any]) -> None:
 
 
 def _load() -> None:
-    """Import what ``serve`` imports when it runs."""
-    import postroom.bootstrap.serve  # noqa: F401, PLC0415
+    """Import and make what ``serve`` imports and makes when it runs."""
+    import postroom.bootstrap.serve  # noqa: PLC0415
+    import postroom.cli.show  # noqa: PLC0415
+    import postroom.config.load  # noqa: F401, PLC0415
+    from postroom.cli import app  # noqa: PLC0415
     from postroom.providers import replies  # noqa: PLC0415
 
+    app._command()
     replies.rules()
 
 
@@ -192,6 +220,7 @@ def _live(app: Any, request: dict[str, Any]) -> None:
         os.environ.update(request["environ"])
         if shift := os.environ.get("FAULTS_SHIFT"):
             _shift_wall_clock(Path(shift))
+        bend(**request["bends"])
         if request["is_waiting"]:
             signal.sigwait({signal.SIGCONT})
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCONT})
@@ -209,11 +238,14 @@ def _live(app: Any, request: dict[str, Any]) -> None:
 # --------------------------------------------------------------------------- bends
 
 
-def bend(*, processors: int, speed: float, synchronous: str, poison: str) -> None:
-    """Patch this process; its children have it from the start."""
-    os.cpu_count = lambda: processors
+def bend(
+    *, processors: int | None, speed: float, began: tuple[float, float], synchronous: str, poison: str
+) -> None:
+    """Patch this process."""
+    if processors is not None:
+        os.cpu_count = lambda: processors
     if speed != 1.0:
-        _hurry(speed)
+        _hurry(speed, *began)
     if synchronous:
         from postroom.spool.sqlite import connection  # noqa: PLC0415
 
@@ -222,7 +254,7 @@ def bend(*, processors: int, speed: float, synchronous: str, poison: str) -> Non
             (name, synchronous, level) if name == "synchronous" else (name, value, expected)
             for name, value, expected in connection._WRITER_PRAGMAS
         )
-    if poison and processors > 1:
+    if poison and (os.cpu_count() or 1) > 1:
         from postroom.bootstrap import ways  # noqa: PLC0415
 
         ways.__dict__["COMMAND"] = (sys.executable, __file__, "sender", poison)
@@ -230,18 +262,15 @@ def bend(*, processors: int, speed: float, synchronous: str, poison: str) -> Non
         _poison(poison)
 
 
-def _hurry(speed: float) -> None:
+def _hurry(speed: float, began_wall: float, began: float) -> None:
     """Let wall clock, monotonic clock and every timer of the event loop run faster."""
     import asyncio  # noqa: PLC0415
     import selectors  # noqa: PLC0415
-    import time  # noqa: PLC0415
     from datetime import UTC, datetime  # noqa: PLC0415
 
     import uvloop  # noqa: PLC0415
 
     from postroom.clock import SystemClock  # noqa: PLC0415
-
-    began_wall, began = time.time(), time.monotonic()
 
     class Selector(selectors.EpollSelector):
         def select(self, timeout: float | None = None) -> Any:
@@ -295,10 +324,10 @@ def _poison(subject: str) -> None:
     SmtpTransport.attempt = attempt  # type: ignore[method-assign]  # a bend
 
 
-if __name__ == "__main__" and sys.argv[1] == "sender":
+if __name__ == "__main__" and sys.argv[1:2] == ["sender"]:
     from postroom.bootstrap import sender
 
     _poison(sys.argv[2])
     sender.main(sys.argv[3:])
 elif __name__ == "__main__":
-    _main(int(sys.argv[1]), json.loads(sys.argv[2]))
+    _main()

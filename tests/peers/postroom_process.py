@@ -1,4 +1,7 @@
-"""A real ``postroom serve`` in a process of its own, as a user starts it."""
+"""A real ``postroom serve`` in a process of its own, forked from one that has loaded it.
+
+Loading it takes most of a start: it is started as a user does where the start is what a test is about.
+"""
 
 import http.client
 import json
@@ -14,6 +17,7 @@ from typing import Any, Self
 
 from peers.fork_server import Forked, ForkServer
 
+UNBENT = ForkServer(processors=None)
 KEY = "test-bootstrap-key-0123456789"
 START_S = 20.0
 
@@ -48,13 +52,14 @@ class PostroomProcess:
         environ: dict[str, str] | None = None,
         args: tuple[str, ...] = (),
         home: Path | None = None,
-        forks: ForkServer | None = None,
+        forks: ForkServer = UNBENT,
         under: tuple[str, ...] = (),
+        is_from_shell: bool = False,
     ) -> None:
         """Take what ``serve`` is given.
 
-        Its log and working directory are ``home``, beside the data by default; ``forks`` starts it quickly;
-        ``under`` is a program that runs it.
+        Its log and working directory are ``home``, beside the data by default; ``forks`` starts it; with
+        ``is_from_shell`` it is started as a shell does it, and so with ``under``, a program that runs it.
         """
         self._home = home or data.parent
         self.port = free_port()
@@ -62,6 +67,7 @@ class PostroomProcess:
         self._args = args
         self._forks = forks
         self._under = under
+        self._is_from_shell = is_from_shell or bool(under)
         self._environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(self._home),
@@ -102,7 +108,7 @@ class PostroomProcess:
     def spawn(self, *, is_waiting: bool = False) -> None:
         """Start it and do not wait; a forked one may wait before its first step."""
         args = ["serve", "--data", str(self.data), "--http", f"127.0.0.1:{self.port}", *self._args]
-        if self._forks is not None:
+        if not self._is_from_shell:
             self.process = self._forks.spawn(
                 args, self._environ, home=self._home, log=self.log, is_waiting=is_waiting
             )
