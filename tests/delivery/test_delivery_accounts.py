@@ -215,9 +215,10 @@ def _sender_of(server: PostroomProcess) -> int | None:
     """Return the pid of a server's sender process."""
     assert server.process is not None
     for task in Path(f"/proc/{server.process.pid}/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            if b"postroom.bootstrap.sender" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return int(pid)
+        with contextlib.suppress(FileNotFoundError):  # a thread that has ended
+            for pid in (task / "children").read_text().split():
+                if b"postroom.bootstrap.sender" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return int(pid)
     return None
 
 
