@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from heapq import nsmallest
 
 from postroom.model.attempt import Claimed, Lease
 from postroom.model.ids import AttemptId, LeaseToken
@@ -48,10 +49,10 @@ def _due(ledger: MemoryLedger, want: Claim) -> list[Due]:
     only_codes = want.limit <= want.reserved
     for due in ledger.groups():
         record, _, group = due
-        priority = PRIORITIES[record.message.mail_class]
-        if group.transport != want.transport or group.due_at is None or (only_codes and priority != CODE):
+        if group.transport != want.transport or group.due_at is None or group.due_at > want.now:
             continue
-        if not group.due_at <= want.now < record.expires_at:
+        priority = PRIORITIES[record.message.mail_class]
+        if (only_codes and priority != CODE) or record.expires_at <= want.now:
             continue
         if group.standing is Standing.SUSPECT:
             suspects.append(due)
@@ -61,7 +62,7 @@ def _due(ledger: MemoryLedger, want: Claim) -> list[Due]:
     first = _suspect(ledger, want, suspects)
     if first and first[0][2].lease is not None:
         return first
-    lanes = {lane: sorted(group, key=_order)[: want.limit] for lane, group in found.items()}
+    lanes = {lane: nsmallest(want.limit, group, key=_order) for lane, group in found.items()}
     shares = fairness.share(
         {lane: len(group) for lane, group in lanes.items()},
         room=want.limit - len(first),
@@ -77,6 +78,8 @@ def _due(ledger: MemoryLedger, want: Claim) -> list[Due]:
 
 def _suspect(ledger: MemoryLedger, want: Claim, suspects: list[Due]) -> list[Due]:
     """Return the one suspect that may be claimed, if any: one at a time in the whole store."""
+    if not suspects:
+        return []
     firsts: dict[tuple[str | int, ...], Due] = {}
     for due in sorted(suspects, key=_order):
         firsts.setdefault((due[2].route, *lane_of(due[0], due[2])), due)
