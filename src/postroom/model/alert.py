@@ -175,6 +175,7 @@ class Clause(StrEnum):
 class AlertDecision:
     """One step of the story of an alert."""
 
+    tenant: TenantId = DEFAULT_TENANT
     at: datetime
     alert: AlertId
     clause: Clause
