@@ -224,7 +224,7 @@ class AlertView:
     tally: int
     """Reports since ``first_at``."""
     told_at: datetime | None = None
-    """Of the last letter with it."""
+    """Of the last letter with it; in a letter, of the one before."""
     acknowledged_by: str = ""
     acknowledged_until: datetime | None = None
     """``None``: until it is over."""
