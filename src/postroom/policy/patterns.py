@@ -1,7 +1,7 @@
-r"""Regular expressions over addresses whose cost is known: RE2, which never backtracks.
+r"""Regular expressions over addresses and labels whose cost is known: RE2, which never backtracks.
 
-RE2 refuses what would need backtracking (references to groups, looking around). Letters compare without
-case; the whole text must match; ``\w``, ``\d`` and ``\s`` mean ASCII.
+RE2 refuses what would need backtracking (references to groups, looking around). Letters of addresses compare
+without case; the whole text must match; ``\w``, ``\d`` and ``\s`` mean ASCII.
 
 The library is loaded with the first pattern: most runs have none.
 """
@@ -19,16 +19,16 @@ class PatternError(ValueError):
 class Pattern:
     """One pattern, ready to match."""
 
-    def __init__(self, text: str) -> None:
-        """Read the pattern. Raises PatternError."""
+    def __init__(self, text: str, *, has_case: bool = False, max_length: int = MAX_PATTERN) -> None:
+        """Read the pattern; with ``has_case`` letters compare as they are. Raises PatternError."""
         import re2  # noqa: PLC0415 - see above
 
         if not text:
             raise PatternError("an empty pattern matches nothing")
-        if len(text) > MAX_PATTERN:
-            raise PatternError(f"a pattern has at most {MAX_PATTERN} characters")
+        if len(text) > max_length:
+            raise PatternError(f"a pattern has at most {max_length} characters")
         options = re2.Options()
-        options.case_sensitive = False
+        options.case_sensitive = has_case
         options.log_errors = False
         options.max_mem = _MAX_MEMORY
         try:
