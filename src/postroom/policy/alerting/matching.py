@@ -2,9 +2,10 @@ r"""Matchers on labels, as Alertmanager writes them.
 
 A matcher is a label's name, one of ``=``, ``!=``, ``=~``, ``!~`` and a value. Alertmanager knows two ways to
 write it and so does this: the classic one (a name of ASCII letters, digits, ``_`` and ``:``; a value as it
-stands or in double quotes, in which ``\"``, ``\\`` and ``\n`` are escapes), and the newer one, in which name and
-value are quoted with the escapes of Go, or bare without blanks and without ``{}!=~,"'`` and the backslash. What
-is both is read in the classic way. Several matchers stand with commas between them, in braces or not.
+stands or in double quotes, in which ``\"``, ``\\`` and ``\n`` are escapes), and the newer one, in which name
+and value are quoted with the escapes of Go, or bare without blanks and without ``{}!=~,"'`` and the
+backslash. What is both is read in the classic way. Several matchers stand with commas between them, in
+braces or not.
 
 A pattern is one of RE2 and matches the whole value; its letters have case. A label that is absent has the
 empty value.

@@ -1,8 +1,8 @@
 """Times of the week and cron expressions, in a zone, over every change of its clocks.
 
 Windows are read from the clock on the wall: when it goes back an hour, what stands in that hour comes twice,
-and when it jumps, what stands in the gap does not come; a window that began or ended in the gap does so at the
-jump.
+and when it jumps, what stands in the gap does not come; a window that began or ended in the gap does so at
+the jump.
 A cron expression with a fixed hour and minute comes once a day all the same, at the jump when its minute is
 skipped, and the first time when it comes twice (as Debian's cron does it). Every instant is aware UTC.
 """
