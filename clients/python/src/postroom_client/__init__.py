@@ -4,6 +4,7 @@
 cause and fix. ``compat`` has functions with the signatures of other programs.
 """
 
+from postroom_client.alerts import Alert, AlertHandler, TakenAlert
 from postroom_client.client import AsyncPostroomClient, PostroomClient
 from postroom_client.errors import (
     ConflictError,
@@ -21,6 +22,8 @@ from postroom_client.messages import Attachment, Mail, Message, Recipient, Templ
 from postroom_client.templates import Preview, Template
 
 __all__ = [
+    "Alert",
+    "AlertHandler",
     "AsyncPostroomClient",
     "Attachment",
     "ConflictError",
@@ -36,6 +39,7 @@ __all__ = [
     "Recipient",
     "RefusedKeyError",
     "ServerError",
+    "TakenAlert",
     "Template",
     "TemplateLook",
     "UnavailableError",

@@ -13,6 +13,7 @@ from typing import Self, TypeVar, Unpack
 import httpx2
 
 from postroom_client import exchange
+from postroom_client.alerts import Alert, TakenAlert
 from postroom_client.errors import NotConfiguredError, PostroomError, ServerError
 from postroom_client.messages import Mail, Message, TemplateLook
 from postroom_client.templates import Preview, Template
@@ -100,6 +101,17 @@ class PostroomClient:
             PostroomError: The whole batch was refused, or nobody answered.
         """
         return self._ask(exchange.batch(mails, defaults=defaults, idempotency_key=idempotency_key))
+
+    def alert(self, **event: Unpack[Alert]) -> TakenAlert:
+        """Report one alert event; when this returns it is on stable storage. Raises PostroomError."""
+        return self.alerts([event])[0]
+
+    def alerts(self, events: Sequence[Alert]) -> list[TakenAlert]:
+        """Report up to 1,000 alert events, all or none of them. Raises PostroomError.
+
+        An event whose answer was lost is reported again and may be counted twice; it is mailed once.
+        """
+        return self._ask(exchange.alerts(events))
 
     def templates(self) -> tuple[Template, ...]:
         """Return every template this key can use; it needs the scope ``read``. Raises PostroomError."""
@@ -195,6 +207,17 @@ class AsyncPostroomClient:
     ) -> list[Message | PostroomError]:
         """Hand in many mails, as ``PostroomClient.send_batch`` does. Raises PostroomError."""
         return await self._ask(exchange.batch(mails, defaults=defaults, idempotency_key=idempotency_key))
+
+    async def alert(self, **event: Unpack[Alert]) -> TakenAlert:
+        """Report one alert event; when this returns it is on stable storage. Raises PostroomError."""
+        return (await self.alerts([event]))[0]
+
+    async def alerts(self, events: Sequence[Alert]) -> list[TakenAlert]:
+        """Report up to 1,000 alert events, all or none of them. Raises PostroomError.
+
+        An event whose answer was lost is reported again and may be counted twice; it is mailed once.
+        """
+        return await self._ask(exchange.alerts(events))
 
     async def templates(self) -> tuple[Template, ...]:
         """Return every template this key can use. Raises PostroomError."""

@@ -11,6 +11,7 @@ from math import ceil
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
+from postroom_client.alerts import Alert, TakenAlert, taken_of
 from postroom_client.errors import BY_STATUS, PostroomError, Problem, ServerError, UnreachableError
 from postroom_client.messages import Mail, Message, TemplateLook, body_of, message_of
 from postroom_client.templates import Preview, Template, preview_of, templates_of
@@ -71,6 +72,17 @@ def look(message_id: str) -> Call[Message]:
         msg = f"{message_id!r} is not the id of a message"
         raise ValueError(msg)
     return Call(method="GET", path=f"{_MESSAGES}/{message_id}", answer=_message)
+
+
+def alerts(events: Sequence[Alert]) -> Call[list[TakenAlert]]:
+    """Return the call that reports alert events, all or none of them."""
+    return Call(
+        method="POST",
+        path="/v1/alerts",
+        headers=_JSON,
+        content=json.dumps({"alerts": list(events)}).encode(),
+        answer=lambda document, _: taken_of(document),
+    )
 
 
 def templates() -> Call[tuple[Template, ...]]:
