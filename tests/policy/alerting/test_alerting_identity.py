@@ -46,6 +46,7 @@ def test_fields_are_labels_where_no_label_has_their_name() -> None:
     assert expected == labels_of(event)
     assert "disk-full" == labels_of(EVENT)["alertname"]
     assert "warning" == labels_of(EVENT)["severity"]
+    assert {str} == {type(value) for value in labels_of(EVENT).values()}
 
 
 def test_a_group_is_its_route_receiver_addresses_and_labels() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from postroom.model.alert import AlertId, AlertView, GroupId, NewAlertEvent
 
-_FIELDS = ("key", "category", "severity", "source", "object", "node")
+_FIELDS = ("key", "category", "source", "object", "node")
 
 
 def alert_id(event: NewAlertEvent) -> AlertId:
@@ -29,6 +29,8 @@ def labels_of(alert: NewAlertEvent | AlertView) -> dict[str, str]:
     for name in _FIELDS:
         if name not in labels and (value := getattr(alert, name)):
             labels[name] = value
+    if "severity" not in labels:
+        labels["severity"] = alert.severity.value  # a plain text, as the store gives it back
     if "alertname" not in labels:
         labels["alertname"] = alert.key
     return labels
