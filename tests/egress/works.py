@@ -1,9 +1,11 @@
 """Transports and attempts for tests, and what came of them."""
 
+import atexit
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +31,14 @@ def file_blobs(directory: Path) -> FileBlobs:
     )
 
 
+@cache
+def no_files() -> FileBlobs:
+    """Return an empty store of files: one for all, because making one is synced to the disk."""
+    directory = TemporaryDirectory()
+    atexit.register(directory.cleanup)
+    return file_blobs(Path(directory.name))
+
+
 @asynccontextmanager
 async def running(
     port: int,
@@ -43,18 +53,17 @@ async def running(
     fields = set(SmtpAccount.__dataclass_fields__) & set(changes)
     account = replace(account, **{name: changes.pop(name) for name in fields})
     spec = TransportSpec(name="relay", kind=TransportKind.SMTP, account=account, max_connections=1)
-    with TemporaryDirectory() as directory:
-        transport = SmtpTransport(
-            replace(spec, **changes),
-            clock=SystemClock(),
-            blobs=blobs or file_blobs(Path(directory)),
-            greeting_probe_s=greeting_probe_s,
-            tokens=tokens,
-        )
-        try:
-            yield transport
-        finally:
-            await transport.stop(grace_s=1.0)
+    transport = SmtpTransport(
+        replace(spec, **changes),
+        clock=SystemClock(),
+        blobs=blobs or no_files(),
+        greeting_probe_s=greeting_probe_s,
+        tokens=tokens,
+    )
+    try:
+        yield transport
+    finally:
+        await transport.stop(grace_s=1.0)
 
 
 async def granted() -> bool:
