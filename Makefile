@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 BUILD := build
-NEEDS_MORE := slow or postfix or chromium or strace or spamassassin or rspamd
+NEEDS_MORE := slow or postfix or chromium or strace or spamassassin or rspamd or prometheus or alertmanager
 PYTEST := $(BIN)/python -m pytest --dist loadgroup -rs
 
 # What pytest makes of the tests' assertions is kept for the next run, which else makes it anew for 20 s.

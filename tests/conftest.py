@@ -27,6 +27,8 @@ PACKAGES = {
     "msmtp": ("msmtp", "msmtp"),
     "spamassassin": ("spamassassin", "spamassassin"),
     "rspamd": ("rspamd", "rspamd"),
+    "prometheus": ("prometheus", "prometheus"),
+    "alertmanager": ("prometheus-alertmanager", "prometheus-alertmanager"),
     "fonts": ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk fonts-dejavu-core"),
 }
 """Marker to the program or file it needs, and the Debian package."""
