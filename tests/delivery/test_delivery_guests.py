@@ -22,7 +22,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from delivery.test_delivery_accounts import until
 from peers.foreign import TidyController
-from peers.postroom_process import KEY, PostroomProcess, free_port
+from peers.fork_server import ForkServer
+from peers.postroom_process import KEY, UNBENT, PostroomProcess, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -111,14 +112,19 @@ def a_server(port: int | None = None, **options: Any) -> Iterator[tuple[MailServ
 
 @contextmanager
 def a_gateway(
-    directory: Path, smtp_port: int, *, toml: str = TOML, environ: dict[str, str] | None = None
+    directory: Path,
+    smtp_port: int,
+    *,
+    toml: str = TOML,
+    environ: dict[str, str] | None = None,
+    forks: ForkServer = UNBENT,
 ) -> Iterator[tuple[PostroomProcess, int]]:
     """Run Postroom with the document's file; yield it and ``api_port``."""
     api_port = free_port()
     (directory / "nexus.ini").write_text(INI.format(api_port=api_port, smtp_port=smtp_port), "utf-8")
     (directory / "postroom.toml").write_text(toml.format(ports=smtp_port), "utf-8")
     args = ("--nexus-config", str(directory / "nexus.ini"))
-    with PostroomProcess(directory / "data", args=args, environ=environ) as server:
+    with PostroomProcess(directory / "data", args=args, environ=environ, forks=forks) as server:
         yield server, api_port
 
 
@@ -271,7 +277,8 @@ def test_mail_outlives_the_process_with_its_account(tmp_path: Path, ending: sign
 
 def test_cancelled_mail_lets_its_account_go(tmp_path: Path) -> None:
     """Mail that a person cancels needs its account no longer."""
-    with a_server() as (box, port), a_gateway(tmp_path, port) as (server, api_port):
+    hurried = ForkServer(speed=20.0)  # it is looked for four times a minute
+    with a_server() as (box, port), a_gateway(tmp_path, port, forks=hurried) as (server, api_port):
         box.later = True
         answer = tenant(api_port, **an_account(port))
         assert 1 == guests_in(server.data)

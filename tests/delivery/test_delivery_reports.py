@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
+from peers.fork_server import ForkServer
 from peers.ledger_sink import Command, LedgerSink
 from peers.postroom_process import KEY, PostroomProcess, free_port
 
 pytestmark = pytest.mark.slow
 
 WAIT_S = 30.0
+HURRIED = ForkServer(speed=10.0)
+"""What is to be reported is looked for every five seconds."""
 SENDER = "billing@example.com"
 MAIL = (
     b"From: app@example.com\r\nTo: gone@example.org\r\nSubject: Invoice 17\r\n"
@@ -57,7 +60,7 @@ def test_a_refusal_comes_back_to_the_reverse_path(tmp_path: Path) -> None:
     with LedgerSink(refuses, script=heard) as sink:
         sink.keep_bodies = True
         args = (*settings(tmp_path / "data", sink), "--smtp", f"127.0.0.1:{door}")
-        with PostroomProcess(tmp_path / "data", args=args) as server:
+        with PostroomProcess(tmp_path / "data", args=args, forks=HURRIED) as server:
             with smtplib.SMTP("127.0.0.1", door) as client:
                 client.login("anybody", KEY)
                 client.mail(SENDER, ["RET=FULL", "ENVID=QQ314159"])
@@ -91,7 +94,7 @@ def test_a_report_that_is_refused_ends_there(tmp_path: Path) -> None:
     door = free_port()
     with LedgerSink(lambda _: b"550 5.1.1 no such user\r\n") as sink:
         args = (*settings(tmp_path / "data", sink), "--smtp", f"127.0.0.1:{door}")
-        with PostroomProcess(tmp_path / "data", args=args) as server:
+        with PostroomProcess(tmp_path / "data", args=args, forks=HURRIED) as server:
             with smtplib.SMTP("127.0.0.1", door) as client:
                 client.login("anybody", KEY)
                 client.sendmail(SENDER, ["gone@example.org"], MAIL)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import standardwebhooks
 
+from peers.fork_server import ForkServer
 from peers.ledger_sink import Command, LedgerSink
 from peers.postroom_process import PostroomProcess
 
@@ -137,7 +138,7 @@ def test_failures_reach_the_operator_by_real_smtp(tmp_path: Path) -> None:
             'failures_to = "ops@example.net"\nfrom = "app@example.com"\n'
             f'[[transports]]\nname = "main"\nurl = "smtp://127.0.0.1:{sink.port}"\n',
         )
-        with PostroomProcess(tmp_path / "data", args=args) as server:
+        with PostroomProcess(tmp_path / "data", args=args, forks=ForkServer(speed=10.0)) as server:
             status, made = server.call("POST", "/v1/messages", mail(0, "gone@example.org"))
             assert 202 == status
             assert sink.wait_for(1, timeout_s=WAIT_S)
