@@ -10,6 +10,7 @@ import typer
 
 from postroom.cli import (
     acting,
+    alert,
     captured,
     checking,
     diagnosing,
@@ -75,6 +76,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="Look at the settings.", no_args_is_help=True, rich_markup_mode=None)
 app.command("send")(sending.send)
 app.command("explain")(explaining.explain)
+app.command("alert")(alert.alert)
 app.command("check")(checking.check)
 app.command("diagnose")(diagnosing.diagnose)
 app.command("setup")(setting_up.setup)
