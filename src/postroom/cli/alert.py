@@ -30,35 +30,44 @@ def _one(flag: str, text: str, metavar: str) -> Any:
     return typer.Option(flag, metavar=metavar, help=text)
 
 
-Pairs = list[str] | None
+Key = Annotated[str, typer.Argument(metavar="KEY", help="What kind of thing happened: a type's name.")]
+Command = Annotated[
+    list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="Run this and report its end.")
+]
+Severity = Annotated[str | None, _one("--severity", "emergency, critical, error, warning or info.", "WORD")]
+State = Annotated[
+    str | None, _one("--state", "firing or resolved; without it the event is over at once.", "STATE")
+]
+Source = Annotated[str | None, _one("--source", "Who reports, default this host.", "NAME")]
+Object = Annotated[str | None, _one("--object", "What it is about: a task, a disk.", "NAME")]
+Node = Annotated[str | None, _one("--node", "Which part of it.", "NAME")]
+Title = Annotated[str | None, _one("--title", "A line for people.", "TEXT")]
+Sentences = Annotated[str | None, _one("--text", "Sentences for people, - for standard input.", "TEXT|-")]
+Labels = Annotated[list[str] | None, _one("--label", "For rules; repeat for more.", "NAME=TEXT")]
+Values = Annotated[list[str] | None, _one("--value", "A number or text; repeat for more.", "NAME=VALUE")]
+Dedup = Annotated[str | None, _one("--dedup", "An identity of your own.", "TEXT")]
+Link = Annotated[str | None, _one("--link", "Where to look closer.", "URL")]
+Told = Annotated[
+    list[str] | None, _one("--to", "Told instead of the receiver's addresses; repeat.", "ADDRESS")
+]
 
 
 def alert(  # noqa: PLR0913 - each is a flag
-    key: Annotated[str, typer.Argument(metavar="KEY", help="What kind of thing happened: a type's name.")],
-    command: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="Run this and report its end.")
-    ] = None,
+    key: Key,
+    command: Command = None,
     *,
-    severity: Annotated[
-        str | None, _one("--severity", "emergency, critical, error, warning or info.", "WORD")
-    ] = None,
-    state: Annotated[
-        str | None, _one("--state", "firing or resolved; without it the event is over at once.", "STATE")
-    ] = None,
-    source: Annotated[str | None, _one("--source", "Who reports, default this host.", "NAME")] = None,
-    object_: Annotated[str | None, _one("--object", "What it is about: a task, a disk.", "NAME")] = None,
-    node: Annotated[str | None, _one("--node", "Which part of it.", "NAME")] = None,
-    title: Annotated[str | None, _one("--title", "A line for people.", "TEXT")] = None,
-    text: Annotated[
-        str | None, _one("--text", "Sentences for people, - for standard input.", "TEXT|-")
-    ] = None,
-    label: Annotated[Pairs, _one("--label", "For rules; repeat for more.", "NAME=TEXT")] = None,
-    value: Annotated[Pairs, _one("--value", "A number or text; repeat for more.", "NAME=VALUE")] = None,
-    dedup: Annotated[str | None, _one("--dedup", "An identity of your own.", "TEXT")] = None,
-    link: Annotated[str | None, _one("--link", "Where to look closer.", "URL")] = None,
-    to: Annotated[
-        list[str] | None, _one("--to", "Told instead of the receiver's addresses; repeat.", "ADDRESS")
-    ] = None,
+    severity: Severity = None,
+    state: State = None,
+    source: Source = None,
+    object_: Object = None,
+    node: Node = None,
+    title: Title = None,
+    text: Sentences = None,
+    label: Labels = None,
+    value: Values = None,
+    dedup: Dedup = None,
+    link: Link = None,
+    to: Told = None,
     data: Data = None,
     config: Config = None,
     env_file: EnvFile = None,
