@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import typer.main
 
+from each_row import each
 from postroom.cli.app import app
 from postroom.cli.exits import Exit
 
@@ -28,7 +28,7 @@ def commands() -> Iterator[tuple[str, set[str]]]:
 COMMANDS = dict(commands())
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@each("command", COMMANDS)
 def test_every_command_is_on_the_page(command: str) -> None:
     """Each command has its heading and under it exactly its options."""
     heading = f"## `{command}`\n"

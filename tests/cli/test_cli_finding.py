@@ -1,7 +1,6 @@
 """From an address and a secret to an account: nothing else is typed for any provider of mailboxes."""
 
-import pytest
-
+from each_row import each
 from postroom.cli.finding import body_of
 from postroom.providers import catalogue
 from postroom.providers.detection import from_domain
@@ -16,7 +15,7 @@ MAILBOXES = [
 NAMED = {"qq", "exmail", "163", "aliyun", "189", "gmail", "microsoft365", "naver"}
 
 
-@pytest.mark.parametrize("id_", [one.id for one in MAILBOXES])
+@each("id_", [one.id for one in MAILBOXES])
 def test_two_fields_are_enough(id_: str) -> None:
     """The provider's server, the login in its form and the sender follow from the address."""
     one = catalogue.provider(id_)

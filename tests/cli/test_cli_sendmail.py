@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from peers.postroom_process import KEY, PostroomProcess
 from postroom.cli.sendmail import Failed, Sysexit, _code_of, _parsed, _variables_of
 from postroom.cli.sendmail_input import MAX_LINE, mail_of
@@ -71,7 +72,7 @@ def test_whatever_comes_in_the_reader_takes_it(data: bytes) -> None:
     assert reader.problem is None or reader.problem.code == "raw-line-too-long"
 
 
-@pytest.mark.parametrize(
+@each(
     "arguments",
     [
         ["-t", "-i"],
@@ -90,7 +91,7 @@ def test_what_other_programs_write_is_taken(arguments: list[str]) -> None:
     assert wish.takes_header or wish.recipients or "--" in arguments
 
 
-@pytest.mark.parametrize(
+@each(
     "arguments",
     [["-bs"], ["-bd"], ["-bp"], ["-bi"], ["-bv", "x"], ["-q"], ["-q15m"], ["-B", "X"], ["-Z"], ["-f"]],
 )

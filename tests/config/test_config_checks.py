@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from each_row import each
 from postroom.config.load import load
 from postroom.config.settings import HttpDoor, Listener, Settings
 from postroom.config.sources import Flags
@@ -51,7 +52,7 @@ def settings(
     return found
 
 
-@pytest.mark.parametrize(
+@each(
     ("host", "is_loopback"),
     [
         ("127.0.0.1", True),

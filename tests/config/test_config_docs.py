@@ -7,9 +7,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
 
-import pytest
 from pydantic import BaseModel
 
+from each_row import each
 from postroom.config.document import Document
 from postroom.config.http_section import ListenSection
 from postroom.config.load import load
@@ -72,7 +72,7 @@ def written(value: object) -> str:
             raise AssertionError(value)
 
 
-@pytest.mark.parametrize(("path", "rows"), list(sections()), ids=[path or "top" for path, _ in sections()])
+@each(("path", "rows"), list(sections()))
 def test_every_setting_is_on_the_page(path: str, rows: list[str]) -> None:
     """Each table of the file has its heading, and each setting its row with default and meaning."""
     tables = {"": "## At the top", "transports": "## `[[transports]]`", "routes": "## `[[routes]]`"}

@@ -7,8 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import pytest
-
+from each_row import each
 from egress.works import CONTENT, running, work
 from postroom.model.address import Address
 from postroom.model.outcome import Evidence
@@ -122,8 +121,8 @@ class Lead:
             )
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-@pytest.mark.parametrize("is_dripping", [False, True])
+@each("path", FILES)
+@each("is_dripping", [False, True])
 def test_session(path: Path, is_dripping: bool) -> None:
     """The session says what the file has, at its places, and reports what the file expects."""
     script = read(path)
@@ -140,7 +139,7 @@ def test_session(path: Path, is_dripping: bool) -> None:
     assert script.expected == lead.found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@each("path", FILES)
 def test_transport(path: Path) -> None:
     """The transport leads the same dialogue over a socket and reports the same."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from each_row import each
 from net.wires import Handler, free_port, listening, server_context
 from postroom.egress.fetch import FetchRules, GuardedFetcher
 from postroom.egress.fetch_calls import WRITE_BATCH
@@ -124,7 +125,7 @@ def test_an_empty_file_is_a_file() -> None:
     assert (None, b"") == (download.fault, body)
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "cause"),
     [
         (201, "fetch-unreadable"),

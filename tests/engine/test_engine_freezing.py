@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.engine.freezing import FREEZE_BYTES, Sending, field_digests, freeze, problems
 from postroom.engine.limits import MessageLimits
 from postroom.model.address import parse_address, parse_mailbox
@@ -75,7 +76,7 @@ def test_recipients_are_counted_over_all_three_fields(count: int, expected: list
     assert _codes(spread) == expected
 
 
-@pytest.mark.parametrize(
+@each(
     ("senders", "expected"),
     [
         ((), []),

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.engine.catalogue import Reference, chosen, locale_chain, parse_reference
 from postroom.errors import InputError
 
@@ -21,7 +22,7 @@ def test_a_reference_is_read_and_written_the_same(text: str, expected: Reference
     assert (expected, text) == (parse_reference(text), str(expected))
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "",

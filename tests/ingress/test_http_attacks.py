@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from each_row import each
 from ingress.asgi_client import call
 from peers.fake_service import FakeService
 from postroom.ingress.http.app import build_app
@@ -50,7 +51,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("row", "text"), CASES)
+@each(("row", "text"), CASES)
 def test_attack_in_a_field(row: dict[str, Any], text: str) -> None:
     """A row to be rejected is 422 by the attacked field and stores nothing; any other is taken literally."""
     service = FakeService()

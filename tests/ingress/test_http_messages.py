@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from ingress.asgi_client import Answer, call
 from peers.fake_service import FakeService
 from postroom.errors import DiskFullError, OverloadError, StoreError, UnknownOutcomeError
@@ -291,7 +292,7 @@ def test_list_filters_and_pages() -> None:
 # --------------------------------------------------------------------------- refused
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "expected"),
     [
         ({"subject": "Hello\nBcc: x@example.net"}, ("control-character", "subject")),
@@ -370,7 +371,7 @@ def test_wrong_fields_are_named(change: dict[str, object], expected: tuple[str, 
         assert problem["fix"]
 
 
-@pytest.mark.parametrize(
+@each(
     "change",
     [
         {"subject": "🚀 launch 𠀀"},
@@ -400,7 +401,7 @@ def test_all_problems_come_at_once_with_the_nearest_name() -> None:
     assert {"to.0", "to.1", "subject", "headers.To"} == {field for _, field in answer.problems()}
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [
         b"",

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import pytest
-
+from each_row import each
 from ingress.asgi_client import Answer, call
 from peers.fake_service import FakeService
 from postroom.engine.service import Receipt
@@ -129,7 +128,7 @@ def test_a_body_in_a_file_is_charged_for_what_is_in_memory() -> None:
     assert 0 == service.budget.used
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "field"),
     [
         ("?to=nobody", "to.0"),

@@ -6,6 +6,7 @@ import json
 import pytest
 from starlette.types import Message
 
+from each_row import each
 from ingress.nexus_doors import KEY, KEYLESS, Answered, Call, ScriptedService, app_of
 from postroom.web.keyless import NEVER_KEYLESS, KeylessRule, parse_networks
 
@@ -25,8 +26,8 @@ def call(
     )
 
 
-@pytest.mark.parametrize("path", ["/email/send", "/email/multipart/send"])
-@pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "127.9.9.9"])
+@each("path", ["/email/send", "/email/multipart/send"])
+@each("peer", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "127.9.9.9"])
 def test_this_machine_needs_no_key(path: str, peer: str) -> None:
     """Where a setting opens the doors, programs on this machine send without a key, from any sender."""
     service = ScriptedService()
@@ -34,7 +35,7 @@ def test_this_machine_needs_no_key(path: str, peer: str) -> None:
     assert service.senders == [()]
 
 
-@pytest.mark.parametrize(
+@each(
     ("headers", "reason"),
     [
         ({"origin": "https://page.example"}, "another origin"),

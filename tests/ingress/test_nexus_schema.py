@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from ingress.nexus_doors import recipient, view_of
 from postroom.errors import Problem
 from postroom.model.lifecycle import RecipientState
@@ -35,7 +36,7 @@ def code_of(**members: object) -> Code:
     return refusal(problems).code
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "expected"),
     [
         ("<a@example.com>", ("<a@example.com>",)),
@@ -82,13 +83,13 @@ def test_unquoted(text: str, expected: str) -> None:
     assert expected == unquoted(text)
 
 
-@pytest.mark.parametrize("value", [True, "true", "TRUE", "1", 1, "y", "Y", '"true"', "yes", None, ""])
+@each("value", [True, "true", "TRUE", "1", 1, "y", "Y", '"true"', "yes", None, ""])
 def test_use_html_true(value: object) -> None:
     """Every spelling of true, and an absent value, means HTML."""
     assert called(use_html=value).is_html
 
 
-@pytest.mark.parametrize("value", [False, "false", "False", "0", 0, "n", "N", ' "false" ', "no"])
+@each("value", [False, "false", "False", "0", 0, "n", "N", ' "false" ', "no"])
 def test_use_html_false(value: object) -> None:
     """Every spelling of false means plain text."""
     assert not called(use_html=value).is_html
@@ -140,7 +141,7 @@ def test_accounts_in_the_call(name: str) -> None:
     assert called(ssl=True).account is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("members", "code"),
     [
         ({"to": None}, Code.TO),
@@ -169,8 +170,8 @@ def test_code_table(members: dict[str, object], code: Code) -> None:
     assert code == code_of(**members)
 
 
-@pytest.mark.parametrize("char", ["x", "가", "😀"])
-@pytest.mark.parametrize("name", ["to", "cc", "bcc", "subject"])
+@each("char", ["x", "가", "😀"])
+@each("name", ["to", "cc", "bcc", "subject"])
 def test_512_characters(name: str, char: str) -> None:
     """The limit counts characters, not bytes: 512 pass, 513 do not."""
     assert called(**{name: char * 512})
@@ -192,7 +193,7 @@ def test_all_problems_at_once() -> None:
     assert all(f" {name}: " in answer.message for name in ("to", "cc", "subject", "use_html"))
 
 
-@pytest.mark.parametrize(
+@each(
     ("field", "code", "expected"),
     [
         ("to", "address-syntax", Code.TO),
@@ -238,7 +239,7 @@ def words(cause: str) -> Words:
 S = RecipientState
 
 
-@pytest.mark.parametrize(
+@each(
     ("states", "code", "start"),
     [
         ((S.ACCEPTED,), Code.SENT, "발송 성공"),

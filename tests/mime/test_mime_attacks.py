@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from each_row import each
 from mime.messages import BlobFiles, addresses, assert_wire_form, content, names_of, read, wire
 from postroom.errors import InvariantError
 from postroom.grammar import MEDIA_TYPE
@@ -41,7 +42,7 @@ def row_id(row: dict[str, Any]) -> str:
     return str(row["id"])
 
 
-@pytest.mark.parametrize("row", SUBJECTS, ids=row_id)
+@each("row", SUBJECTS)
 def test_subjects(row: dict[str, Any]) -> None:
     """A hostile subject is refused, or reads back as the literal text it was."""
     for subject in texts_of(row):
@@ -98,7 +99,7 @@ def test_a_display_name_that_is_an_address_does_not_redirect() -> None:
     assert [("alice@example.org", "bob@evil.test")] == addresses(read(wire(message)), "To")
 
 
-@pytest.mark.parametrize("row", FILE_NAMES, ids=row_id)
+@each("row", FILE_NAMES)
 def test_file_names(row: dict[str, Any]) -> None:
     """A hostile file name is refused, or sent as one harmless component in one parameter."""
     files = BlobFiles()

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.mime.filenames import filename_problem, safe_filename
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "safe"),
     [
         ("a.pdf", "a.pdf"),

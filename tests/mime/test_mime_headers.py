@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from mime.messages import addresses, assert_wire_form, content, names_of, read, wire
 from postroom.errors import InvariantError
 from postroom.mime import headers
@@ -163,7 +164,7 @@ def test_extra_headers_are_written_as_given() -> None:
     assert [value for _, value in given_headers] == [read(data)[name] for name, _ in given_headers]
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "value"),
     [
         ("Bcc", "x@evil.test"),

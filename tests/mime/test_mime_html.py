@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.mime.html import html_to_text
 
 LOGO = '<a href="https://x.test"><img src="l.png" alt="Logo"></a>'
@@ -14,7 +15,7 @@ CARD = '<table role="none"><tr><td><p>a</p><p>b</p></td></tr></table>'
 LINE = '<table role="none"><tr><td>c</td></tr></table>'
 
 
-@pytest.mark.parametrize(
+@each(
     ("page", "text"),
     [
         ("", ""),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from mime.messages import BlobFiles, box, content
 from postroom.errors import InvariantError
 from postroom.mime.parseback import check
@@ -85,7 +86,7 @@ def test_no_sound_message_is_stopped(
     check(render(message), message)
 
 
-@pytest.mark.parametrize(
+@each(
     ("old", "new"),
     [
         (b"Subject: Hello\r\n", b"Subject: Hello\r\nBcc: x@evil.test\r\n"),
@@ -127,7 +128,7 @@ def test_a_faulty_header_stops_the_message(old: bytes, new: bytes) -> None:
         check(edited(SIMPLE, old, new), SIMPLE)
 
 
-@pytest.mark.parametrize(
+@each(
     ("old", "new"),
     [
         (b"Content-ID: <l>\r\n", b""),

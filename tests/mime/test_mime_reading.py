@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.mime.reading import MAX_DEPTH, MAX_PARTS, MAX_TEXT, ReadMail, files_by_content_id, read_mail
 from postroom.model.message import Disposition
 
@@ -135,7 +136,7 @@ def test_limits_cut_and_say_so(data: bytes, files: int) -> None:
     assert MAX_DEPTH < 400
 
 
-@pytest.mark.parametrize(
+@each(
     ("field", "name"),
     [
         (b"Content-Disposition: attachment; filename*=utf-8''%e4%bd%a0.txt", "你.txt"),

@@ -5,10 +5,10 @@ import quopri
 import time
 from collections.abc import Callable
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from mime.messages import assert_wire_form, content, read, wire
 from postroom.mime.text import base64_lines, encode_text
 
@@ -73,7 +73,7 @@ def test_quoted_printable_is_safe_on_any_relay(lines: list[str], special: str) -
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "coding"),
     [
         ("", "7bit"),
@@ -95,8 +95,8 @@ def test_the_encoding_fits_the_text(text: str, coding: str) -> None:
     assert coding == encode_text(text)[0]
 
 
-@pytest.mark.parametrize("text", ["a\rb\nc\r\nd", "a\r\rb", "\r\n\n\r", "\r", "\n"])
-@pytest.mark.parametrize("special", ["", "\u00fc", "\u738b" * 30])
+@each("text", ["a\rb\nc\r\nd", "a\r\rb", "\r\n\n\r", "\r", "\n"])
+@each("special", ["", "\u00fc", "\u738b" * 30])
 def test_every_line_end_becomes_cr_lf(text: str, special: str) -> None:
     """Bare CR, bare LF and CR LF are each one line end."""
     coding, body = encode_text(text + special)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from each_row import each
 from mime.messages import (
     ANN,
     BOB,
@@ -227,7 +228,7 @@ def test_any_file_reads_back_equal(name: str, data: bytes, text: str, html: str 
     assert {"filename"} == set(dict(part["Content-Disposition"].params))
 
 
-@pytest.mark.parametrize("size", [0, 1, 56, 57, 58, 57 * 832 - 1, 57 * 832, 57 * 832 + 1, 300_000])
+@each("size", [0, 1, 56, 57, 58, 57 * 832 - 1, 57 * 832, 57 * 832 + 1, 300_000])
 def test_files_stream_in_bounded_chunks(size: int) -> None:
     """Chunks stay below 64 KiB, joined they are the announced size and decode to the file."""
     files = BlobFiles()

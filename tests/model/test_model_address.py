@@ -10,6 +10,7 @@ from email_validator import EmailNotValidError, validate_email
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.grammar import ATEXT
 from postroom.model.address import (
     MAX_NAME,
@@ -41,7 +42,7 @@ def texts_of(row: dict[str, Any]) -> list[str]:
     return [eval(given_input["expr"])]  # noqa: S307 - our own data file
 
 
-@pytest.mark.parametrize("row", SINGLE_REFUSED, ids=lambda row: row["id"])
+@each("row", SINGLE_REFUSED)
 def test_refuses_attack_rows(row: dict[str, Any]) -> None:
     """Every address attack that must be refused is refused at once."""
     for text in texts_of(row):
@@ -83,7 +84,7 @@ def test_accepts_what_relays_accept(text: str, local: str, domain: str) -> None:
     assert Address(local, domain) == parse_address(text)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "domain"),
     [
         ("u@b\u00fccher.example", "xn--bcher-kva.example"),
@@ -101,7 +102,7 @@ def test_domain_becomes_its_a_label(text: str, domain: str) -> None:
     assert Address("u", domain) == parse_address(text)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "",
@@ -164,7 +165,7 @@ def test_addresses_are_equal_when_only_the_domain_case_differs() -> None:
     assert 2 == len({parse_address(text) for text in ("A@X.test", "A@x.test", "a@x.test")})
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "name", "spec"),
     [
         ("a@b.test", "", "a@b.test"),
@@ -189,7 +190,7 @@ def test_display_name_that_is_an_address_stays_a_name() -> None:
     assert ("alice@example.org", "bob@evil.test") == (box.name, box.address.spec)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "<a@b.test",

@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from attacks.attack_room import inputs, rows
+from each_row import each
 from net.wires import fault_of
 from postroom.net.addresses import SocketAddress
 from postroom.net.destination import DestinationError, parse_url
@@ -42,7 +43,7 @@ def addresses(guard: Guard, host: str = "rebind.test") -> Sequence[SocketAddress
     return asyncio.run(guard.addresses(host, 443, timeout_s=5))
 
 
-@pytest.mark.parametrize("one", URL_ROWS, ids=lambda one: one["id"])
+@each("one", URL_ROWS)
 def test_attack_urls_are_refused_before_a_name_is_resolved(one: dict[str, object]) -> None:
     """Every attack URL that names a host we never call is refused from its text alone."""
     guard = Guard(resolve=ScriptedResolver())
@@ -50,7 +51,7 @@ def test_attack_urls_are_refused_before_a_name_is_resolved(one: dict[str, object
     assert all(guard.problem_with(text) for text in inputs(one))
 
 
-@pytest.mark.parametrize(
+@each(
     "host",
     [
         "0", "0.0.0.0", "1", "127.1", "127.0.1", "127.0.0.1.", "2130706433", "017700000001", "0x7f000001",
@@ -94,7 +95,7 @@ def test_plain_urls_are_read(url: str, host: str, port: int, target: str) -> Non
     assert "" == Guard().problem_with(url)
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         "", "example.com", "//example.com/", "https:/example.com", "https:example.com",

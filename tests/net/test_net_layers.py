@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import trustme
 
+from each_row import each
 from net.wires import account, server_context
 from postroom.model.outcome import FaultKind
 from postroom.model.transport import TlsMode
@@ -15,7 +16,7 @@ from postroom.net.faults import socket_fault, tls_fault
 from postroom.net.tls import TlsLayer, is_tls, tls_context
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "kind", "text"),
     [
         (OSError(errno.ECONNREFUSED, "x"), FaultKind.REFUSED, "connection refused (p)"),

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.net.networks import METADATA, NEVER, SPECIAL, embedded, why_forbidden
 
 STRICTER_4 = [
@@ -88,7 +89,7 @@ def test_public_addresses_pass_in_their_forms(text: str) -> None:
     assert "" == why_forbidden(ip_address(text))
 
 
-@pytest.mark.parametrize("network", [net for net, _ in SPECIAL], ids=str)
+@each("network", [net for net, _ in SPECIAL])
 def test_every_special_network_is_refused_and_can_be_opened(network: IPv4Network | IPv6Network) -> None:
     """First and last address of each listed network are refused, and pass when the operator opens it."""
     for address in (network[-1], network[network.num_addresses // 2]):
@@ -99,7 +100,7 @@ def test_every_special_network_is_refused_and_can_be_opened(network: IPv4Network
             assert "" == why_forbidden(address, [network])
 
 
-@pytest.mark.parametrize("network", [net for net, _ in METADATA], ids=str)
+@each("network", [net for net, _ in METADATA])
 def test_metadata_services_are_opened_by_name_only(network: IPv4Network | IPv6Network) -> None:
     """A wide network does not open a metadata address inside it; the address itself does."""
     address, everything = network[0], ip_network("0.0.0.0/0" if network.version == 4 else "::/0")

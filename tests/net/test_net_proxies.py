@@ -11,6 +11,7 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from net.wires import (
     CLOCK,
     TIMEOUTS,
@@ -72,8 +73,8 @@ def talk(proxy: Proxy, said: bytes, *, size: int = 1, host: str = "mail.example.
 # ---------------------------------------------------------------- without a socket
 
 
-@pytest.mark.parametrize("size", [1, 3, 1000])
-@pytest.mark.parametrize(
+@each("size", [1, 3, 1000])
+@each(
     "bound",
     [
         b"\x05\x00\x00\x01\xc0\x00\x02\x01\x1f\x90",
@@ -115,8 +116,8 @@ def test_socks5_targets(host: str, target: bytes) -> None:
     assert told == b"\x05\x01\x00\x05\x01\x00" + target + b"\x02\x4b"
 
 
-@pytest.mark.parametrize("size", [1, 3, 1000])
-@pytest.mark.parametrize(
+@each("size", [1, 3, 1000])
+@each(
     "head",
     [
         b"HTTP/1.1 200 Connection established\r\n\r\n",
@@ -140,8 +141,8 @@ def test_http_connect_with_a_login_and_to_an_address() -> None:
     assert told.endswith(b"\r\nProxy-Authorization: Basic " + BASIC + b"\r\n\r\n")
 
 
-@pytest.mark.parametrize("kind", ProxyKind)
-@pytest.mark.parametrize(
+@each("kind", ProxyKind)
+@each(
     "host",
     [
         "a\r\nX: y",
@@ -228,7 +229,7 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "said", "cause", "words"), REFUSALS)
+@each(("kind", "said", "cause", "words"), REFUSALS)
 def test_what_a_proxy_says_no_with(kind: ProxyKind, said: bytes, cause: str, words: str) -> None:
     """Each refusal has its cause, the proxy's own code as evidence, and pauses the transport."""
     with pytest.raises(NetFault) as caught:

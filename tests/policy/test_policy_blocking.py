@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.policy.blocking import NOBODY, BlockList
 from postroom.policy.patterns import MAX_PATTERN, Pattern, PatternError
 
@@ -35,7 +36,7 @@ def test_a_pattern_means_what_it_means_in_python(pattern: str, text: str) -> Non
     assert (re.fullmatch(pattern, text) is not None) == mine.matches(text)
 
 
-@pytest.mark.parametrize(
+@each(
     ("pattern", "text", "expected"),
     [
         (r".*@spam\.example", "Bob@SPAM.example", True),
@@ -53,7 +54,7 @@ def test_what_patterns_people_write_match(pattern: str, text: str, expected: boo
     assert expected == Pattern(pattern).matches(text)
 
 
-@pytest.mark.parametrize(
+@each(
     "pattern",
     [
         "",

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from policy.evidence import EVIDENCE, failed, replied
 from postroom.model.outcome import Action, Evidence, FaultKind, OutcomeKind
 from postroom.model.step import TRANSPORT_STEPS, Step
@@ -55,8 +56,8 @@ AT_4XX = {
 """Rule's action to the verdict's action and least delay, for a 4xx after AUTH; the rule says 77 s."""
 
 
-@pytest.mark.parametrize("action", Action)
-@pytest.mark.parametrize("step", MESSAGE_STEPS)
+@each("action", Action)
+@each("step", MESSAGE_STEPS)
 def test_a_4xx_after_auth_is_deferred_whatever_its_rule_says(
     monkeypatch: pytest.MonkeyPatch, action: Action, step: Step
 ) -> None:
@@ -77,8 +78,8 @@ def test_a_4xx_that_never_succeeds_is_final_by_name(monkeypatch: pytest.MonkeyPa
     assert (K.REFUSED, action) == (verdict.outcome, verdict.action)
 
 
-@pytest.mark.parametrize("action", Action)
-@pytest.mark.parametrize("step", [Step.RCPT, Step.DATA, Step.BODY_END])
+@each("action", Action)
+@each("step", [Step.RCPT, Step.DATA, Step.BODY_END])
 def test_a_5xx_after_auth_fails_pauses_or_passes_three_times(
     monkeypatch: pytest.MonkeyPatch, action: Action, step: Step
 ) -> None:
@@ -104,9 +105,9 @@ def test_a_throttled_account_at_mail_is_never_final(monkeypatch: pytest.MonkeyPa
     assert (K.DEFERRED, A.THROTTLE, 77) == (verdict.outcome, verdict.action, verdict.min_delay_s)
 
 
-@pytest.mark.parametrize("action", Action)
-@pytest.mark.parametrize("step", sorted(TRANSPORT_STEPS))
-@pytest.mark.parametrize("code", [220, 334, 421, 554])
+@each("action", Action)
+@each("step", sorted(TRANSPORT_STEPS))
+@each("code", [220, 334, 421, 554])
 def test_what_fails_up_to_auth_pauses_the_transport(
     monkeypatch: pytest.MonkeyPatch, action: Action, step: Step, code: int
 ) -> None:
@@ -137,8 +138,8 @@ def test_a_pause_without_a_delay_takes_a_quarter_of_an_hour(
     assert floor_s == classify(replied(step, 450)).min_delay_s
 
 
-@pytest.mark.parametrize("step", Step)
-@pytest.mark.parametrize("kind", FaultKind)
+@each("step", Step)
+@each("kind", FaultKind)
 def test_a_fault_is_uncertain_after_the_dot_and_safe_before_it(step: Step, kind: FaultKind) -> None:
     """Every cell of step and kind of fault."""
     verdict = classify(failed(step, kind), refusals=99)
@@ -160,7 +161,7 @@ def test_a_fault_of_ours_is_never_permanent(cause: str) -> None:
     assert (K.DEFERRED, A.RETRY, cause) == (verdict.outcome, verdict.action, verdict.cause)
 
 
-@pytest.mark.parametrize(
+@each(
     ("evidence", "outcome", "action", "cause"),
     [
         (replied(Step.AUTH, 535, "5.7.8 authentication failed"), K.DEFERRED, A.PAUSE_TRANSPORT, "auth-wrong"),
@@ -240,7 +241,7 @@ def test_too_many_recipients_is_said_to_the_later_ones_only(  # noqa: PLR0917 - 
     assert (outcome, action) == (verdict.outcome, verdict.action)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "seconds"),
     [
         ("4.7.0 Try again in 5 minutes", 300.0),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.outcome import Action
 from postroom.model.step import Step
 from postroom.policy.diagnosing import Confidence, diagnose
@@ -359,7 +360,7 @@ UNKNOWN = [
 ]
 
 
-@pytest.mark.parametrize(("text", "cause"), TABLE)
+@each(("text", "cause"), TABLE)
 def test_known_texts(text: str, cause: str) -> None:
     """The cause is named, and it is one that has words."""
     assert cause == diagnose(text).cause
@@ -371,7 +372,7 @@ def test_the_table_is_long() -> None:
     assert 80 <= len(TABLE)
 
 
-@pytest.mark.parametrize("text", UNKNOWN)
+@each("text", UNKNOWN)
 def test_what_is_not_known_is_not_guessed(text: str) -> None:
     """Nothing, or the code alone, is never given a cause of its own."""
     assert diagnose(text).confidence in {Confidence.UNKNOWN, Confidence.VAGUE}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from each_row import each
 from postroom.model.address import parse_mailbox
 from postroom.model.checkup import StageResult, StageStatus
 from postroom.model.secret import Secret
@@ -47,7 +48,7 @@ def found(one: Case) -> tuple[str, str]:
     return result.cause, result.fix.id if result.fix is not None else ""
 
 
-@pytest.mark.parametrize(
+@each(
     ("one", "cause", "fix"),
     [
         (case(), "", ""),
@@ -116,7 +117,7 @@ def test_a_forbidden_sender_fails_only_when_all_else_is_well() -> None:
     assert FAILED is settled(one, [name])[0].status
 
 
-@pytest.mark.parametrize(
+@each(
     ("host", "is_so"),
     [
         ("localhost", True),

@@ -1,9 +1,9 @@
 """Which leg takes what waits for another."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.route import Route, RouteKind
 from postroom.policy.failover import Fitness, first_leg, next_leg
 
@@ -17,7 +17,7 @@ ROUTES = st.builds(
 STATES = st.fixed_dictionaries({leg: st.sampled_from(Fitness) for leg in LEGS})
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "states", "leaving", "expected"),
     [
         (RouteKind.FAILOVER, (F.DOWN, F.WORKS, F.WORKS), "a", "b"),

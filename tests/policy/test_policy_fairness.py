@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.policy.fairness import Lane, Share, Turns, share
 
 CODE, ALERT, PLAIN, BULK = (Lane("t", priority, is_retry=False) for priority in (1, 2, 3, 4))
@@ -33,7 +34,7 @@ def served(waiting: dict[Lane, int], *, slots: int, room: int) -> list[Lane]:
     return order
 
 
-@pytest.mark.parametrize(
+@each(
     ("waiting", "room", "expected"),
     [
         ({}, 8, {}),

@@ -9,6 +9,7 @@ import standardwebhooks
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.event import Event, EventKind
 from postroom.model.hook import Delivery, DeliveryState, Hook
 from postroom.model.ids import DEFAULT_TENANT, MessageId
@@ -118,7 +119,7 @@ def test_only_2xx_is_success(status: int) -> None:
     )
 
 
-@pytest.mark.parametrize("status", [None, 100, 301, 302, 307, 400, 401, 404, 429, 500, 503])
+@each("status", [None, 100, 301, 302, 307, 400, 401, 404, 429, 500, 503])
 def test_anything_else_is_tried_again(status: int | None) -> None:
     """Redirects, refusals and silence are tried again after five seconds."""
     after = hooking.after_try(PENDING, status=status, retry_after=None, now=AT, roll=0.0)
@@ -192,7 +193,7 @@ def test_a_replay_of_an_old_event_has_every_try_again() -> None:
     assert DeliveryState.PENDING == after.delivery.state
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "seconds"),
     [
         ("120", 120.0),

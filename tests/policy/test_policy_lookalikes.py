@@ -2,6 +2,7 @@
 
 import pytest
 
+from each_row import each
 from postroom.model.outcome import Evidence, OutcomeKind
 from postroom.model.reply import Reply
 from postroom.model.step import Step
@@ -13,7 +14,7 @@ def cause_of(step: str, reply: str) -> str:
     return classify(Evidence(step=Step(step), reply=read, host="mx.example.net", port=587)).cause
 
 
-@pytest.mark.parametrize(
+@each(
     ("step", "reply", "not_these"),
     [
         # account-blocked: the recipient's account is no reason to stop ours

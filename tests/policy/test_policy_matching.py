@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from each_row import each
 from postroom.model.hold import Hold, HoldFilter, SuppressionReason
 from postroom.model.ids import DEFAULT_TENANT, TenantId
 from postroom.model.lifecycle import RecipientState
@@ -34,7 +35,7 @@ TRAITS = Traits(
 )
 
 
-@pytest.mark.parametrize(
+@each(
     ("wanted", "address", "expected"),
     [
         (None, "bob@example.org", True),
@@ -64,7 +65,7 @@ def test_folding_leaves_other_letters_alone() -> None:
     assert "@example.org" == domain_pattern("Bob@Example.org")
 
 
-@pytest.mark.parametrize(
+@each(
     ("wanted", "expected"),
     [
         ({"mail_class": MailClass.BULK}, True),
@@ -111,7 +112,7 @@ def test_the_first_standing_hold_keeps_a_recipient() -> None:
     assert first_hold(passed, TRAITS, "bob@example.org", now=NOW) is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("wanted", "expected"),
     [
         ({}, True),

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from policy.evidence import EVIDENCE, failed, replied
 from postroom.model.outcome import Action, Evidence, FaultKind, OutcomeKind, Verdict
 from postroom.model.step import Step
@@ -30,7 +30,7 @@ def a_pause(kind: PauseKind, minutes: float, failures: int = 1) -> TransportPaus
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "floor_s", "pauses", "outage_from"),
     [
         (PauseKind.CONNECT, 0, [2, 5, 30, 60, 120, 240, 480, 900, 900], 2),
@@ -59,7 +59,7 @@ def test_every_pause_is_finite(kind: PauseKind, failures: int, floor_s: float) -
     assert 2 <= pause_s(kind, floor_s=floor_s, failures=failures) <= max(3600, floor_s)
 
 
-@pytest.mark.parametrize(
+@each(
     ("evidence", "action", "kind"),
     [
         (replied(Step.AUTH, 535), Action.PAUSE_TRANSPORT, PauseKind.LOGIN),

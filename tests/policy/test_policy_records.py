@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.address import parse_mailbox
 from postroom.model.checkup import Stage, StageResult, StageStatus
 from postroom.model.transport import SmtpAccount, TlsMode, TransportKind, TransportSpec
@@ -59,7 +60,7 @@ def test_a_record_is_followed_through_includes_and_redirect() -> None:
     assert ("", ["b.example", "d.example", "e.example"], 5) == (walk.cause, walk.included, walk.lookups)
 
 
-@pytest.mark.parametrize(
+@each(
     ("zone", "cause"),
     [
         ({}, "spf-missing"),

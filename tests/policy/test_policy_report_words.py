@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.address import parse_address
 from postroom.model.ids import MessageId
 from postroom.model.lifecycle import RecipientState
@@ -67,8 +68,8 @@ def test_a_failure_is_told_with_everything_a_person_needs() -> None:
         assert part in said.text
 
 
-@pytest.mark.parametrize("language", words.LANGUAGES)
-@pytest.mark.parametrize("action", ReportAction)
+@each("language", words.LANGUAGES)
+@each("action", ReportAction)
 def test_every_language_says_it_all(language: str, action: ReportAction) -> None:
     """No name in braces is left, the address and the words of the server stand in every language."""
     said = report_words(report(recipient(action=action)), language)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.address import Address, Mailbox, parse_address
 from postroom.model.event import Event, EventKind
 from postroom.model.ids import DEFAULT_TENANT, MessageId
@@ -156,7 +157,7 @@ def test_what_is_a_failure_by_itself(state: S, expected: ReportAction | None) ->
     assert ({} if expected is None else {0: expected}) == actions
 
 
-@pytest.mark.parametrize(("state", "wanted"), list(product(sorted(FINAL_STATES), Notify)))
+@each(("state", "wanted"), list(product(sorted(FINAL_STATES), Notify)))
 def test_every_wish_in_every_final_state(state: S, wanted: Notify) -> None:
     """Failures are told to who wants failures, acceptance to who wants success, nothing to anybody else."""
     actions = told_of(found(mail(A, notify={A: {wanted}}), recipient(0, state, attempt())))
@@ -166,7 +167,7 @@ def test_every_wish_in_every_final_state(state: S, wanted: Notify) -> None:
     assert (is_failure or is_success) == bool(actions)
 
 
-@pytest.mark.parametrize("door", Door)
+@each("door", Door)
 def test_never_without_a_wish_and_never_of_our_own(door: Door) -> None:
     """Without a wish no door's mail is reported; with one, every door's but Postroom's own."""
     refused = recipient(0, S.REFUSED, attempt())
@@ -271,7 +272,7 @@ def test_success_is_told_unless_the_next_server_tells_it() -> None:
     assert () == taken_over(mail(A, is_wished=False), [0])
 
 
-@pytest.mark.parametrize(
+@each(
     ("state", "made", "cause", "status"),
     [
         (S.REFUSED, attempt(), "recipient-unknown", "5.1.1"),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.errors import ConfigError
 from postroom.model.address import parse_mailbox
 from postroom.model.ids import TenantId
@@ -29,7 +30,7 @@ LEGS = st.lists(NAMES, min_size=1, max_size=6, unique=True).map(tuple)
 A, B, C = Route(("a",)), Route(("b",)), Route(("c",))
 
 
-@pytest.mark.parametrize(
+@each(
     ("written", "route"),
     [
         ("a", A),
@@ -47,7 +48,7 @@ def test_a_route_is_read(written: str, route: Route) -> None:
     assert route == parse_route(written, field="to")
 
 
-@pytest.mark.parametrize(
+@each(
     ("written", "causes"),
     [
         ("", ["no transport is named"]),
@@ -147,7 +148,7 @@ def rule(**conditions: object) -> RouteRule:
     return replace(RouteRule(name="r", route=B), **conditions)  # type: ignore[arg-type]  # fields by name
 
 
-@pytest.mark.parametrize(
+@each(
     ("conditions", "expected"),
     [
         ({}, True),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from policy.evidence import EVIDENCE, failed, replied
 from postroom.model.address import Address, Mailbox
 from postroom.model.attempt import Claimed, Lease, Move
@@ -155,7 +156,7 @@ def test_a_deferral_past_the_expiry_waits_for_the_expiry() -> None:
     assert [(S.QUEUED, 10.0)] == moves_of(settled(late, claimed=claimed))
 
 
-@pytest.mark.parametrize("step", sorted(TRANSPORT_STEPS))
+@each("step", sorted(TRANSPORT_STEPS))
 def test_a_transports_failure_is_nobodys_attempt(step: Step) -> None:
     """Up to and including AUTH: no move, not counted, and a pause with the evidence."""
     decision = settled(*[failed(step, FaultKind.TIMEOUT, "timed out")] * 3, failures=1)
@@ -272,7 +273,7 @@ def test_a_passing_5xx_has_three_tries_of_its_own() -> None:
     assert states == [S.DEFERRED, S.DEFERRED, S.DEFERRED, S.REFUSED]
 
 
-@pytest.mark.parametrize(
+@each(
     ("evidence", "is_success", "has_trouble"),
     [
         (OK, True, False),

@@ -2,8 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
+from each_row import each
 from postroom.model.address import parse_address
 from postroom.model.message import MailClass, Notify
 from postroom.policy.submitting import Terms, and_of_delay, objection_to, terms_of
@@ -56,7 +55,7 @@ def test_mode_n_adds_the_wish_for_a_delay() -> None:
     } == and_of_delay(said, [a, b, c])
 
 
-@pytest.mark.parametrize("priority", range(-9, 10))
+@each("priority", range(-9, 10))
 def test_every_priority_has_its_class(priority: int) -> None:
     """Priorities from 3 on are alerts, from -3 down bulk, and those between change nothing."""
     expected = MailClass.ALERT if priority >= 3 else MailClass.BULK if priority <= -3 else None

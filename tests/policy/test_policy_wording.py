@@ -2,15 +2,14 @@
 
 from datetime import UTC, datetime
 
-import pytest
-
+from each_row import each
 from postroom.model.event import EventKind, NewEvent
 from postroom.policy.wording import KIND_TEXTS, kind_sentence, sentence
 
 AT = datetime(2030, 1, 31, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("kind", EventKind)
+@each("kind", EventKind)
 def test_every_kind_has_a_sentence(kind: EventKind) -> None:
     """With and without members it is one sentence that leaves no brace and no double blank."""
     full = NewEvent(at=AT, kind=kind, transport="main", cause="a-cause", data={"author": "kim"})

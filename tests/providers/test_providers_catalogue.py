@@ -4,10 +4,10 @@ import tomllib
 from collections import Counter
 from importlib.resources import files
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.transport import TlsMode
 from postroom.providers import catalogue
 from postroom.providers.provider import FIELDS, Grade, Provider, SecretKind, UsernameRule, provider_of
@@ -22,7 +22,7 @@ def test_every_row_is_there_as_the_file_has_it() -> None:
     assert 67 == len(catalogue.providers())
 
 
-@pytest.mark.parametrize("one", catalogue.providers(), ids=lambda one: one.id)
+@each("one", catalogue.providers())
 def test_rows_are_complete_and_sound(one: Provider) -> None:
     """Ports do not contradict each other, the preferred one is the provider's own, and sources are known."""
     ports = Counter((*one.tls, *one.starttls, *one.plain))
@@ -50,7 +50,7 @@ def test_hosts_and_domains_belong_to_one_provider() -> None:
     assert set() == {name for name, count in (hosts + domains).items() if count > 1} - {"posteo.de"}
 
 
-@pytest.mark.parametrize("one", WITH_HOST, ids=lambda one: one.id)
+@each("one", WITH_HOST)
 def test_every_host_leads_to_its_provider(one: Provider) -> None:
     """Default, named and regional hosts are found, in any case and with a final dot."""
     regional = [one.host_template.replace("{region}", each) for each in one.regions]
@@ -59,7 +59,7 @@ def test_every_host_leads_to_its_provider(one: Provider) -> None:
         assert one is catalogue.by_host(f"{host.upper()}.")
 
 
-@pytest.mark.parametrize(
+@each(
     "host",
     [
         "",
@@ -90,7 +90,7 @@ def test_no_prefix_makes_a_host_of_a_provider(prefix: str, one: Provider) -> Non
     assert found is None or prefix + one.host in found.all_hosts
 
 
-@pytest.mark.parametrize(
+@each(
     ("domain", "id_"),
     [
         ("qq.com", "qq"),
@@ -110,7 +110,7 @@ def test_a_mail_domain_leads_to_its_provider(domain: str, id_: str | None) -> No
     assert id_ == (found.id if found is not None else None)
 
 
-@pytest.mark.parametrize(
+@each(
     ("names", "ids"),
     [
         (["mxbiz1.qq.com."], ["qq", "exmail"]),

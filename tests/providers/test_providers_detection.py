@@ -1,9 +1,9 @@
 """From an address to its server, without a network."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.transport import TlsMode
 from postroom.providers import catalogue
 from postroom.providers.detection import (
@@ -95,7 +95,7 @@ def test_autoconfig_is_read_without_its_plain_servers() -> None:
     ] == [(one.host, one.port, one.mode, one.username, one.must_ask) for one in found]
 
 
-@pytest.mark.parametrize(
+@each(
     "document",
     [
         b"",

@@ -1,7 +1,6 @@
 """Where the tokens of a provider come from."""
 
-import pytest
-
+from each_row import each
 from postroom.model.transport import GrantKind
 from postroom.net.destination import parse_url
 from postroom.providers.catalogue import provider
@@ -12,7 +11,7 @@ DELEGATED = "https://outlook.office.com/SMTP.Send offline_access"
 GOOGLE = OAuthDefaults(token_url="https://oauth2.googleapis.com/token", scope="https://mail.google.com/")
 
 
-@pytest.mark.parametrize(
+@each(
     ("provider_id", "tenant", "kind", "found"),
     [
         ("gmail", "", GrantKind.REFRESH_TOKEN, GOOGLE),

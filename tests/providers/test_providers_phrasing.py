@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.egress.dialer import reply_charset
 from postroom.model.step import Step
 from postroom.providers.phrasing import essence
 from postroom.providers.replies import MAX_TEXT, find_rule, group_of_provider
 
 
-@pytest.mark.parametrize(
+@each(
     ("said", "left"),
     [
         ("5.1.1 <spam@example.com>: user unknown", "5.1.1 <<>>: user unknown"),
@@ -42,7 +43,7 @@ def test_any_text_has_an_essence(text: str, most: int) -> None:
     assert len(essence(text, most)) <= most
 
 
-@pytest.mark.parametrize("unit", ["a", "a@", "a.", "1.", "http://", 'subject "', "@", "-.", "x ", "5.1.1 "])
+@each("unit", ["a", "a@", "a.", "1.", "http://", 'subject "', "@", "-.", "x ", "5.1.1 "])
 def test_the_time_is_linear(unit: str) -> None:
     """The worst texts that a peer may send take milliseconds (security limit)."""
     text = unit * (8192 // len(unit))

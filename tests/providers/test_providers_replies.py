@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.outcome import Action, FaultKind
 from postroom.model.step import Step
 from postroom.providers.replies import Rule, find_by_stage, find_rule, group_of, rules, words
@@ -21,7 +22,7 @@ TABLE = tomllib.loads((files("postroom.providers") / "data" / "replies.toml").re
 LOCAL = tomllib.loads((files("postroom.providers") / "data" / "local.toml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("row", rules(), ids=lambda row: row.id)
+@each("row", rules())
 def test_every_sample_finds_its_own_rule(row: Rule) -> None:
     """A rule's sample, at its first stage, finds that rule and no earlier one."""
     group = row.provider
@@ -53,7 +54,7 @@ def test_rows_are_complete() -> None:
         assert re.compile(row.match), row.id
 
 
-@pytest.mark.parametrize(
+@each(
     ("host", "group"),
     [
         ("smtp.qq.com", "qq"),
@@ -72,7 +73,7 @@ def test_the_group_is_the_first_suffix(host: str, group: str) -> None:
     assert group == group_of(host)
 
 
-@pytest.mark.parametrize(
+@each(
     ("host", "port", "step", "code", "text", "cause"),
     [
         (

@@ -2,17 +2,17 @@
 
 import string
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tools import compile_catalogues
 
+from each_row import each
 from postroom.model.checkup import Stage, StageStatus
 from postroom.providers import words
 from postroom.providers.words import LANGUAGES, fix_sentence, language_of, stage_word, status_word, translated
 
 
-@pytest.mark.parametrize(
+@each(
     ("wishes", "language"),
     [
         ("", "en"),

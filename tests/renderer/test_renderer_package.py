@@ -14,6 +14,7 @@ import pytest
 from hatchling.build import build_wheel
 from jinja2 import UndefinedError
 
+from each_row import each
 from postroom.errors import InputError
 from postroom.model.template import CompiledTemplate, Shelf, SourceForm, TemplateSource
 from postroom.renderer.compiling import compile_source
@@ -146,7 +147,7 @@ WRONG_NAMES = [
 ]
 
 
-@pytest.mark.parametrize(("templates", "code", "said"), WRONG_NAMES)
+@each(("templates", "code", "said"), WRONG_NAMES)
 def test_what_has_no_name_in_python_is_said(templates: list[Packable], code: str, said: str) -> None:
     """Keywords, names twice and names that are none are findings, never broken source."""
     with pytest.raises(SourceError) as raised:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.errors import InputError
 from postroom.grammar import BIDI_CONTROL, CONTROL, SURROGATE
 from postroom.model.hold import Suppression, SuppressionReason
@@ -72,7 +73,7 @@ def test_a_list_of_addresses_is_enough() -> None:
     assert 3 == rows.rows
 
 
-@pytest.mark.parametrize(
+@each(
     ("line", "fields"),
     [
         (b"nobody,manual,,,", {"address"}),

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from each_row import each
 from egress.hook_works import content, posted
 from postroom.errors import ConfigError
 from postroom.model.secret import Secret
@@ -45,7 +46,7 @@ def test_every_form_of_the_url_is_one_webhook(fields: dict[str, Any]) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("fields", "expected"),
     [
         ({"kind": "webhook"}, {("webhook-url", "url")}),
@@ -128,7 +129,7 @@ def test_shipped_mappings_are_right(name: str) -> None:
     assert [] == list(mapping_problems(profile(name), field="mapping"))
 
 
-@pytest.mark.parametrize(
+@each(
     ("mapping", "places"),
     [
         ({}, {"m.body"}),

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.errors import MalformedError, TooLargeError
 from postroom.schema.json_text import MAX_MEMBERS, read_json
 
@@ -22,7 +23,7 @@ def test_every_value_is_read_as_written(value: object, is_ascii: bool) -> None:
     assert value == read_json(json.dumps(value, ensure_ascii=is_ascii).encode())
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "cause"),
     [
         (b'{"a": "x", "a": "y"}', "'a' stands twice"),

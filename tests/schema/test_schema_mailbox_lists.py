@@ -1,14 +1,14 @@
 """Several addresses in one text."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.address import make_mailbox, parse_mailbox
 from postroom.schema.mailbox_lists import mailbox_text, mailbox_texts, parse_mailboxes, split_mailboxes
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "parts"),
     [
         ("", []),

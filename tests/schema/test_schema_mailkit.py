@@ -2,6 +2,7 @@
 
 import pytest
 
+from each_row import each
 from postroom.errors import ConfigError
 from postroom.model.transport import TlsMode
 from postroom.schema.transport_body import read_body
@@ -26,7 +27,7 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("uri", "mode", "port"), ROWS)
+@each(("uri", "mode", "port"), ROWS)
 def test_row(uri: str, mode: TlsMode, port: int) -> None:
     """Scheme, port and starttls mean what they mean there, compared without case."""
     account = parse_transport_url(uri, field="URI").account
@@ -34,7 +35,7 @@ def test_row(uri: str, mode: TlsMode, port: int) -> None:
     assert (mode, port) == (account.tls, account.port)
 
 
-@pytest.mark.parametrize(("uri", "mode", "port"), ROWS)
+@each(("uri", "mode", "port"), ROWS)
 def test_a_password_is_never_sent_in_plain_by_itself(uri: str, mode: TlsMode, port: int) -> None:
     """With a login from its own fields, no row lets the password go without TLS."""
     read = read_body(

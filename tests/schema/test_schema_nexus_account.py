@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.transport import TlsMode
 from postroom.schema.nexus_account import PORTS, Brought, BroughtAccount, read_account
 
@@ -36,7 +37,7 @@ def the_account(url: str = GOOD, **more: bool | None) -> BroughtAccount:
     return found
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "ssl", "port", "tls"),
     [
         ("smtp://smtp.example.com:465", True, 465, TlsMode.IMPLICIT),
@@ -91,7 +92,7 @@ def test_the_name_to_greet_with() -> None:
     assert the_account("smtp://smtp.example.com:25/").ehlo_name is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "code"),
     [
         ("", "missing"),

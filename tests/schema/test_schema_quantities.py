@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.transport import Rate
 from postroom.schema.quantities import (
     MAX_SCHEDULE,
@@ -44,9 +45,7 @@ def test_size(written: object, size: int) -> None:
     assert size == parse_size(written)
 
 
-@pytest.mark.parametrize(
-    "written", ["", "fast", "-1", -1, "1 week", None, True, [], "1e3", "٣", 1e18, float("nan")]
-)
+@each("written", ["", "fast", "-1", -1, "1 week", None, True, [], "1e3", "٣", 1e18, float("nan")])
 def test_neither(written: object) -> None:
     """Everything else is refused, a bool and a negative number too."""
     with pytest.raises(ValueError, match="not a"):
@@ -82,7 +81,7 @@ def test_schedule(written: str, waits: tuple[float, ...]) -> None:
     assert waits == parse_schedule(written)
 
 
-@pytest.mark.parametrize(
+@each(
     "written",
     ["", "1m,", "1m*0", "1m*", "*3", "0", "0.5 s", "1m*2*3", "1m;5m", "soon", "1s*201", 60, None, ["1m"]],
 )
@@ -106,7 +105,7 @@ def test_rates(written: str, rates: tuple[tuple[int, int], ...]) -> None:
     assert tuple(Rate(window_s, allowed) for window_s, allowed in rates) == parse_rates(written)
 
 
-@pytest.mark.parametrize(
+@each(
     "written", ["", "10", "10/w", "0/s", "-1/s", "1.5/s", "10/s,", "10/s 5/h", "1/m, 2/min", "٣/s", 10, None]
 )
 def test_no_rates(written: object) -> None:

@@ -5,6 +5,7 @@ from time import process_time
 
 import pytest
 
+from each_row import each
 from postroom.errors import InputError
 from postroom.model.address import NULL_PATH, Mailbox, parse_address
 from postroom.model.message import Door, MailClass, Submission
@@ -88,7 +89,7 @@ def test_a_second_from_is_refused() -> None:
     assert [("raw-header-twice", "from")] == refused(HEAD + b"fROM: evil@example.net\r\n\r\nx\r\n")
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         b"a@example.com, b@example.com",

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.engine.limits import MessageLimits
 from postroom.errors import InputError, MalformedError, TooLargeError
 from postroom.grammar import CONTROL, SURROGATE
@@ -119,7 +120,7 @@ def test_the_list_of_problems_ends() -> None:
     assert MAX_PROBLEMS == len(caught.value.problems)
 
 
-@pytest.mark.parametrize(
+@each(
     ("values", "field"),
     [
         ({"headers": [("X-A", "b")] * 101}, "headers"),

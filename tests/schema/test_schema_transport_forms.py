@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from each_row import each
 from postroom.model.address import parse_mailbox
 from postroom.model.transport import FromPolicy, Proxy, ProxyKind, SmtpAccount, TlsMode, TransportSpec
 from postroom.schema.transport_body import ReadBody, read_body
@@ -95,7 +96,7 @@ def test_the_ten_keys(body: dict[str, Any]) -> None:
     assert "[Tap] " == found.subject_prefix
 
 
-@pytest.mark.parametrize(
+@each(
     ("protocol", "port", "mode"),
     [
         (None, "465", IMPLICIT),
@@ -120,7 +121,7 @@ def test_ssl_on_587_is_said() -> None:
     assert any("587" in warning and "STARTTLS" in warning for warning in read.warnings)
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "expected"),
     [
         ({"email.server.tls": "SSH"}, ("setting-value", "email.server.tls")),

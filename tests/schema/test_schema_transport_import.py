@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from each_row import each
 from postroom.errors import ConfigError
 from postroom.schema.transport_body import read_body
 from postroom.schema.transport_import import MAX_IMPORT, read_import
@@ -54,7 +55,7 @@ def test_the_settings_of_tapdata() -> None:
     assert body == {"smtp.server.host": "mx.example.com", "email.server.tls": "SSL"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("data", "name"),
     [
         (b"\xff\xfe", "x.json"),

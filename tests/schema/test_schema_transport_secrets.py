@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.secret import Secret
 from postroom.model.transport import StoredTransport
 from postroom.schema.transport_body import ReadBody, read_body, read_stored
@@ -159,7 +159,7 @@ BODIES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
+@each("body", BODIES)
 def test_no_secret_is_told(body: dict[str, Any]) -> None:
     """No problem, warning, representation or stored field contains a secret."""
     read = read_body(body)

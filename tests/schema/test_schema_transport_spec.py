@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from each_row import each
 from postroom.model.address import parse_address, parse_mailbox
 from postroom.model.secret import Secret
 from postroom.model.transport import (
@@ -48,7 +49,7 @@ def told(read: ReadBody) -> list[tuple[str, str]]:
 # ------------------------------------------------------------------ where to
 
 
-@pytest.mark.parametrize(
+@each(
     ("fields", "port", "mode"),
     [
         ({}, 465, IMPLICIT),
@@ -71,7 +72,7 @@ def test_a_server_nobody_knows(fields: dict[str, Any], port: int, mode: TlsMode)
     assert (port, mode, None) == (found.port, found.tls, found.provider)
 
 
-@pytest.mark.parametrize(
+@each(
     ("fields", "port", "mode"),
     [
         ({}, 465, IMPLICIT),
@@ -81,7 +82,7 @@ def test_a_server_nobody_knows(fields: dict[str, Any], port: int, mode: TlsMode)
         ({"encryption": "tls", "port": 587}, 587, IMPLICIT),
     ],
 )
-@pytest.mark.parametrize("server", [{"provider": "qq"}, {"host": "SMTP.qq.com"}])
+@each("server", [{"provider": "qq"}, {"host": "SMTP.qq.com"}])
 def test_a_known_server(server: dict[str, Any], fields: dict[str, Any], port: int, mode: TlsMode) -> None:
     """A provider fills in host, port and encryption, named by its id or found by the host."""
     found = account({**server, **fields, "username": "app@qq.com", "password": "x"})
@@ -115,7 +116,7 @@ def test_every_provider_makes_a_transport() -> None:
         assert (FromPolicy.REWRITE if is_strict else FromPolicy.KEEP) is found.from_policy
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "expected"),
     [
         ({}, ("transport-url-missing", "url")),
@@ -165,7 +166,7 @@ def test_every_problem_at_once() -> None:
 # ------------------------------------------------------------------ who
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "username"),
     [
         ({"provider": "qq", "from": "app@qq.com"}, "app@qq.com"),
@@ -199,7 +200,7 @@ def test_the_address_behind_a_local_part() -> None:
     assert parse_mailbox("app@163.com") == found.default_from
 
 
-@pytest.mark.parametrize(
+@each(
     ("provider", "typed", "kept"),
     [
         ("gmail", "abcd efgh ijkl mnop", "abcdefghijklmnop"),

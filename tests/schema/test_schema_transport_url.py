@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.errors import ConfigError
 from postroom.model.secret import Secret
 from postroom.model.transport import Proxy, ProxyKind, SmtpAccount, TlsMode, TransportKind
@@ -33,7 +34,7 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize(("url", "tls", "port"), TABLE)
+@each(("url", "tls", "port"), TABLE)
 def test_table(url: str, tls: TlsMode, port: int) -> None:
     """Scheme and starttls choose the encryption and the default port, compared without case."""
     read = parse_transport_url(url, field="url")
@@ -67,7 +68,7 @@ def test_capture(url: str) -> None:
     assert read.account is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("authority", "user", "secret", "host"),
     [
         ("app@example.com:s3cret@mx.example.com", "app@example.com", "s3cret", "mx.example.com"),
@@ -92,7 +93,7 @@ def test_login_and_host(authority: str, user: str, secret: str, host: str) -> No
     assert (user, Secret(secret), host) == (account.username, account.password, account.host)
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "code"),
     [
         ("", "url-not-absolute"),
@@ -146,7 +147,7 @@ def test_the_encoding_error_names_the_encodings() -> None:
     assert "%2F" in caught.value.problems[0].fix
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "expected"),
     [
         ("provider+qq://app@qq.com:x@", ("smtp.qq.com", 465, IMPLICIT, "qq")),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from egress.smtp_peer import Dialogue, SmtpPeer
 from postroom.errors import InvariantError
 from postroom.model.step import Step
@@ -28,7 +29,7 @@ def answering(pattern: str, reply: bytes, *, after: int = 0) -> Answer:
     return answer
 
 
-@pytest.mark.parametrize(
+@each(
     ("mode", "messages", "recipients", "flights"),
     [
         (Mode.LOCKSTEP, 1, 1, 4),
@@ -154,8 +155,8 @@ def test_refused_content(mode: Mode) -> None:
     assert [[("body_end", 554)] * 2, [("body_end", 554)]] == [told(done) for done in talk.done]
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(
+@each("mode", MODES)
+@each(
     ("pattern", "first"),
     [
         ("EHLO", ("ehlo", 421)),

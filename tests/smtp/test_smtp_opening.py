@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from each_row import each
 from egress.smtp_peer import Answer, Dialogue, SmtpPeer
 from postroom.model.address import Address
 from postroom.model.outcome import Evidence
@@ -32,7 +33,7 @@ def failure(talk: Talk) -> tuple[str, int | str, str | None]:
     return evidence.step.value, str(evidence.fault.kind), evidence.fault.cause
 
 
-@pytest.mark.parametrize(
+@each(
     ("greeting", "found"),
     [
         (b"554 5.3.2 no service\r\n", ("greeting", 554, None)),
@@ -74,7 +75,7 @@ def hello(ehlo: bytes, helo: bytes) -> Answer:
     return answer
 
 
-@pytest.mark.parametrize(
+@each(
     ("account", "is_loopback", "cause"),
     [
         (ACCOUNT, False, None),

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.reply import Reply
 from postroom.smtp.parser import MAX_LINE, MAX_LINES, Malformed, ReplyParser
 from smtp.wire import parsed, replies
@@ -27,7 +28,7 @@ def test_many_lines() -> None:
     assert [Reply(250, ("mail.example.com", "", "SIZE"), data)] == parsed(data)
 
 
-@pytest.mark.parametrize(
+@each(
     "data",
     [
         b"25 ok\r\n",

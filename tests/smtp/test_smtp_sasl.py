@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.smtp.sasl import Credentials, Mechanism, candidates, login
 from postroom.smtp.scram import MAX_ITERATIONS, Broken, Derivation, Scram, prepared
 
@@ -163,7 +164,7 @@ def test_scram_binding() -> None:
     assert [b"y,,n=user,r=abc", b"n,,n=user,r=abc", b"n,,n=user,r=abc"] == flags
 
 
-@pytest.mark.parametrize(
+@each(
     ("first", "cause", "may_try_another"),
     [
         (b"r=abcd,s=c2FsdA==,i=4095", "scram-iterations", False),
@@ -205,7 +206,7 @@ def test_scram_takes_any_bytes(first: bytes, final: bytes) -> None:
     assert not scram.is_proven
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "found"),
     [
         ("I\u00adX", "IX"),

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from each_row import each
 from postroom.errors import InvariantError
 from postroom.smtp.server import ServerSession
 from postroom.smtp.server_events import (
@@ -97,7 +98,7 @@ def test_starttls_is_refused_where_it_is_not_offered() -> None:
     assert ["503 5.5.1"] == codes(shell.send(b"STARTTLS\r\n"))
 
 
-@pytest.mark.parametrize(
+@each(
     ("command", "expected"),
     [
         (plain("", "any", KEY), "235 2.7.0"),

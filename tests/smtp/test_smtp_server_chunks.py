@@ -2,6 +2,7 @@
 
 import pytest
 
+from each_row import each
 from postroom.smtp.server import ServerSession
 from postroom.smtp.server_events import Aborted, ContentBegun, Event
 from postroom.smtp.server_replies import ServerReply
@@ -40,8 +41,8 @@ def test_a_last_line_gets_its_end() -> None:
     assert b"a\r\nb\r\n" == shell.mails[0].content
 
 
-@pytest.mark.parametrize("bad", [b"a\nb\r\n", b"a\rb\r\n", b"a\0b\r\n", b"a\r", b"\n", b"x" * 999 + b"\r\n"])
-@pytest.mark.parametrize("step", [1, 1000])
+@each("bad", [b"a\nb\r\n", b"a\rb\r\n", b"a\0b\r\n", b"a\r", b"\n", b"x" * 999 + b"\r\n"])
+@each("step", [1, 1000])
 def test_a_bad_content_refuses_the_mail_and_not_the_session(bad: bytes, step: int) -> None:
     """The size was told, so the next command is known whatever the bytes were; they are never commands."""
     shell = greeted(Shell(OPEN))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.smtp.data import stuffed
 from postroom.smtp.server import ServerSession
 from postroom.smtp.server_content import Content, DotReader
@@ -76,8 +77,8 @@ ENDS = [
 """What one server or another has taken for the end of a content."""
 
 
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("step", [1, 2, 3, 1000])
+@each("end", ENDS)
+@each("step", [1, 2, 3, 1000])
 def test_no_smuggling(end: bytes, step: int) -> None:
     """Nothing but CR LF dot CR LF ends a content: all else ends the session, and no mail is taken."""
     shell = in_data()

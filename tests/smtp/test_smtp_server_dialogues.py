@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
+from each_row import each
 from postroom.model.address import Address
 from postroom.smtp.server import ServerSession
 from postroom.smtp.server_events import Event, Offers, RecipientGiven
@@ -72,8 +71,8 @@ def check(expected: list[str], got: str) -> None:
     assert [] == lines
 
 
-@pytest.mark.parametrize("step", [None, 1])
-@pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("*.smtp")))
+@each("step", [None, 1])
+@each("name", sorted(path.name for path in FOLDER.glob("*.smtp")))
 def test_dialogue(name: str, step: int | None) -> None:
     """The server says what the file has it say, takes the mails it names, and is over when it says so."""
     lines = (FOLDER / name).read_text("utf-8").splitlines()

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.address import NULL_PATH, Address
 from postroom.model.message import Notify
 from postroom.smtp.server_events import DeliverBy, MailGiven, Offers, RecipientGiven, Wishes
@@ -54,7 +55,7 @@ def test_reverse_paths(path: str, expected: Address) -> None:
     assert MailGiven(expected) == parse_mail(f"mail from:{path}", ALL)
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "mail", "rcpt"),
     [
         ("ann@example.com", "501 5.5.4", "501 5.5.4"),
@@ -110,7 +111,7 @@ def test_parameters_of_mail() -> None:
     assert timedelta(minutes=1) == parse_mail("MAIL FROM:<> HOLDFOR=60", ALL).wishes.hold_for
 
 
-@pytest.mark.parametrize(
+@each(
     ("parameters", "expected"),
     [
         ("SIZE=x", "501 5.5.4"),
@@ -178,7 +179,7 @@ def test_parameters_of_rcpt() -> None:
     assert "utf-8;jos\u00e9@example.com" == parse_rcpt(line, ALL, smtputf8=False).original
 
 
-@pytest.mark.parametrize(
+@each(
     ("parameters", "expected"),
     [
         ("NOTIFY", "501 5.5.4"),

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.errors import InvariantError
 from postroom.model.address import Address
 from postroom.model.step import Step
@@ -31,7 +32,7 @@ def test_commands() -> None:
     assert b"RCPT TO:<a.b+c@example.com>\r\n" == commands.rcpt(PATH, smtputf8=False)
 
 
-@pytest.mark.parametrize("char", [*map(chr, range(0x20)), "\x7f", " ", "<", ">"])
+@each("char", [*map(chr, range(0x20)), "\x7f", " ", "<", ">"])
 def test_no_control_character_in_a_path(char: str) -> None:
     """A control character, blank or bracket in an address raises before the first byte."""
     for path in (Address(f"a{char}b", "example.com"), Address("a", f"example.com{char}")):

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
+from each_row import each
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -44,7 +44,7 @@ def test_every_section_is_there() -> None:
     assert list(NAMED) == list(sections())
 
 
-@pytest.mark.parametrize("name", NAMED)
+@each("name", NAMED)
 def test_a_section_names_everything(name: str) -> None:
     """Each field, option, code and error stands in the first column; no line is lost or there twice."""
     originals = [original for original, _, _ in sections()[name]]
@@ -71,7 +71,7 @@ def test_only_alerts_come_later() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", NAMED)
+@each("name", NAMED)
 def test_each_system_is_tried_from_its_own_artefact(name: str) -> None:
     """Its section names the test that begins with the vendor's file or command."""
     assert any(NAMED[name]["artefact"] in proof for _, _, proof in sections()[name])

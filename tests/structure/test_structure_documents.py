@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tools import draw_states
 
+from each_row import each
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import MailClass, UncertainPolicy
 from postroom.model.step import Step
@@ -34,7 +35,7 @@ def commands(pages: Iterable[Path]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@each("page", PAGES)
 def test_every_relative_link_leads_to_a_file(page: Path) -> None:
     """A link to another page of the repository leads to one that exists."""
     targets = [target.split("#")[0] for target in LINK.findall(text_of(page)) if "://" not in target]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from each_row import each
+
 ROOT = Path(__file__).resolve().parents[2]
 COPYLEFT = re.compile(r"\b[AL]?GPL|GNU (Affero |Lesser |Library )?General Public", re.IGNORECASE)
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)")
@@ -37,7 +39,7 @@ def installed(package: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("name", sorted(pins("requirements.lock")))
+@each("name", sorted(pins("requirements.lock")))
 def test_no_package_is_copyleft(name: str) -> None:
     """A run-time package names a licence and it is not one of the GPL family."""
     if not installed(name):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.template import Finding, Severity, Shelf, TemplateSource
 from postroom.template.errors import SourceError
 from postroom.template.language import expansion
@@ -48,7 +49,7 @@ def test_later_values_of_scripts() -> None:
     assert f"""<p title="{{{{ x }}}} {{{{ l|join(", ") }}}}">{body}</p>""" == page
 
 
-@pytest.mark.parametrize("name", CASES)
+@each("name", CASES)
 def test_same_structure_as_the_original(name: str) -> None:
     """A source that uses one thing of the language gives the structure its own tool chain gives."""
     case = CASES[name]

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.template.errors import SourceError
 from postroom.template.language.front_matter import MAX_BYTES, FrontMatter, read_front_matter
 
@@ -109,7 +110,7 @@ def test_variables() -> None:
     assert read("title: t").variables is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "code", "line"),
     [
         ("---\ntitle: t\n", "front-matter-open", 1),

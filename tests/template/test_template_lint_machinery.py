@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.template import Finding, Severity, SourceForm
 from postroom.template.lint import reports as lint_reports
 from postroom.template.lint.case import Checked
@@ -158,7 +159,7 @@ def test_clients_can_be_chosen() -> None:
         chosen(["netscape"])
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "title"),
     [
         ("<style>@media (min-width: 5px) { a:hover { color: red } }</style>", "@media"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from each_row import each
 from postroom.model.template import Finding, Rendered, Severity, SourceForm
 from postroom.template.lint.case import Checked
 from postroom.template.lint.getters import Getters, read_getters
@@ -391,7 +392,7 @@ def test_the_clean_page_is_clean() -> None:
     assert [] == lint_all([checked(page(), source="<x-default></x-default>", form=COMPONENTS)])
 
 
-@pytest.mark.parametrize(("code", "pages"), FIRES)
+@each(("code", "pages"), FIRES)
 def test_a_rule_fires(code: str, pages: list[Checked]) -> None:
     """Each rule finds each of its faults, with its own severity, a place in a file and a way out."""
     found = [one for one in lint_all(pages, getters=GETTERS) if one.code == code]

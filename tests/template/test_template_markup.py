@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.template.errors import SourceError
 from postroom.template.language.expressions import pieces
 from postroom.template.language.markup import MAX_NESTING, Element, Node, read, write
@@ -35,7 +36,7 @@ def outline(nodes: tuple[Node, ...]) -> str:
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "tree"),
     [
         ("<div><x-a.b /><p>a</p></div>", "div(x-a.b()p())"),

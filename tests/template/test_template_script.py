@@ -3,6 +3,7 @@
 
 import pytest
 
+from each_row import each
 from postroom.template.language.script import Call, Engine, Fault, Scope, ScriptFailure
 
 
@@ -13,7 +14,7 @@ def failure(engine: Engine, scope: Scope, code: str) -> ScriptFailure:
     return error.value
 
 
-@pytest.mark.parametrize(
+@each(
     ("code", "printed"),
     [
         ("page.title", "T"),
@@ -49,7 +50,7 @@ def test_what_needs_a_language_is_refused(code: str) -> None:
     assert "|number" in error.cause
 
 
-@pytest.mark.parametrize(
+@each(
     ("code", "fault", "words"),
     [
         ("user", Fault.UNKNOWN, "user is not known here"),

@@ -12,10 +12,10 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.template.styles.selectors import mentioned_classes
 from postroom.template.styles.utilities import Utility, nearest_utility, utilities, utility_rules
 from postroom.template.styles.utilities_data import catalogue, theme_fault
@@ -69,7 +69,7 @@ def test_rules_stand_in_the_order_of_the_original() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [
         "foo",
@@ -116,9 +116,9 @@ def test_other_names_are_no_utilities(name: str) -> None:
 def test_any_name_is_read(name: str) -> None:
     """Whatever the name, it gives rules whose values cannot end a declaration, or none."""
     for rule in utility_rules(name, KNOWN):
-        for each in rule.declarations:
+        for one in rule.declarations:
             assert not re.search(
-                r"[{};]", re.sub(r"\(.*\)|\"[^\"]*\"|'[^']*'", "", each.value, flags=re.DOTALL)
+                r"[{};]", re.sub(r"\(.*\)|\"[^\"]*\"|'[^']*'", "", one.value, flags=re.DOTALL)
             )
     nearest_utility(name, KNOWN)
 
@@ -164,7 +164,7 @@ def test_calculations_get_their_blanks() -> None:
     assert values == {value: arbitrary(value) for value in values}
 
 
-@pytest.mark.parametrize(
+@each(
     ("toml", "fault"),
     [
         ('[colors]\nbrand = "#f00"\n[colors.acme]\n500 = "#00f"\n[fontFamily]\nx = ["A", "B"]', ""),

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment
 
+from each_row import each
 from postroom.template.getter_types import Types
 from postroom.template.jinja.inference import Reads, reads
 from postroom.template.jinja.variables import MAX_PROBLEMS, defaults, problems
@@ -24,7 +24,7 @@ def schema(*sources: str, **declared: VariableNote) -> dict[str, Any]:
     return {"properties": found["properties"], "required": found["required"]}
 
 
-@pytest.mark.parametrize(
+@each(
     ("source", "properties", "required"),
     [
         ("{{ a }}", {"a": {"type": PRINTED}}, ["a"]),

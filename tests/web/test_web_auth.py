@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Scope
 
+from each_row import each
 from peers.fake_service import KEY, FakeService
 from postroom.model.secret import Secret
 from postroom.web.auth import Caller, Doorkeeper, SharedSecret
@@ -61,7 +62,7 @@ def test_a_live_key_with_the_scope_is_admitted() -> None:
     assert "all" == admit(scope(f"bearer {KEY}")).key
 
 
-@pytest.mark.parametrize(
+@each(
     "authorization",
     [
         (f"Bearer  {KEY}",),
@@ -120,7 +121,7 @@ def test_open_doors_need_nothing() -> None:
     assert Caller(peer="203.0.113.9") == admit(scope(peer="203.0.113.9"), needs=None)
 
 
-@pytest.mark.parametrize(
+@each(
     ("approach", "is_allowed"),
     [
         (LOCAL, True),

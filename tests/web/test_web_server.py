@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
+from each_row import each
 from peers.fake_service import NOW
 from postroom.clock import SystemClock
 from postroom.errors import ConfigError
@@ -98,7 +99,7 @@ def test_small_unread_body_does_not_reset_the_answer() -> None:
     on_the_wire(refuse, talk)
 
 
-@pytest.mark.parametrize(
+@each(
     ("request_bytes", "status"),
     [
         (b"GET / HTTP/1.1\r\n\r\n", 400),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.types import Message
 
+from each_row import each
 from postroom.errors import MalformedError, OverloadError, PostroomError, TooLargeError
 from postroom.model.message import BlobRef
 from postroom.web.budget import ByteBudget
@@ -231,7 +232,7 @@ def test_the_largest_body_finds_room_on_an_idle_server() -> None:
     assert 0 == upload.budget.used
 
 
-@pytest.mark.parametrize(
+@each(
     "content_type",
     [
         'multipart/form-data; boundary="a\r\nX: y"; boundary=b',
