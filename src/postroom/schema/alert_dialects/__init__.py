@@ -1,0 +1,1 @@
+"""What other programs send as alerts, each dialect turned into events."""
