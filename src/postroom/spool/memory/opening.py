@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from postroom.clock import Dice, SystemDice
+from postroom.spool.memory.alerts import MemoryAlerts
 from postroom.spool.memory.events import MemoryEvents
 from postroom.spool.memory.guests import MemoryGuests
 from postroom.spool.memory.hooks import MemoryHooks
@@ -34,6 +35,7 @@ class MemoryStore:
     transports: MemoryTransports
     guests: MemoryGuests
     templates: MemoryTemplates
+    alerts: MemoryAlerts
     durability: str
 
     async def close(self) -> None:
@@ -63,5 +65,6 @@ def open_memory(*, settings: SpoolSettings | None = None, dice: Dice | None = No
         transports=MemoryTransports(vault),
         guests=guests,
         templates=MemoryTemplates(),
+        alerts=MemoryAlerts(),
         durability=DURABILITY,
     )

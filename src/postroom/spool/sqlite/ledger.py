@@ -1,8 +1,9 @@
 """What the operations of the writer thread work on: the connection, the numbers and the tally.
 
-Belongs to whoever has the connection. Numbers of messages, attempts and events are never given twice, also
-when a transaction is rolled back (gaps are harmless) or old rows are purged (the marks are stored). Changes
-of the tally, events and what was begun by minute are collected and written once per transaction.
+Belongs to whoever has the connection. Numbers of messages, attempts, events, and of events and decisions of
+alerts, are never given twice, also when a transaction is rolled back (gaps are harmless) or old rows are
+purged (the marks are stored). Changes of the tally, events and what was begun by minute are collected and
+written once per transaction.
 """
 
 import json
@@ -32,6 +33,8 @@ _ADD_SENT = statement("add_sent")
 LAST_SEQ = "last_seq"
 LAST_ATTEMPT = "last_attempt"
 LAST_EVENT = "last_event"
+LAST_ALERT_EVENT = "last_alert_event"
+LAST_ALERT_DECISION = "last_alert_decision"
 COMMITS = "commits"
 REAL_MAIL = "real_mail"
 """Marks in the tally beside the states."""
@@ -121,6 +124,8 @@ class Ledger:
         self.last_seq = self._mark(LAST_SEQ)
         self.last_attempt = self._mark(LAST_ATTEMPT)
         self.last_event = self._mark(LAST_EVENT)
+        self.last_alert_event = self._mark(LAST_ALERT_EVENT)
+        self.last_alert_decision = self._mark(LAST_ALERT_DECISION)
         self.commits = self._mark(COMMITS)
         self._tell_committed = committed
         self.has_sent_real_mail = bool(self._mark(REAL_MAIL))
@@ -162,6 +167,18 @@ class Ledger:
         self.last_attempt += 1
         self._marks.add(LAST_ATTEMPT)
         return self.last_attempt
+
+    def next_alert_events(self, size: int) -> int:
+        """Give alert events their numbers; return the first."""
+        self.last_alert_event += size
+        self._marks.add(LAST_ALERT_EVENT)
+        return self.last_alert_event - size + 1
+
+    def next_alert_decisions(self, size: int) -> int:
+        """Give decisions on alerts their numbers; return the first."""
+        self.last_alert_decision += size
+        self._marks.add(LAST_ALERT_DECISION)
+        return self.last_alert_decision - size + 1
 
     def note(
         self,
@@ -247,6 +264,8 @@ class Ledger:
             LAST_SEQ: self.last_seq,
             LAST_ATTEMPT: self.last_attempt,
             LAST_EVENT: self.last_event,
+            LAST_ALERT_EVENT: self.last_alert_event,
+            LAST_ALERT_DECISION: self.last_alert_decision,
             REAL_MAIL: int(self.has_sent_real_mail),
         }
         self._marks.add(COMMITS)

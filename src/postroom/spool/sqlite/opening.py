@@ -21,6 +21,7 @@ from postroom.spool.disk import DiskWatch, refuse_unsafe_file_system
 from postroom.spool.secret_key import make_keys, read_keys
 from postroom.spool.settings import SpoolSettings
 from postroom.spool.sqlite import guests
+from postroom.spool.sqlite.alerts import SqliteAlerts
 from postroom.spool.sqlite.connection import open_for_reading, open_for_writing
 from postroom.spool.sqlite.events import SqliteEvents
 from postroom.spool.sqlite.gauge import SqliteGauge
@@ -75,9 +76,10 @@ class SqliteStore:
     transports: SqliteTransports
     guests: SqliteGuests
     templates: SqliteTemplates
+    alerts: SqliteAlerts
     secrets: SqliteSecrets
     gauge: SqliteGauge
-    durability: str
+    durability: str = DURABILITY
     """What an acceptance means here, for people."""
     _writer: Writer
     _reader: Reader
@@ -155,9 +157,9 @@ def open_sqlite(
         transports=SqliteTransports(writer, reader, vault),
         guests=SqliteGuests(writer, reader, vault),
         templates=SqliteTemplates(writer, reader),
+        alerts=SqliteAlerts(writer, reader, disk),
         secrets=SqliteSecrets(writer, vault),
         gauge=SqliteGauge(reader=reader, disk=disk, path=path, waiting=writer.waiting),
-        durability=DURABILITY,
         _writer=writer,
         _reader=reader,
         _last_commit=last_commit,

@@ -1,8 +1,8 @@
 """The one writer: one writing connection, group commit, and a thread that waits for the disk.
 
-Operations wait in one backlog ordered by rank (results before intake before claims before duties) and are
-committed together: whatever waits, up to ``max_batch``, in one ``BEGIN IMMEDIATE``. Futures are resolved
-with one callback per commit and only after it.
+Operations wait in one backlog ordered by rank (results before intake before alerts before claims before
+duties) and are committed together: whatever waits, up to ``max_batch``, in one ``BEGIN IMMEDIATE``. Futures
+are resolved with one callback per commit and only after it.
 
 Who does what: the event loop runs the statements of the quick verbs (a few microseconds each, on pages in
 the cache), the thread runs what waits for the disk: every COMMIT, the duties, checkpoints, and any batch in
@@ -61,8 +61,11 @@ class Rank(IntEnum):
     SETTLE = 1
     RELEASE = 2
     INTAKE = 3
-    CLAIM = 4
-    DUTY = 5
+    ALERTS = 4
+    """Behind mail's intake, and apart from it, so that neither splits the other's batch. A look at alerts is
+    no result: when it cannot be stored it is taken again."""
+    CLAIM = 5
+    DUTY = 6
 
     @property
     def is_result(self) -> bool:
