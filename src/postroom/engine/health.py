@@ -27,10 +27,6 @@ from postroom.providers import catalogue
 from postroom.providers.provider import SecretKind
 from postroom.telemetry import logger
 
-NEAR_END = 0.9
-"""Share of a day's quota from which its end is told."""
-SOON_S = 3600.0
-"""A quota that ends within this at the present pace is told too."""
 SUSPENDED_CAUSE = "transport-suspended"
 _MENDED = frozenset({PauseKind.LOGIN, PauseKind.CONNECT})
 """Pauses that whoever stops a server in order has often mended; a server's patience is not."""
@@ -321,10 +317,8 @@ class Health:
         if told_at is not None and now - told_at < timedelta(seconds=DAY_S):
             return
         for used in way.pace.limits(self._clock.monotonic()):
-            if used.window_s != DAY_S:
-                continue
-            ends_in_s = used.ends_in_s
-            if used.used >= used.allowed * NEAR_END or (ends_in_s is not None and ends_in_s <= SOON_S):
+            if used.is_day_near_its_end:
+                ends_in_s = used.ends_in_s
                 self._told_at[way.name] = now
                 data = {"used": str(used.used), "allowed": str(used.allowed)}
                 if ends_in_s is not None:

@@ -32,6 +32,10 @@ LEARNT_SHARE = 0.85
 """Of what the server objected to: a little below what it bore."""
 MIN_SEEN = 5
 """An objection after fewer messages says nothing about the pace."""
+NEAR_END = 0.9
+"""Share of a day's quota from which its end is told."""
+SOON_S = 3600.0
+"""A quota that ends within this at the present pace is told too."""
 GROWTH_A_DAY = 1.1
 _LONG_QUOTA_S = 4 * 3600.0
 """A quota whose rule asks for this much patience is a day's, a shorter one an hour's."""
@@ -120,6 +124,12 @@ class Used:
     """The lesson with its evidence, while it holds."""
     ends_in_s: float | None
     """Seconds until it is used up at the pace of the last hour; ``None`` when it will not be."""
+
+    @property
+    def is_day_near_its_end(self) -> bool:
+        """Whether it is a day's quota of which 90 % are used, or that ends within an hour."""
+        is_soon = self.ends_in_s is not None and self.ends_in_s <= SOON_S
+        return self.window_s == DAY_S and (is_soon or self.used >= self.allowed * NEAR_END)
 
 
 class Pace:

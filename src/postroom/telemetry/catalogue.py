@@ -126,6 +126,34 @@ RENDERER_ENDS = Counter(
     labels={"reason": "late (killed for taking too long) or died"},
 )
 
+# ---------------------------------------------------------------------- alerts
+
+ALERT_EVENTS = Counter(
+    "postroom_alert_events_total",
+    "Alert events stored.",
+    labels={"door": "the dialect they came in"},
+)
+ALERT_DECISIONS = Counter(
+    "postroom_alert_decisions_total",
+    "Decisions to tell something or not.",
+    labels={"clause": "why, `docs/alerts.md`"},
+)
+ALERT_LETTERS = Counter(
+    "postroom_alert_letters_total",
+    "Letters decided on; each becomes one mail, or is taken by the fallback.",
+    labels={"kind": "alert, digest or summary"},
+)
+ALERTS_ACTIVE = Gauge("postroom_alerts_active", "Alerts that are active.")
+ALERT_EVENTS_WAITING = Gauge("postroom_alert_events_waiting", "Alert events that were not looked at yet.")
+ALERT_LETTERS_WAITING = Gauge(
+    "postroom_alert_letters_waiting", "Letters that are decided on and not handed in yet."
+)
+ALERT_LETTERS_OLDEST = Gauge(
+    "postroom_alert_letters_oldest_age_seconds",
+    "How long ago the oldest of them was decided on; 0 without one.",
+    unit="seconds",
+)
+
 # ---------------------------------------------------------------------- store
 
 COMMIT_SECONDS = Histogram(
