@@ -203,8 +203,14 @@ def test_no_statement_reads_a_whole_history(tmp_path: Path) -> None:
         "newest_event": ["SCAN event"],
         "delete_events_past": ["SCAN event"],
         "delete_sent_past": ["SCAN sent"],
+        "alert_events": ["SCAN alert_event"],
+        "alert_decisions": ["SCAN alert_decision"],
+        "open_alert_letters": ["SCAN alert_letter USING INDEX alert_letter_open"],
+        "delete_alert_events_past": ["SCAN alert_event"],
+        "delete_alert_decisions_past": ["SCAN alert_decision"],
     }
     histories = ("message", "recipient", "attempt", "outcome", "content", "queue", "capture", "event", "sent")
+    histories += ("alert_event", "alert_decision", "alert_letter")
     filled(tmp_path)
     with database(tmp_path) as db:
         for name, text in statements().items():

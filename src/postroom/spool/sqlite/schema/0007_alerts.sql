@@ -11,7 +11,7 @@ CREATE TABLE alert_event (
 ) STRICT;
 
 CREATE INDEX alert_event_lane ON alert_event (is_urgent);
-CREATE INDEX alert_event_key ON alert_event (tenant, key);
+CREATE INDEX alert_event_key ON alert_event (key, tenant);
 
 -- Numbers come from the mark last_alert_decision and are never given twice.
 CREATE TABLE alert_decision (
