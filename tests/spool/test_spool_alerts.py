@@ -176,7 +176,9 @@ def test_letters_wait_urgent_ones_first_until_they_are_sent(kind: str, tmp_path:
             a_letter(6, at=NOW + HOUR, tenant=OTHER),
             a_letter(9, severity=Severity.EMERGENCY),
         ]
+        assert (0, None) == await records.letters_waiting()
         await records.settle(a_turn(letters=given))
+        assert (4, NOW) == await records.letters_waiting()
         assert [7, 9, 5, 6] == await waiting_letters(records)
         assert [7, 9] == await waiting_letters(records, 2)
         assert StoredLetter(letter=given[0]) == await records.letter(5, tenant=DEFAULT_TENANT)
@@ -186,6 +188,7 @@ def test_letters_wait_urgent_ones_first_until_they_are_sent(kind: str, tmp_path:
         await records.sent(5, message_id=None, by="journal")
         await records.sent(1000, message_id=MAIL, by="mail")
         assert [7, 6] == await waiting_letters(records)
+        assert 2 == (await records.letters_waiting())[0]
         sent = StoredLetter(letter=given[3], message_id=MAIL, sent_by="mail")
         assert sent == await records.letter(9, tenant=DEFAULT_TENANT)
         assert sent == await records.first_of("i-1")

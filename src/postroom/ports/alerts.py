@@ -57,6 +57,10 @@ class AlertRecords(Protocol):
         """Return letters that are not handed in, urgent news first, then by number."""
         ...
 
+    async def letters_waiting(self) -> tuple[int, datetime | None]:
+        """Return how many letters are not handed in, and since when the oldest of them waits."""
+        ...
+
     async def letter(self, number: int, *, tenant: TenantId) -> StoredLetter | None:
         """Return one letter."""
         ...

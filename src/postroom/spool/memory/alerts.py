@@ -116,6 +116,11 @@ class MemoryAlerts:
         found.sort(key=lambda stored: (not is_urgent(stored.letter), stored.letter.number))
         return found[:limit]
 
+    async def letters_waiting(self) -> tuple[int, datetime | None]:
+        """Return how many letters are not handed in, and since when the oldest of them waits."""
+        found = [stored.letter.at for stored in self._letters.values() if not stored.sent_by]
+        return len(found), min(found, default=None)
+
     async def letter(self, number: int, *, tenant: TenantId) -> StoredLetter | None:
         """Return one letter."""
         stored = self._letters.get(number)

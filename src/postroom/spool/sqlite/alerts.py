@@ -35,7 +35,7 @@ from postroom.spool.alerts import (
     letter_body,
     letter_of,
 )
-from postroom.spool.codec import micros
+from postroom.spool.codec import instant_or_none, micros
 from postroom.spool.disk import DiskWatch
 from postroom.spool.sqlite.ledger import Ledger
 from postroom.spool.sqlite.purge import vacuum
@@ -135,6 +135,16 @@ class SqliteAlerts:
     async def open_letters(self, *, limit: int) -> Sequence[StoredLetter]:
         """Return letters that are not handed in, urgent news first, then by number."""
         return await self._reader.read(lambda db: _letters(db, "open_alert_letters", (limit,)))
+
+    async def letters_waiting(self) -> tuple[int, datetime | None]:
+        """Return how many letters are not handed in, and since when the oldest of them waits."""
+
+        def work(db: apsw.Connection) -> tuple[int, int | None]:
+            row: Any = db.execute(statement("count_open_alert_letters")).fetchone()
+            return row
+
+        count, oldest = await self._reader.read(work)
+        return count, instant_or_none(oldest)
 
     async def letter(self, number: int, *, tenant: TenantId) -> StoredLetter | None:
         """Return one letter."""

@@ -36,6 +36,9 @@ INSERT INTO alert_letter (number, at, tenant, incident, is_urgent, body) VALUES 
 SELECT body, message_id, sent_by FROM alert_letter INDEXED BY alert_letter_open
 WHERE sent_by = '' ORDER BY is_urgent DESC, number LIMIT ?;
 
+-- count_open_alert_letters: How many letters wait to be handed in, and since when the oldest does.
+SELECT count(*), min(at) FROM alert_letter INDEXED BY alert_letter_open WHERE sent_by = '';
+
 -- alert_letter: One letter.
 SELECT body, message_id, sent_by FROM alert_letter WHERE number = ? AND tenant = ?;
 
