@@ -141,7 +141,7 @@ class SqliteAlerts:
 
         def work(db: apsw.Connection) -> tuple[int, int | None]:
             row: Any = db.execute(statement("count_open_alert_letters")).fetchone()
-            return row
+            return row[0], row[1]
 
         count, oldest = await self._reader.read(work)
         return count, instant_or_none(oldest)
