@@ -13,6 +13,7 @@ import base64
 import html
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from tools.shipped_mails import LANGUAGES, mail, names
+
+from postroom.policy.alerting.chart import chart
 
 PHONE, DESKTOP = 375, 800
 OVERVIEW_WIDTH = 5 * PHONE + 4 * 8
@@ -234,16 +237,22 @@ def sheet(mails: Sequence[str]) -> str:
 
 def sheet_of(name: str, languages: Sequence[str] = LANGUAGES) -> str:
     """Return the page of one template."""
-    return sheet([mail(name, language, _logo_url=LOGO).html for language in languages])
+    return sheet([_illustrated(name, language) for language in languages])
 
 
 def overview() -> str:
     """Return a page with every template in English, as a telephone shows it, every other one dark."""
     frames = [
-        _frame(mail(name, "en", _logo_url=LOGO).html, PHONE, ("light", "dark")[number % 2])
+        _frame(_illustrated(name, "en"), PHONE, ("light", "dark")[number % 2])
         for number, name in enumerate(names())
     ]
     return _page("".join(frames), f"width: {OVERVIEW_WIDTH}px; columns: 5; column-gap: 8px")
+
+
+def _illustrated(name: str, language: str) -> str:
+    """Return a mail as a mail program shows it: with the pictures that it brings."""
+    picture = _address("image/png", chart([80 + 0.4 * step + step % 7 for step in range(40)]))
+    return re.sub("cid:[a-z0-9-]+", picture, mail(name, language, _logo_url=LOGO).html)
 
 
 def _frame(page: str, width: int, scheme: str) -> str:

@@ -40,6 +40,7 @@ def test_no_template_is_wider_than_its_window(browser: Browser) -> None:
     for name, long in {
         "account-activation": {"activation_url": address},
         "alert": {"title": title, "source": "a" * 80},
+        "alert-letter": {"heading": title, "note": "a" * 80},
         "email-change": {"new_address": f"{'a' * 60}@example.com"},
         "receipt": {"receipt_number": "R" * 60},
         "workflow-notification": {"task": title},

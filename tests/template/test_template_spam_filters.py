@@ -74,7 +74,7 @@ def _held_against(judged: dict[str, Hits]) -> dict[str, Hits]:
 
 @pytest.mark.spamassassin
 def test_spamassassin_holds_nothing_against_a_shipped_template(tmp_path: Path) -> None:
-    """No rule of positive score matches any of the 45 mails; the lure shows that the rules are at work."""
+    """No rule of positive score matches any of the 50 mails; the lure shows that the rules are at work."""
     found = _held_against(spamassassin(mails(), tmp_path))
     assert sum(found.pop("lure").values()) > 2
     assert {} == found
@@ -82,7 +82,7 @@ def test_spamassassin_holds_nothing_against_a_shipped_template(tmp_path: Path) -
 
 @pytest.mark.rspamd
 def test_rspamd_holds_nothing_against_a_shipped_template(tmp_path: Path) -> None:
-    """No symbol of positive weight is found in any of the 45 mails; the lure shows that it works."""
+    """No symbol of positive weight is found in any of the 50 mails; the lure shows that it works."""
     found = _held_against(rspamd(mails(), tmp_path))
     assert sum(found.pop("lure").values()) > 1
     assert {} == found

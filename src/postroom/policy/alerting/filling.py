@@ -1,4 +1,4 @@
-"""Texts with ``{variable}``: subjects and bodies that the settings give a type of alerts.
+"""Texts with ``{variable}``: subjects and bodies that the settings give a type of alerts; and plain values.
 
 One pair of braces around a name. A name that nothing has stays as it is written, so that its reader sees what
 is missing and the mail still comes; ``unknown`` finds it beforehand. No expressions, no formats: a text that
@@ -57,3 +57,22 @@ def unknown(text: str, declared: Iterable[str]) -> tuple[str, ...]:
     """Return the variables of a text that neither every alert has nor its type declares."""
     known = {*OWN, *declared}
     return tuple(name for name in names_in(text) if name not in known)
+
+
+def plain(text: str, most: int, *, keep_lines: bool = False) -> str:
+    """Return text without what could break a line or a header, at most so many characters."""
+    lines = text.splitlines() if keep_lines else [text]
+    cleaned = ("".join(one if one.isprintable() else " " for one in line) for line in lines)
+    return short("\n".join(cleaned).strip(), most)
+
+
+def short(text: str, most: int) -> str:
+    """Return text of at most so many characters; what is cut ends with an ellipsis."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def written(value: str | float) -> str:
+    """Return a value as people write it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -51,6 +51,11 @@ class AlertDeed(StrEnum):
         """How long is silenced, or how often is repeated; ``None`` for an acknowledgement."""
         return _SPANS.get(self)
 
+    @property
+    def is_rhythm(self) -> bool:
+        """Whether it is about the group, whatever alert the link stands beside."""
+        return self.value.startswith("rhythm")
+
 
 _SPANS = {
     AlertDeed.SILENCE_HOUR: timedelta(hours=1),

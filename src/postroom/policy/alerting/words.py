@@ -29,7 +29,7 @@ class Words:
     resolved: str
     still: str
     again: str
-    """Of a severity's word."""
+    """Around a severity's word, which stays in front."""
     since: str
     duration: str
     """For how long, in brackets behind a time."""
@@ -52,8 +52,8 @@ class Words:
     over: str
     happened: str
     """Titles of lists: other news, still active, resolved, what is over as soon as it is told."""
-    rows: tuple[str, str, str, str, str, str, str]
-    """Object, part, source, category, time, last report, number of reports."""
+    rows: tuple[str, str, str, str, str, str]
+    """Object, part, source, category, number of reports, last report."""
     chart: str
     details: str
     deeds: tuple[str, str, str, str, str, str]
@@ -108,8 +108,8 @@ _LANGUAGES: Mapping[str, Words] = {
     "en": Words(
         severities=("Emergency", "Critical", "Error", "Warning", "Information"),
         resolved="Resolved",
-        still="Still active, {}",
-        again="Again, {}",
+        still="{} (still)",
+        again="{} (again)",
         since="since {}",
         duration="for {}",
         days=("{} day", "{} days"),
@@ -126,7 +126,7 @@ _LANGUAGES: Mapping[str, Words] = {
         ongoing="Still active",
         over="Resolved",
         happened="Happened",
-        rows=("Object", "Part", "Source", "Category", "Time", "Last report", "Reports"),
+        rows=("Object", "Part", "Source", "Category", "Reports", "Last report"),
         chart="Last {} values: lowest {}, highest {}, last {}",
         details="View details",
         deeds=(
@@ -142,8 +142,8 @@ _LANGUAGES: Mapping[str, Words] = {
     "de": Words(
         severities=("Notfall", "Kritisch", "Fehler", "Warnung", "Hinweis"),
         resolved="Behoben",
-        still="Weiter aktiv, {}",
-        again="Erneut, {}",
+        still="{} (weiterhin)",
+        again="{} (erneut)",
         since="seit {}",
         duration="{}",
         days=("{} Tag", "{} Tage"),
@@ -160,7 +160,7 @@ _LANGUAGES: Mapping[str, Words] = {
         ongoing="Noch aktiv",
         over="Behoben",
         happened="Ereignisse",
-        rows=("Objekt", "Teil", "Quelle", "Kategorie", "Zeitpunkt", "Letzte Meldung", "Meldungen"),
+        rows=("Objekt", "Teil", "Quelle", "Kategorie", "Meldungen", "Letzte Meldung"),
         chart="Letzte {} Werte: kleinster {}, größter {}, letzter {}",
         details="Details ansehen",
         deeds=(
@@ -176,8 +176,8 @@ _LANGUAGES: Mapping[str, Words] = {
     "fr": Words(
         severities=("Urgence", "Critique", "Erreur", "Avertissement", "Information"),
         resolved="Résolu",
-        still="Toujours active, {}",
-        again="De nouveau, {}",
+        still="{} (toujours)",
+        again="{} (de nouveau)",
         since="depuis {}",
         duration="{}",
         days=("{} jour", "{} jours"),
@@ -199,9 +199,8 @@ _LANGUAGES: Mapping[str, Words] = {
             "Partie",
             "Source",
             "Catégorie",
-            "Heure",
-            "Dernier signalement",
             "Signalements",
+            "Dernier signalement",
         ),
         chart="{} dernières valeurs : minimum {}, maximum {}, dernière {}",
         details="Voir les détails",
@@ -219,8 +218,8 @@ _LANGUAGES: Mapping[str, Words] = {
     "zh": Words(
         severities=("紧急", "严重", "错误", "警告", "提示"),
         resolved="已恢复",
-        still="仍未恢复，{}",
-        again="再次发生，{}",
+        still="{}（持续）",
+        again="{}（再次）",
         since="{} 起",
         duration="已持续 {}",
         days=("{} 天", "{} 天"),
@@ -237,7 +236,7 @@ _LANGUAGES: Mapping[str, Words] = {
         ongoing="仍未恢复",
         over="已恢复",
         happened="已发生",
-        rows=("对象", "部分", "来源", "类别", "时间", "最近一次", "次数"),
+        rows=("对象", "部分", "来源", "类别", "次数", "最近一次"),
         chart="最近 {} 个值：最低 {}，最高 {}，最新 {}",
         details="查看详情",
         deeds=(
@@ -255,8 +254,8 @@ _LANGUAGES: Mapping[str, Words] = {
     "ko": Words(
         severities=("긴급", "심각", "오류", "경고", "안내"),
         resolved="해결됨",
-        still="계속 발생 중, {}",
-        again="다시 발생, {}",
+        still="{}(지속)",
+        again="{}(재발)",
         since="{}부터",
         duration="{}째",
         days=("{}일", "{}일"),
@@ -273,7 +272,7 @@ _LANGUAGES: Mapping[str, Words] = {
         ongoing="계속 발생 중",
         over="해결됨",
         happened="발생함",
-        rows=("대상", "부분", "출처", "분류", "시각", "마지막 보고", "보고 횟수"),
+        rows=("대상", "부분", "출처", "분류", "보고 횟수", "마지막 보고"),
         chart="최근 값 {}개: 최저 {}, 최고 {}, 마지막 {}",
         details="자세히 보기",
         deeds=(
