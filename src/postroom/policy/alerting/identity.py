@@ -6,10 +6,30 @@ event can name any alert, so nothing rests on nobody guessing them.
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
-from postroom.model.alert import AlertId, AlertView, GroupId, NewAlertEvent
+from postroom.model.alert import AlertId, GroupId, NewAlertEvent, Severity
 
 _FIELDS = ("key", "category", "source", "object", "node")
+
+
+class Labelled(Protocol):
+    """An event, or an alert in any form; it has each of the fields that count as labels."""
+
+    @property
+    def key(self) -> str:
+        """What kind of thing happened."""
+        ...
+
+    @property
+    def severity(self) -> Severity:
+        """How bad it is."""
+        ...
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Its own labels."""
+        ...
 
 
 def alert_id(event: NewAlertEvent) -> AlertId:
@@ -20,7 +40,7 @@ def alert_id(event: NewAlertEvent) -> AlertId:
     return AlertId(digest_of(*parts, *_pairs(event.labels) if event.labels else ()))
 
 
-def labels_of(alert: NewAlertEvent | AlertView) -> dict[str, str]:
+def labels_of(alert: Labelled) -> dict[str, str]:
     """Return what matchers and grouping see of an event or an alert; an empty label is absent.
 
     The severity is the one in ``alert``: where an event names none, put the one of its type there first.

@@ -1,0 +1,200 @@
+"""The entries of the book as JSON and back.
+
+An entry is a list of its members in the order of ``_FORMS``; only this module reads it. What can be found
+anew from the rules and from other entries is not in it.
+"""
+
+import json
+from array import array
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from operator import attrgetter
+from sys import intern
+from typing import Any
+
+from postroom.model.alert import AlertState, Clause, GroupId, Severity
+from postroom.policy.alerting.routing import Branch
+
+_Reader = Callable[[Any], object]
+
+
+def _same(value: object) -> object:
+    return value
+
+
+def _instant(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)
+
+
+def _span(value: float | None) -> timedelta | None:
+    return None if value is None else timedelta(microseconds=value)
+
+
+def _state(value: str | None) -> AlertState | None:
+    return None if value is None else AlertState(value)
+
+
+def _severity(value: str | None) -> Severity | None:
+    return None if value is None else Severity(value)
+
+
+def _interned(value: dict[str, str]) -> dict[str, str]:
+    return {intern(name): intern(text) for name, text in value.items()}
+
+
+def _instants(value: list[str]) -> tuple[datetime, ...]:
+    return tuple(map(datetime.fromisoformat, value))
+
+
+def _queue(value: list[str]) -> deque[datetime]:
+    return deque(map(datetime.fromisoformat, value))
+
+
+def _floats(value: list[float]) -> "array[float]":
+    return array("d", value)
+
+
+def _branch(value: list[Any]) -> Branch:
+    path, receiver, labels, own, group, wait, interval, repeat, resolved, active, mute = value
+    return Branch(
+        path=path,
+        receiver=receiver,
+        labels=labels,
+        own=tuple(own),
+        group=GroupId(group),
+        group_wait=timedelta(microseconds=wait),
+        group_interval=timedelta(microseconds=interval),
+        repeat=tuple(timedelta(microseconds=one) for one in repeat),
+        resolved=resolved,
+        active=tuple(active),
+        mute=tuple(mute),
+    )
+
+
+_FORMS: dict[str, dict[str, _Reader]] = {
+    "alert": {
+        "tenant": intern,
+        "key": intern,
+        "category": intern,
+        "severity": Severity,
+        "source": intern,
+        "object": intern,
+        "node": intern,
+        "title": _same,
+        "text": _same,
+        "labels": _interned,
+        "details": _same,
+        "values": _same,
+        "link": _same,
+        "receivers": tuple,
+        "is_active": _same,
+        "is_occurrence": _same,
+        "is_missing": _same,
+        "is_flapping": _same,
+        "is_held": _same,
+        "first_at": _instant,
+        "last_at": _instant,
+        "resolved_at": _instant,
+        "ends_at": _instant,
+        "tally": _same,
+        "acknowledged_by": _same,
+        "acknowledged_until": _instant,
+        "last_event": _same,
+        "changes": _instants,
+        "changed_at": _instant,
+        "group_ids": _same,
+    },
+    "group": {
+        "branch": _branch,
+        "incident": _same,
+        "opened_at": _instant,
+        "letters": _same,
+        "last_letter_at": _instant,
+        "rhythm": _span,
+        "rhythm_by": _same,
+    },
+    "member": {
+        "told": _state,
+        "told_at": _instant,
+        "told_severity": _severity,
+        "told_tally": _same,
+        "due": _instant,
+        "reason": _same,
+    },
+    "sample": {"count": _same, "last_at": _instant, "history": _floats},
+    "expected": {"key": _same, "object": _same, "seen_at": _instant, "is_missing": _same},
+    "digest": {
+        "address": _same,
+        "cause": Clause,
+        "due_at": _instant,
+        "receiver": _same,
+        "language": _same,
+        "time_zone": _same,
+    },
+    "entry": {"digest.id": _same, "alert.id": _same, "count": _same, "since": _instant},
+    "silence": {
+        "id": _same,
+        "tenant": _same,
+        "matchers": tuple,
+        "starts_at": _instant,
+        "ends_at": _instant,
+        "author": _same,
+        "reason": _same,
+        "created_at": _instant,
+    },
+    "sent": {"instants": _queue},
+    "rules": {"id": _same},
+    "book": {"last_letter": _same},
+}
+_MEMBERS = {kind: attrgetter(*form) for kind, form in _FORMS.items()}
+_READERS = {kind: tuple(form.items()) for kind, form in _FORMS.items()}
+_SINGLE = {kind for kind, form in _FORMS.items() if len(form) == 1}
+
+
+def _plain(value: object) -> object:
+    """Return what JSON has no form for as something else."""
+    match value:
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            return value // timedelta(microseconds=1)
+        case array() | deque():
+            return list(value)
+        case Branch():
+            return _branch_members(value)
+    raise TypeError(f"no form of {type(value).__name__}")
+
+
+_branch_members = attrgetter(
+    "path",
+    "receiver",
+    "labels",
+    "own",
+    "group",
+    "group_wait",
+    "group_interval",
+    "repeat",
+    "resolved",
+    "active",
+    "mute",
+)
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=_plain).encode
+
+
+def written(kind: str, entry: object) -> str:
+    """Return an entry as JSON."""
+    members = _MEMBERS[kind](entry)
+    return _encode([members] if kind in _SINGLE else members)
+
+
+def read(kind: str, data: str) -> dict[str, Any]:
+    """Return the members of an entry by name."""
+    values: Sequence[Any] = json.loads(data)
+    return {name: reader(value) for (name, reader), value in zip(_READERS[kind], values, strict=True)}
+
+
+def fill(entry: object, members: dict[str, Any]) -> None:
+    """Put members where they belong."""
+    for name, value in members.items():
+        setattr(entry, name, value)
