@@ -1,11 +1,13 @@
 """Alerts in the store, the same on every one: reports, the book, decisions, letters, rules, retention."""
 
+import asyncio
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from postroom.errors import InvariantError
+from postroom.errors import DiskFullError, InvariantError
 from postroom.model.alert import (
     AlertEventFilter,
     AlertPlace,
@@ -19,6 +21,8 @@ from postroom.model.alert import (
 from postroom.model.ids import DEFAULT_TENANT, MessageId
 from postroom.ports import AlertRecords
 from postroom.spool.sqlite import alerts as on_sqlite
+from postroom.spool.sqlite.alerts import SqliteAlerts
+from postroom.spool.sqlite.opening import DATABASE
 from spool.alerts_room import (
     DISK,
     FULL,
@@ -32,7 +36,8 @@ from spool.alerts_room import (
     an_event,
     on_alerts,
 )
-from spool.spool_room import DAY, HOUR, MINUTE, NOW, every_store
+from spool.spool_room import DAY, HOUR, MINUTE, NOW, Room, every_store
+from spool.sqlite_room import SMALL, on, open_
 
 START = AlertPlace()
 MAIL = MessageId("01ABCDEFGHIJKLMNOPQRST")
@@ -170,6 +175,7 @@ def test_letters_wait_urgent_ones_first_until_they_are_sent(kind: str, tmp_path:
     """Everything in a letter is kept; only news make it urgent; its incident's first message is found."""
 
     async def scenario(records: AlertRecords) -> None:
+        assert (0, None) == await records.letters_waiting()
         given = [
             a_letter(5),
             a_letter(7, severity=Severity.CRITICAL, incident="i-2"),
@@ -180,6 +186,7 @@ def test_letters_wait_urgent_ones_first_until_they_are_sent(kind: str, tmp_path:
         await records.settle(a_turn(letters=given))
         assert (4, NOW) == await records.letters_waiting()
         assert [7, 9, 5, 6] == await waiting_letters(records)
+        assert (4, NOW) == await records.letters_waiting()
         assert [7, 9] == await waiting_letters(records, 2)
         assert StoredLetter(letter=given[0]) == await records.letter(5, tenant=DEFAULT_TENANT)
         assert await records.letter(5, tenant=OTHER) is None
@@ -188,6 +195,7 @@ def test_letters_wait_urgent_ones_first_until_they_are_sent(kind: str, tmp_path:
         await records.sent(5, message_id=None, by="journal")
         await records.sent(1000, message_id=MAIL, by="mail")
         assert [7, 6] == await waiting_letters(records)
+        assert (2, NOW) == await records.letters_waiting()
         assert 2 == (await records.letters_waiting())[0]
         sent = StoredLetter(letter=given[3], message_id=MAIL, sent_by="mail")
         assert sent == await records.letter(9, tenant=DEFAULT_TENANT)
@@ -300,3 +308,85 @@ def test_a_restart_keeps_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     for scenario in (before, afterwards, at_last):
         on_alerts("sqlite", tmp_path, scenario)
+
+
+def test_a_backup_has_alerts(tmp_path: Path) -> None:
+    """Reports, places, the book and letters are in an online copy."""
+    (tmp_path / "copy").mkdir(mode=0o700)
+
+    async def run() -> None:
+        store = open_(tmp_path / "data")
+        await store.alerts.add([FULL], at=NOW)
+        await store.alerts.settle(a_turn(letters=[a_letter(1)], rows=[a_row("1")], place=(1, 0)))
+        await store.spool.backup(tmp_path / "copy" / DATABASE)
+        await store.close()
+
+    asyncio.run(run())
+
+    async def scenario(records: AlertRecords) -> None:
+        assert (AlertPlace(urgent=1, other=0), [a_row("1")]) == await records.book()
+        assert [1] == await waiting_letters(records)
+        assert await records.event(1, tenant=OTHER) is not None
+
+    on_alerts("sqlite", tmp_path / "copy", scenario)
+
+
+def test_a_full_disk_leaves_nothing_of_a_turn(tmp_path: Path) -> None:
+    """What finds no space is refused whole, and both are stored once there is room again."""
+
+    async def run() -> None:
+        store = open_(tmp_path)
+        records, db = store.alerts, store.alerts._writer._ledger.db
+        await records.settle(a_turn(rows=[a_row("1")], place=(1, 1)))
+        db.pragma("max_page_count", db.pragma("page_count"))
+        large = replace(an_event(), text="x" * 100_000)
+        turn = a_turn(a_decision(), letters=[a_letter(1)], rows=[a_row("2", "x" * 100_000)], place=(2, 2))
+        answers = await asyncio.gather(
+            records.add([large], at=NOW), records.settle(turn), return_exceptions=True
+        )
+        assert [DiskFullError, DiskFullError] == [type(answer) for answer in answers]
+        assert (AlertPlace(urgent=1, other=1), [a_row("1")]) == await records.book()
+        assert ([], [], 0) == (
+            await waiting_letters(records),
+            await decided(records),
+            await records.backlog(START),
+        )
+        db.pragma("max_page_count", 2**30)
+        await asyncio.gather(records.add([large], at=NOW), records.settle(turn))
+        assert ([1], 1) == (await waiting_letters(records), await records.backlog(START))
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_reports_stop_where_mail_stops(tmp_path: Path) -> None:
+    """Below the reserve reports are refused; what was stored before is still looked at and told."""
+    settings = replace(SMALL, reserve=2 * shutil.disk_usage(tmp_path).free, reserve_share=1.0)
+
+    async def run() -> None:
+        store = open_(tmp_path, settings)
+        with pytest.raises(DiskFullError):
+            await store.alerts.add([an_event()], at=NOW)
+        await store.alerts.settle(a_turn(letters=[a_letter(1)]))
+        await store.alerts.sent(1, message_id=None, by="journal")
+        assert [] == await waiting_letters(store.alerts)
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_alerts_share_a_commit_with_mail(tmp_path: Path) -> None:
+    """Reports of many callers are one transaction with the mail of that turn, a turn of the book too."""
+
+    async def scenario(room: Room) -> None:
+        commits: list[int] = []
+        records: SqliteAlerts = room.store.alerts  # type: ignore[attr-defined]  # the store on disk has them
+        records._writer._ledger.db.set_commit_hook(lambda: commits.append(1) or False)  # type: ignore[func-returns-value]
+        adding = [records.add([an_event(), an_event()], at=NOW) for _ in range(20)]
+        found = await asyncio.gather(*adding, records.settle(a_turn(place=(0, 1))), room.accept())
+        assert [[2 * number + 1, 2 * number + 2] for number in range(20)] == [
+            list(one) for one in found[:20] if isinstance(one, range)
+        ]
+        assert 1 == len(commits)
+
+    on(open_(tmp_path), scenario)

@@ -67,7 +67,7 @@ class SqliteAlerts:
     async def add(self, events: Sequence[NewAlertEvent], *, at: datetime) -> Sequence[int]:
         """Store events in one commit; return their numbers. Raises OverloadError, DiskFullError."""
         if not events:
-            return ()
+            return range(0)
         arrived_at, arrived = micros(at), at.isoformat()
         rows: list[EventRow] = [
             (arrived_at, event.tenant, event.severity.is_urgent, event.key, event_body(event, arrived))
