@@ -8,13 +8,15 @@ import pytest
 
 from peers.engine_room import OK, EngineRoom, engine_room
 from peers.manual import ManualClock
-from postroom.engine.janitor import EXPIRE_EVERY_S, Janitor
+from postroom.engine.janitor import CHUNK, EXPIRE_EVERY_S, Janitor
 from postroom.engine.signals import Signals
 from postroom.errors import DiskFullError, InvariantError, OverloadError, StoreError
 from postroom.model.address import parse_mailbox
+from postroom.model.alert import AlertPlace, AlertTurn, NewAlertEvent
 from postroom.model.ids import MessageId
 from postroom.model.message import Submission
 from postroom.ports import Retention
+from postroom.spool.memory.opening import open_memory
 
 
 @pytest.mark.parametrize(
@@ -93,3 +95,28 @@ def test_a_duty_goes_on_after_a_bug_and_ends_the_process_with_the_store(
     calls, failures = asyncio.run(play())
     assert (len(calls) > 1) is not is_fatal
     assert failures == ([error] if is_fatal else [])
+
+
+def test_what_alerts_stored_goes_with_the_events() -> None:
+    """Reports that were looked at are kept as long as events, a chunk at a time."""
+
+    async def play() -> list[bool]:
+        clock, store = ManualClock(), open_memory()
+        await store.alerts.add([NewAlertEvent(key="k")] * (CHUNK + 1), at=clock.now())
+        await store.alerts.settle(AlertTurn(place=AlertPlace(other=CHUNK + 1)))
+        janitor = Janitor(
+            spool=store.spool,
+            retention=Retention(content=timedelta(1), events=timedelta(1), captures=timedelta(1)),
+            signals=Signals(),
+            clock=clock,
+            fatal=lambda _: None,
+            alerts=store.alerts,
+        )
+        assert not await janitor.purge_alerts()
+        assert CHUNK + 1 == await store.alerts.backlog(AlertPlace())
+        clock.advance(2 * 86_400)
+        found = [await janitor.purge_alerts(), await janitor.purge_alerts()]
+        assert 0 == await store.alerts.backlog(AlertPlace())
+        return found
+
+    assert [True, False] == asyncio.run(play())

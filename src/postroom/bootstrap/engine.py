@@ -321,6 +321,7 @@ def _janitor(ground: _Ground, dispatcher: Dispatcher) -> Janitor:
             gauge=store.gauge, events=store.events, clock=clock, older_than=settings.uncertain_alarm
         ),
         holds=hold_ends_of(store, ways=ground.ways, dispatcher=dispatcher, clock=clock),
+        alerts=store.alerts,
     )
 
 

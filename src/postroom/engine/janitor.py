@@ -15,7 +15,7 @@ from postroom.engine.signals import Signals
 from postroom.errors import DiskFullError, OverloadError, StoreError, UnknownOutcomeError
 from postroom.model.event import EventKind, NewEvent
 from postroom.model.lifecycle import RecipientState
-from postroom.ports import Events, Retention, Spool
+from postroom.ports import AlertRecords, Events, Retention, Spool
 from postroom.ports.gauge import StoreGauge
 from postroom.telemetry import logger
 
@@ -61,7 +61,7 @@ class UncertainAlarm:
 class Janitor:
     """Runs the duties until stopped."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a part for each duty
         self,
         *,
         spool: Spool,
@@ -72,11 +72,13 @@ class Janitor:
         health: Health | None = None,
         uncertain: UncertainAlarm | None = None,
         holds: HoldEnds | None = None,
+        alerts: AlertRecords | None = None,
     ) -> None:
         """Take the parts; ``fatal`` is called when the store fails."""
         self._health = health
         self._uncertain = uncertain
         self._holds = holds
+        self._alerts = alerts
         self._spool = spool
         self._retention = retention
         self._signals = signals
@@ -91,6 +93,8 @@ class Janitor:
             duties.append((TEND_EVERY_S, self._health.tend))
         if self._holds is not None:
             duties.append((EXPIRE_EVERY_S, self._holds.end_due))
+        if self._alerts is not None:
+            duties.append((PURGE_EVERY_S, self.purge_alerts))
         if self._uncertain is not None:
             duties.append((UNCERTAIN_EVERY_S, self._uncertain.look))
         self._tasks = [
@@ -117,6 +121,13 @@ class Janitor:
         """Delete one chunk; return whether more may be left."""
         gone = await self._spool.purge(now=self._clock.now(), retention=self._retention, limit=CHUNK)
         return gone >= CHUNK
+
+    async def purge_alerts(self) -> bool:
+        """Delete one chunk of what is stored of alerts; return whether more may be left."""
+        if self._alerts is None:
+            return False
+        before = self._clock.now() - self._retention.events
+        return await self._alerts.purge(before=before, limit=CHUNK) >= CHUNK
 
     async def _every(self, seconds: float, duty: Callable[[], Awaitable[bool]]) -> None:
         try:
