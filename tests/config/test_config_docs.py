@@ -1,8 +1,10 @@
 """The pages about settings and transports say what the program does."""
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
+from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
@@ -15,10 +17,17 @@ from postroom.config.http_section import ListenSection
 from postroom.config.load import load
 from postroom.config.settings import Listener
 from postroom.config.sources import KNOWN_VARIABLES, SMTP_VARIABLES, VARIABLES, Flags
+from postroom.model.alert import Severity
 from postroom.schema.transport_forms import FORMS
 from postroom.schema.transport_url import STARTTLS_WORDS, parse_transport_url
 from postroom.schema.written import Section
 
+TABLES = {
+    *("transports", "routes", "http.listen"),
+    *(f"alerts.{one}" for one in ("types", "types.objects", "routes", "receivers", "receivers.to")),
+    *("alerts.tables", "alerts.inhibitions"),
+}
+"""Lists of tables."""
 URL_PARTS = ("login", "percent", "control", "host", "port")
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SETTINGS = (DOCS / "settings.md").read_text()
@@ -31,9 +40,12 @@ def sections(model: type[Section] = Document, path: str = "") -> Iterator[tuple[
     for key, info in model.model_fields.items():
         name = info.alias or key
         below = section_of(info.annotation)
-        if below is None or name == "listen":
-            rows.append(f"| `{name}` | {written(info.default)} | {info.description} |")
-        if below is None:
+        # Routes below routes are as those above, and what an object says is as what its type says.
+        is_told_above = below is model or path == "alerts.types.objects"
+        if below is None or is_told_above or name == "listen" or f"{path}.{name}" in TABLES:
+            default = info.get_default(call_default_factory=True)
+            rows.append(f"| `{name}` | {written(default)} | {info.description} |")
+        if below is None or is_told_above:
             continue
         if path == "classes":
             rows.append(f"| `[classes.{name}]` | | {info.description} |")
@@ -52,10 +64,14 @@ def section_of(annotation: Any) -> type[Section] | None:
     return next(filter(None, map(section_of, get_args(annotation))), None)
 
 
-def written(value: object) -> str:
+def written(value: object) -> str:  # noqa: PLR0911 - a table of forms
     match value:
-        case None | () | "":
+        case None | () | "" | {}:
             return ""
+        case timedelta():
+            return f"`{value.total_seconds():g}`"
+        case (Severity(), *severities):
+            return f"`{json.dumps([value[0], *severities])}`"
         case bool():
             return f"`{str(value).lower()}`"
         case Enum():
@@ -75,9 +91,7 @@ def written(value: object) -> str:
 @each(("path", "rows"), list(sections()))
 def test_every_setting_is_on_the_page(path: str, rows: list[str]) -> None:
     """Each table of the file has its heading, and each setting its row with default and meaning."""
-    tables = {"": "## At the top", "transports": "## `[[transports]]`", "routes": "## `[[routes]]`"}
-    tables["http.listen"] = "## `[[http.listen]]`"
-    heading = tables.get(path, f"## `[{path}]`")
+    heading = {"": "## At the top"}.get(path, f"## `[[{path}]]`" if path in TABLES else f"## `[{path}]`")
     assert heading in SETTINGS
     table = SETTINGS.partition(f"{heading}\n")[2].partition("\n## ")[0]
     first_table = table.partition("|---|---|---|\n")[2].partition("\n\n")[0]

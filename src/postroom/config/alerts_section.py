@@ -1,37 +1,147 @@
-"""``[alerts]`` of the settings file: who is told of which events of other programs.
+"""``[alerts]`` of the settings file: what other programs may report, who is told, when and how often."""
 
-Checked and kept as data; no part of this version sends alerts.
-"""
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Annotated, Literal, TypeVar
 
-from typing import Annotated
+from pydantic import BeforeValidator, Field
 
-from pydantic import Field
+from postroom.errors import Problem
+from postroom.model.alert_rules import DEFAULT_INTERVAL, ROOT, AlertRoute, AlertRules, AlertType, TypeSettings
+from postroom.schema.alert_fields import Language, Span, TypeKey, Zone
+from postroom.schema.alert_fitting import FILE, taken_name, unfitting, with_sets
+from postroom.schema.alert_rules import (
+    AlertRouteSection,
+    FlappingSection,
+    InhibitionSection,
+    ReceiverSection,
+    RootSection,
+    StormSection,
+    TableSection,
+    TypeSection,
+)
+from postroom.schema.written import Section, listed
 
-from postroom.config.settings import AlertEvent, AlertSettings
-from postroom.schema.written import Duration, Section, Senders
+_MAX_ENTRIES = 10_000
+"""Of one kind (security limit)."""
+_Name = TypeVar("_Name")
+_Entry = TypeVar("_Entry")
 
-EventName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.\-]{0,63}$")]
+
+def _receivers(value: object) -> object:
+    """Addresses alone are the receiver ``default``."""
+    if isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+        return [{"name": "default", "to": value}] if value else []
+    return value
 
 
 class AlertEventSection(Section):
-    """One event, by its name: `[alerts.events.jobStateError]`."""
+    """A type in short form, by its key: `[alerts.events.jobStateError]`."""
 
     mail: bool = True
     """Send mail about it."""
-    every: Duration = 300.0
-    """While it lasts, at most one mail in this time."""
+    every: Span = DEFAULT_INTERVAL
+    """At most one mail in this time about one alert."""
 
 
 class AlertsSection(Section):
-    """Alerts about other programs. They are checked and kept; nothing uses them yet."""
+    """Alerts about other programs."""
 
-    receivers: Senders = ()
-    """Who gets them; one address, several with commas or semicolons, or a list."""
-    events: dict[EventName, AlertEventSection] = Field(default_factory=dict)
-    """Events by name."""
+    sets: Annotated[tuple[Literal["tapdata"], ...], BeforeValidator(listed)] = ()
+    """Ready sets of types: `tapdata`."""
+    language: Language = "en"
+    """Of alert mails where the receiver says none."""
+    time_zone: Zone = "UTC"
+    """Of times in them, of tables and of schedules that say none."""
+    receivers: Annotated[
+        tuple[ReceiverSection, ...], Field(max_length=_MAX_ENTRIES), BeforeValidator(_receivers)
+    ] = ()
+    """Who is told: addresses, which are the receiver `default`, or tables."""
+    events: Annotated[dict[TypeKey, AlertEventSection], Field(max_length=_MAX_ENTRIES)] = Field(
+        default_factory=dict
+    )
+    """Types in short form."""
+    types: Annotated[tuple[TypeSection, ...], Field(max_length=_MAX_ENTRIES)] = ()
+    """Kinds of events."""
+    root: RootSection = RootSection()
+    routes: Annotated[tuple[AlertRouteSection, ...], Field(max_length=_MAX_ENTRIES)] = ()
+    """Who is told of what; the first one that matches decides."""
+    tables: Annotated[tuple[TableSection, ...], Field(max_length=_MAX_ENTRIES)] = ()
+    """Times of the week."""
+    inhibitions: Annotated[tuple[InhibitionSection, ...], Field(max_length=1000)] = ()
+    """What is not told while something else is so."""
+    flapping: FlappingSection = FlappingSection()
+    storm: StormSection = StormSection()
 
 
-def alert_settings(section: AlertsSection) -> AlertSettings:
-    """Return the section as a value."""
-    events = {name: AlertEvent(mail=one.mail, every_s=one.every) for name, one in section.events.items()}
-    return AlertSettings(receivers=section.receivers, events=events)
+def alert_rules(section: AlertsSection) -> tuple[AlertRules, Sequence[Problem]]:
+    """Return the section as a value, with the ready sets below it, and what does not fit."""
+    problems = list(_missing_names(section))
+    zone = section.time_zone
+    own = AlertRules(
+        types={key: _short(key, event) for key, event in section.events.items()}
+        | _first_of((one.key, one.type(origin=FILE, time_zone=zone)) for one in section.types),
+        root=_tree(section),
+        receivers=_first_of((one.name, one.receiver(origin=FILE)) for one in section.receivers),
+        inhibitions=tuple(one.inhibition(origin=FILE) for one in section.inhibitions),
+        tables=_first_of((one.name, one.table(origin=FILE, time_zone=zone)) for one in section.tables),
+        flapping=section.flapping.flapping(),
+        storm=section.storm.storm(),
+        language=section.language,
+        time_zone=zone,
+    )
+    rules = with_sets(own, section.sets)
+    places = _places(section)
+    problems += unfitting(rules, lambda kind, name: places.get((kind, name), f"alerts.{kind}.{name}"))
+    return rules, problems
+
+
+def _first_of(entries: Iterable[tuple[_Name, _Entry]]) -> dict[_Name, _Entry]:
+    """Return entries by name; a second one of a name is told of and does not count."""
+    found: dict[_Name, _Entry] = {}
+    for name, entry in entries:
+        found.setdefault(name, entry)
+    return found
+
+
+def _short(key: str, event: AlertEventSection) -> AlertType:
+    return AlertType(key=key, settings=TypeSettings(mail=event.mail, interval=event.every), origin=FILE)
+
+
+def _tree(section: AlertsSection) -> AlertRoute:
+    branches = tuple(one.branch(origin=FILE) for one in section.routes)
+    return replace(section.root.route(above=ROOT), routes=branches)
+
+
+def _named(section: AlertsSection) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """Walk the lists of entries: the kind, the setting that names one, and the names."""
+    yield "type", "types", [one.key for one in section.types]
+    yield "receiver", "receivers", [one.name for one in section.receivers]
+    yield "table", "tables", [one.name for one in section.tables]
+    yield "inhibition", "inhibitions", [one.name for one in section.inhibitions]
+
+
+def _places(section: AlertsSection) -> dict[tuple[str, str], str]:
+    """Return where each entry stands."""
+    places = {("type", key): f"alerts.events.{key}" for key in section.events}
+    for kind, setting, names in _named(section):
+        keys = (name or str(number) if kind == "inhibition" else name for number, name in enumerate(names))
+        places |= _first_of(((kind, key), f"alerts.{setting}.{number}") for number, key in enumerate(keys))
+    places |= {("route", str(number)): f"alerts.routes.{number}" for number in range(len(section.routes))}
+    return places | {("root", ""): "alerts.root"}
+
+
+def _missing_names(section: AlertsSection) -> Iterator[Problem]:
+    """Yield entries without a name, and a second one of a name."""
+    for kind, setting, names in _named(section):
+        seen = {*section.events} if kind == "type" else set[str]()
+        own = "key" if kind == "type" else "name"
+        for number, name in enumerate(names):
+            field = f"alerts.{setting}.{number}.{own}"
+            if name in seen:
+                yield taken_name(field)
+            elif not name and kind != "inhibition":
+                fix = f"Write its {own}."
+                yield Problem(code="setting-missing", field=field, cause="missing", fix=fix)
+            if name:
+                seen.add(name)

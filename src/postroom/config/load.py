@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from postroom.config.alerts_section import alert_settings
+from postroom.config.alerts_section import alert_rules
 from postroom.config.checks import exposure_problems, keyless_problems, keyless_warnings
 from postroom.config.document import Document
 from postroom.config.hap import hap_problems, hap_settings, hap_warnings
@@ -46,6 +46,7 @@ from postroom.config.ways_out import WaysOut
 from postroom.engine.limits import MessageLimits
 from postroom.errors import ConfigError, Problem, StoreError
 from postroom.grammar import HOST_NAME
+from postroom.model.alert_rules import AlertRules
 from postroom.model.message import MailClass
 from postroom.model.secret import Secret
 from postroom.model.transport import TransportKind, TransportSpec
@@ -61,6 +62,8 @@ MIN_API_KEY = 20
 
 DATABASE = "postroom.sqlite"
 """Of a store that was opened before, in its directory."""
+_ROUNDS = 3
+"""Of leaving out what is wrong: a table without its wrong value may be wrong as a whole."""
 _KEY_FORM = re.compile(r"[!-~]+\Z")
 _Kind = TypeVar("_Kind", MessageLimits, DoorLimits, DiskSettings)
 
@@ -137,7 +140,7 @@ class _Loading:
             templates=template_settings(document.templates, self._sources, self._cwd),
             allowed_networks=document.egress.allowed_networks,
             blocked=document.recipients.blocked,
-            alerts=alert_settings(document.alerts),
+            alerts=self._alerts(),
             suppress_automatically=document.suppress_automatically,
             metrics_public=document.metrics.public,
             uncertain_alarm=_span(document.uncertain_alarm),
@@ -157,6 +160,13 @@ class _Loading:
         self._warnings.extend(read.warnings)
         self._absent_legs = read.absent
         return read.rules if is_used else ()
+
+    def _alerts(self) -> AlertRules:
+        rules, problems = alert_rules(self._document.alerts)
+        # What was left out because it is wrong is not missing.
+        told = tuple(problem.field for problem in self.problems)
+        self.problems.extend(one for one in problems if not any(f.startswith(one.field) for f in told))
+        return rules
 
     def _look_at(self, settings: Settings) -> None:
         """Judge the whole, where no part that matters to the judgement was left out."""
@@ -385,13 +395,17 @@ def typed_document(sources: Sources) -> tuple[Document, set[str]]:
         keys = [tuple(map(str, path[:size])) for size in range(len(path), 0, -1)]
         return next((sources.origins[key] for key in keys if key in sources.origins), ".".join(keys[0]))
 
-    try:
-        return Document.model_validate(sources.document), broken
-    except ValidationError as error:
-        for path, problem in found_problems(error, Document, named):
-            sources.problems.append(problem)
-            broken.add(str(path[0]))
-            _leave_out(sources.document, path)
+    told: set[Place] = set()
+    for _ in range(_ROUNDS):
+        try:
+            return Document.model_validate(sources.document), broken
+        except ValidationError as error:
+            for path, problem in found_problems(error, Document, named):
+                if all(one[: len(path)] != path for one in told):  # else it lacks what was left out
+                    sources.problems.append(problem)
+                told.add(path)
+                broken.add(str(path[0]))
+                _leave_out(sources.document, path)
     return Document.model_validate(sources.document), broken
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from postroom.engine.limits import MIB, MessageLimits
 from postroom.model.address import Address, Mailbox
+from postroom.model.alert_rules import AlertRules
 from postroom.model.message import MailClass, UncertainPolicy
 from postroom.model.route import Route
 from postroom.model.secret import Secret
@@ -292,23 +293,6 @@ class TemplateSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlertEvent:
-    """What is done about one event of another program."""
-
-    mail: bool
-    every_s: float
-    """Seconds between two mails while it lasts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertSettings:
-    """Alerts about other programs; nothing uses them yet."""
-
-    receivers: tuple[Mailbox, ...] = ()
-    events: Mapping[str, AlertEvent] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything one run needs to know."""
 
@@ -357,7 +341,8 @@ class Settings:
     """Networks in CIDR form that caller-supplied URLs and hosts may lead to although they are not public."""
     blocked: tuple[str, ...] = ()
     """Recipients that are never sent to, in the forms of ``policy.blocking``."""
-    alerts: AlertSettings = field(default_factory=AlertSettings)
+    alerts: AlertRules = field(default_factory=AlertRules)
+    """Those of the file and its ready sets; calls may store more."""
     suppress_automatically: bool = True
     """Suppress an address that a server says does not exist."""
     metrics_public: bool = False

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from datetime import timedelta
+from datetime import time, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def _plain(value: Any) -> Any:
         return {"url": redacted_url(value), "tls": value.tls.value} | {
             name: _plain(getattr(value, name)) for name in rest
         }
-    if isinstance(value, Address | Mailbox | Secret | Enum | Path | timedelta | Route):
+    if isinstance(value, Address | Mailbox | Secret | Enum | Path | time | timedelta | Route):
         return str(value)
     if isinstance(value, frozenset):
         return sorted(map(_plain, value))

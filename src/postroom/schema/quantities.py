@@ -6,6 +6,7 @@ Pure. A number without a unit is seconds, or bytes. Months and years are left ou
 import difflib
 import re
 from collections.abc import Iterable
+from datetime import timedelta
 
 from postroom.model.transport import Rate
 
@@ -13,6 +14,24 @@ _QUANTITY = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)\s*\Z")
 
 SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 """Seconds of each unit."""
+
+SPANS = SECONDS | {
+    "second": 1.0,
+    "seconds": 1.0,
+    "minute": 60.0,
+    "minutes": 60.0,
+    "hour": 3600.0,
+    "hours": 3600.0,
+    "day": 86400.0,
+    "days": 86400.0,
+    "w": 604800.0,
+    "week": 604800.0,
+    "weeks": 604800.0,
+}
+"""Seconds of each unit of spans, which people and TapData write out; compared without case."""
+
+MAX_SPAN_S = 3660 * 86400.0
+"""Seconds of the longest span: ten years."""
 
 BYTES = {"": 1, "b": 1, "kb": 1000, "kib": 1024, "mb": 1000**2, "mib": 1024**2, "gb": 1000**3, "gib": 1024**3}
 """Bytes of each unit, compared without case."""
@@ -36,6 +55,22 @@ def parse_duration(value: object) -> float:
         msg = f"not a duration; units are {', '.join(filter(None, SECONDS))}"
         raise ValueError(msg)
     return number * SECONDS[unit]
+
+
+def parse_span(value: object) -> timedelta:
+    """Return a span from a number of seconds or from text such as ``5 min``, ``12 HOUR`` or ``1 w``.
+
+    Raises ValueError.
+    """
+    number, unit = _split(value)
+    seconds = SPANS.get(unit.lower())
+    if seconds is None:
+        msg = "not a duration; units are ms, s, min, h, d, w, also written out"
+        raise ValueError(msg)
+    if number * seconds > MAX_SPAN_S:
+        msg = "longer than ten years"
+        raise ValueError(msg)
+    return timedelta(seconds=number * seconds)
 
 
 def parse_size(value: object) -> int:

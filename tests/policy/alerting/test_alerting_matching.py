@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.alert_rules import Matcher, MatchKind
 from postroom.policy.alerting.matching import MatcherError, Matching, parse_matcher, parse_matchers, written
 
 E, N, R, X = MatchKind.EQUAL, MatchKind.NOT_EQUAL, MatchKind.MATCHES, MatchKind.MATCHES_NOT
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "expected"),
     [
         ("foo=bar", Matcher("foo", E, "bar")),
@@ -46,7 +47,7 @@ def test_one_matcher_is_read_as_alertmanager_reads_it(text: str, expected: Match
     assert expected == parse_matcher(text)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "expected"),
     [
         ("", ()),
@@ -62,7 +63,7 @@ def test_lists_of_matchers_stand_in_braces_or_not(text: str, expected: tuple[Mat
     assert expected == parse_matchers(text)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "foo", "=bar", 'foo="bar', 'foo=bar"', 'foo="a"b"', "{foo=bar", "foo=bar}", "foo bar=baz", '""=x',
@@ -101,7 +102,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     assert found == parse_matchers(",".join(map(written, found)))
 
 
-@pytest.mark.parametrize(
+@each(
     ("matcher", "value", "expected"),
     [
         ('a="x"', "x", True), ('a="x"', "xx", False), ('a="x"', None, False), ('a=""', None, True),

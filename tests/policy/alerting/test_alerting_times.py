@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.alert_rules import WeekWindow
 from postroom.policy.alerting.times import CronError, is_in, is_zone, next_cron, next_edge
 
@@ -18,7 +19,7 @@ def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@each(
     ("window", "at", "expected"),
     [
         (OFFICE, "2026-01-05T08:00", True),  # a Monday, 9:00 in Berlin
@@ -55,7 +56,7 @@ def test_one_window_is_enough_and_none_is_none() -> None:
     assert not is_in([], BERLIN, utc("2026-01-05T09:00"))
 
 
-@pytest.mark.parametrize(
+@each(
     ("window", "after", "expected"),
     [
         (OFFICE, "2026-01-05T07:59:59.999999", "2026-01-05T08:00"),
@@ -135,7 +136,7 @@ def test_nothing_changes_before_the_next_edge(windows: list[WeekWindow], zone: s
         at += step
 
 
-@pytest.mark.parametrize(
+@each(
     ("expression", "after", "expected"),
     [
         ("0 9 * * 1-5", "2026-01-09T08:00", "2026-01-12T08:00"),
@@ -158,7 +159,7 @@ def test_a_cron_expression_comes_once_a_day_also_when_clocks_change(
     assert utc(expected) == next_cron(expression, BERLIN, utc(after))
 
 
-@pytest.mark.parametrize(
+@each(
     "expression",
     ["", "* * * *", "* * * * * *", "61 * * * *", "0 0 30 2 *", "x * * * *", "@daily", "0 9 * * 8",
     "*" + ",*" * 200 + " * * * *",
@@ -194,7 +195,7 @@ def test_cron_instants_rise(expression: str, zone: str, after: datetime, minutes
         assert first == later
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "expected"),
     [(BERLIN, True), ("UTC", True), ("Mars/Olympus", False), ("", False), ("../etc/passwd", False),
     ("/etc/passwd", False),

@@ -3,10 +3,10 @@
 import re
 from datetime import timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from each_row import each
 from postroom.model.alert import Severity
 from postroom.model.alert_rules import (
     AlertRules,
@@ -85,7 +85,7 @@ def test_answers_kept_are_bounded() -> None:
     assert len(kinds._kept) <= 4096
 
 
-@pytest.mark.parametrize(
+@each(
     ("pattern", "name", "expected"),
     [("*", "", True), ("a*", "a", True), ("a*a", "a", False), ("a*b*c", "abbc", True), ("a**", "ab", True),
      ("*.log", "x.logs", False), ("A", "a", False), ("", "", True), ("[a]", "a", False), ("?", "a", False)],
