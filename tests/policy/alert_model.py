@@ -1,0 +1,654 @@
+"""A reference model of the clocks of alerts, in plain Python: all is looked at in every step.
+
+Written from ``docs/alert-clocks.md`` alone, by its sections, without a thought of speed. Conditions of
+routes, silences and inhibitions are functions on labels; time tables and cron have tests of their own.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from math import inf
+
+from postroom.model.alert import AlertState, NewAlertEvent, Severity
+
+Labels = Mapping[str, str]
+Fits = Callable[[Labels], bool]
+MINUTES_5 = timedelta(minutes=5)
+DAY = timedelta(days=1)
+Name = tuple[object, ...]
+
+
+@dataclass(kw_only=True)
+class Kind:
+    """A type."""
+
+    is_open: bool = True
+    mail: bool = True
+    interval: timedelta = MINUTES_5
+    resolved: bool | None = None
+    by_event: bool = False
+    threshold: float | None = None
+    points: int = 1
+    resolve_after: timedelta | None = None
+    every: timedelta | None = None
+    grace: timedelta = MINUTES_5
+
+
+@dataclass(kw_only=True)
+class Branch:
+    """A leaf of the tree with what it inherits; the first that fits is the last unless it says continue."""
+
+    path: str
+    fits: Fits
+    receiver: str
+    group_by: tuple[str, ...]
+    wait: timedelta
+    interval: timedelta
+    repeat: tuple[timedelta, ...]
+    resolved: bool
+    goes_on: bool = False
+
+
+@dataclass(kw_only=True)
+class Person:
+    """A recipient."""
+
+    address: str
+    language: str = "en"
+    digest_at: Callable[[datetime], datetime] | None = None
+    quiet_until: Callable[[datetime], datetime | None] | None = None
+
+
+@dataclass(kw_only=True)
+class World:
+    """The rules."""
+
+    kinds: Mapping[str, Kind]
+    branches: tuple[Branch, ...]
+    """The last one fits everything."""
+    people: Mapping[str, tuple[Person, ...]]
+    inhibitions: tuple[tuple[Fits, Fits, tuple[str, ...]], ...] = ()
+    pierce: frozenset[Severity] = frozenset({Severity.EMERGENCY, Severity.CRITICAL})
+    changes: int = 4
+    within: timedelta = timedelta(hours=1)
+    calm: timedelta = timedelta(minutes=30)
+    mails: int = 20
+    mails_within: timedelta = timedelta(minutes=10)
+    id_of: Callable[[Name], str] = repr
+    """The order of alerts at the same instant."""
+    group_id_of: Callable[[Name], str] = repr
+
+
+@dataclass(kw_only=True, eq=False)
+class Alert:
+    """One alert."""
+
+    name: Name
+    kind: Kind
+    key: str
+    labels: Labels = field(default_factory=dict)
+    severity: Severity = Severity.WARNING
+    is_state: bool = True
+    is_active: bool = False
+    tally: int = 0
+    last_at: datetime | None = None
+    ends_at: datetime | None = None
+    resolved_at: datetime | None = None
+    changes: list[datetime] = field(default_factory=list)
+    is_flapping: bool = False
+    calm_from: datetime | None = None
+    was_resolved: bool = False
+    """While it flaps: the last thing heard was that it is over."""
+    acked: bool = False
+    acked_until: datetime | None = None
+    has_members: bool = True
+
+    @property
+    def by_event(self) -> bool:
+        """Whether it is told again only when it is reported again."""
+        return not self.is_state or self.kind.by_event
+
+    @property
+    def end(self) -> datetime | None:
+        """When it ends by itself."""
+        if not self.is_active or self.last_at is None or (self.is_flapping and self.was_resolved):
+            return None
+        if not self.is_state:
+            return self.last_at + max(self.kind.interval, MINUTES_5)
+        if self.ends_at is not None:
+            return self.ends_at
+        return None if self.kind.resolve_after is None else self.last_at + self.kind.resolve_after
+
+
+@dataclass(kw_only=True, eq=False)
+class Member:
+    """An alert in a group."""
+
+    alert: Alert
+    told: str = ""
+    told_at: datetime | None = None
+    told_severity: Severity | None = None
+    told_tally: int = 0
+    due: datetime | None = None
+
+    def rested(self, now: datetime) -> bool:
+        """Whether its interval is over."""
+        return self.told_at is None or now >= self.told_at + self.alert.kind.interval
+
+    def is_forgotten(self, now: datetime) -> bool:
+        """Whether nothing is left to remember."""
+        return not self.alert.is_active and self.due is None and self.rested(now)
+
+
+@dataclass(kw_only=True, eq=False)
+class Group:
+    """A group."""
+
+    name: Name
+    branch: Branch
+    members: dict[Name, Member] = field(default_factory=dict)
+    opened_at: datetime | None = None
+    letter_at: datetime | None = None
+    """Of this incident."""
+    nth: int = 0
+    rhythm: timedelta | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mail:
+    """A letter, as far as it is compared."""
+
+    at: datetime
+    kind: str
+    receiver: str
+    recipients: tuple[str, ...]
+    news: frozenset[tuple[Name, str]]
+    listed: frozenset[Name]
+    active: int
+    nth: int
+
+
+def state_of(alert: Alert) -> str:
+    """Return its state as the book writes it."""
+    return "firing" if alert.is_active else "resolved"
+
+
+def values_of(names: tuple[str, ...], alert: Alert) -> Name:
+    """Return the values of some labels."""
+    return tuple(alert.labels.get(name, "") for name in names)
+
+
+class Model:
+    """What the book has to do."""
+
+    def __init__(self, world: World, at: datetime) -> None:
+        """Begin."""
+        self.world = world
+        self.alerts: dict[Name, Alert] = {}
+        self.groups: dict[Name, Group] = {}
+        self.samples: dict[Name, tuple[int, datetime]] = {}
+        self.silences: dict[str, tuple[Fits, datetime]] = {}
+        self.entries: dict[tuple[str, str, datetime], dict[Name, Alert]] = {}
+        self.receivers: dict[tuple[str, str, datetime], str] = {}
+        self.sent: dict[str, list[datetime]] = {}
+        self.seen: dict[str, datetime | None] = {
+            key: at for key, kind in world.kinds.items() if kind.every is not None
+        }
+        """Of expected events; ``None`` while their absence is told."""
+        self.mails: list[Mail] = []
+        self.clauses: list[str] = []
+        """Of the event that was taken last."""
+        self.now = at
+        self.sources: dict[int, dict[Name, set[Name]]] = {}
+
+    # ------------------------------------------------------------------ time
+
+    def advance(self, now: datetime) -> None:
+        """Look at every clock that is due up to now, in the order of section 1."""
+        while due := [clock for clock in self._clocks() if clock[0] <= now]:
+            at, _, _, act = min(due, key=lambda clock: clock[:3])
+            self.now = at
+            act(at)
+        self.now = now
+
+    def start(self, now: datetime) -> None:
+        """Begin again: what was due while nobody looked is due now."""
+        self.now = now
+        self.advance(now)
+
+    def _clocks(self) -> Iterator[tuple[datetime, int, str, Callable[[datetime], None]]]:
+        for at, kind, name, act in self._all_clocks():
+            yield max(at, self.now), kind, name, act
+
+    def _all_clocks(self) -> Iterator[tuple[datetime, int, str, Callable[[datetime], None]]]:
+        for alert in self.alerts.values():
+            if (end := alert.end) is not None:
+                yield end, 0, self.world.id_of(alert.name), partial(self._end, alert)
+            if alert.is_flapping and alert.calm_from is not None:
+                calm = alert.calm_from + self.world.calm
+                yield calm, 1, self.world.id_of(alert.name), partial(self._calm, alert)
+        for key, seen in self.seen.items():
+            kind = self.world.kinds[key]
+            if seen is not None and kind.every is not None:
+                yield seen + kind.every + kind.grace, 2, key, partial(self._missing, key)
+        for group in self.groups.values():
+            if (look := self._look_at(group)) is not None:
+                yield look, 3, self.world.group_id_of(group.name), partial(self._look, group)
+        for entry in self.entries:
+            yield entry[2], 4, repr(entry[:2]), partial(self._digest, entry)
+
+    # ------------------------------------------------------------------ events: sections 3 to 5
+
+    def take(self, event: NewAlertEvent, now: datetime) -> None:
+        """Take an event."""
+        self.clauses = []
+        kind = self.world.kinds.get(event.key) or self.world.kinds["*"]
+        if not kind.is_open:
+            self.clauses.append("type-off")
+            return
+        self._hear(event.key, now)
+        if event.key in self.seen and event.state is None:
+            return
+        name = (event.key, event.object, tuple(sorted(event.labels.items())))
+        alert = self.alerts.get(name)
+        if event.acknowledged_by:
+            self.clauses.append("not-active" if alert is None or not alert.is_active else "acknowledged")
+            if alert is not None and alert.is_active:
+                alert.acked, alert.acked_until = True, None
+            return
+        state, is_state = event.state, event.state is not None
+        if kind.threshold is not None and "value" in event.values:
+            state, is_state = self._sampled(name, kind, float(event.values["value"]), now), True
+            if state is None:
+                return
+        if event.ends_at is not None and event.ends_at <= now:
+            state = AlertState.RESOLVED
+        if state is not AlertState.RESOLVED:
+            if alert is None:
+                alert = self.alerts[name] = Alert(name=name, kind=kind, key=event.key, has_members=kind.mail)
+            self._fire(alert, event, now, is_state=is_state)
+        elif alert is None or not alert.is_active:
+            self.clauses.append("not-active")
+        else:
+            self._over(alert, now)
+
+    def _hear(self, key: str, now: datetime) -> None:
+        if key not in self.seen:
+            return
+        if self.seen[key] is None:
+            self._over(self.alerts[key, "", (("expected", "missing"),)], now)
+        self.clauses.append("expected")
+        self.seen[key] = now
+
+    def _sampled(self, name: Name, kind: Kind, value: float, now: datetime) -> AlertState | None:
+        """Count a value; return what it makes of the alert, ``None``: nothing."""
+        alert = self.alerts.get(name)
+        is_active = alert is not None and alert.is_active
+        count, heard_at = self.samples.get(name, (0, now))
+        if now - heard_at >= DAY:
+            count = 0
+        is_bad = kind.threshold is not None and value >= kind.threshold
+        count = min(count + 1, kind.points) if is_bad else 0
+        self.samples[name] = count, now
+        if is_active or count == kind.points:
+            return AlertState.FIRING if is_bad else AlertState.RESOLVED
+        self.clauses.append("sample-counted" if is_bad else "sample-good")
+        return None
+
+    def _fire(self, alert: Alert, event: NewAlertEvent, now: datetime, *, is_state: bool) -> None:
+        self.sources = {}
+        is_worse = alert.is_active and event.severity.rank > alert.severity.rank
+        alert.severity = event.severity
+        alert.labels = {
+            "key": event.key,
+            "object": event.object,
+            "severity": str(event.severity),
+            **event.labels,
+        }
+        alert.last_at = now
+        alert.ends_at = event.ends_at
+        if is_worse:
+            alert.acked = False
+        if alert.is_active:
+            self._fire_again(alert, now)
+            return
+        began = is_state and self._changes(alert, now)
+        alert.is_state, alert.is_active, alert.tally = is_state, True, 1
+        alert.acked, alert.resolved_at = False, None
+        if began:
+            alert.is_flapping, alert.calm_from, alert.was_resolved = True, now, False
+            self.clauses.append("flapping-began")
+        if not alert.has_members:
+            self.clauses.append("mail-off")
+            return
+        for group, member, _ in self._route(alert, now):
+            self._member_becomes_active(group, member, now)
+
+    def _changes(self, alert: Alert, now: datetime) -> bool:
+        """Note that it fires again, and say whether that is too often."""
+        if alert.resolved_at is None or not self.world.changes:
+            return False
+        alert.changes = [at for at in alert.changes if at > now - self.world.within]
+        if alert.resolved_at > now - self.world.within or self._members_of(alert, now):
+            alert.changes.append(now)
+        return len(alert.changes) >= self.world.changes
+
+    def _fire_again(self, alert: Alert, now: datetime) -> None:
+        alert.tally += 1
+        is_flapping = alert.is_flapping
+        if is_flapping and alert.was_resolved:
+            alert.calm_from, alert.was_resolved = now, False
+        if not alert.has_members:
+            self.clauses.append("mail-off")
+            return
+        for group, member, is_new in self._route(alert, now):
+            if is_new and member.told != "firing":
+                self._member_becomes_active(group, member, now)
+            else:
+                self._member_while_active(group, member, now, is_flapping=is_flapping)
+
+    def _over(self, alert: Alert, now: datetime, clause: str = "") -> None:
+        if alert.is_flapping:
+            alert.was_resolved, alert.calm_from = True, now
+            self.clauses.append("flapping")
+            return
+        self._resolve(alert, now, clause)
+
+    def _resolve(self, alert: Alert, now: datetime, clause: str = "") -> None:
+        self.sources = {}
+        alert.is_active, alert.resolved_at = False, now
+        members = self._members_of(alert, now)
+        if not members:
+            self.clauses.append(clause or "resolved-untold")
+        for group, member in members:
+            wanted = alert.kind.resolved
+            if wanted is None:
+                wanted = group.branch.resolved
+            if clause == "ended":
+                wanted = False
+            if member.told == "firing" and wanted:
+                self._becomes_due(group, member, now, now)
+                self.clauses.append("resolved")
+            else:
+                member.due = None
+                member.told = "resolved" if member.told == "firing" else member.told
+                self.clauses.append(clause or "resolved-untold")
+
+    def _end(self, alert: Alert, now: datetime) -> None:
+        if alert.is_state:
+            alert.ends_at = None
+            self._over(alert, now, "stale")
+        else:
+            self._resolve(alert, now, "ended")
+
+    def _calm(self, alert: Alert, now: datetime) -> None:
+        alert.is_flapping, alert.calm_from, alert.changes = False, None, []
+        if alert.was_resolved:
+            alert.was_resolved = False
+            self._resolve(alert, now)
+
+    def _missing(self, key: str, now: datetime) -> None:
+        self.seen[key] = None
+        name = (key, "", (("expected", "missing"),))
+        alert = self.alerts.get(name)
+        if alert is None:
+            kind = Kind(interval=self.world.kinds[key].interval)
+            alert = self.alerts[name] = Alert(name=name, kind=kind, key=key)
+        event = NewAlertEvent(key=key, severity=Severity.CRITICAL, labels={"expected": "missing"})
+        self._fire(alert, event, now, is_state=True)
+
+    # ------------------------------------------------------------------ groups: sections 6 and 7
+
+    def _branches(self, alert: Alert) -> list[Group]:
+        found: list[Group] = []
+        for branch in self.world.branches:
+            if (found and branch is self.world.branches[-1]) or not branch.fits(alert.labels):
+                continue
+            values = tuple((name, alert.labels.get(name, "")) for name in branch.group_by)
+            name = (branch.path, branch.receiver, values)
+            found.append(self.groups.setdefault(name, Group(name=name, branch=branch)))
+            if not branch.goes_on:
+                break
+        return found
+
+    def _route(self, alert: Alert, now: datetime) -> list[tuple[Group, Member, bool]]:
+        """Find groups and members, and whether a member is new; those of other groups are forgotten."""
+        wanted = self._branches(alert)
+        former = self._members_of(alert, now)
+        for group, _ in former:
+            if group not in wanted:
+                del group.members[alert.name]
+        found = []
+        for group in wanted:
+            self._prune(group, now, keep=alert)
+            member = group.members.get(alert.name)
+            is_new = member is None
+            if member is None:
+                member = group.members[alert.name] = Member(alert=alert)
+                told = [
+                    one
+                    for other, one in former
+                    if other.branch.receiver == group.branch.receiver and one.told_at is not None
+                ]
+                if told:
+                    last = max(told, key=lambda one: one.told_at or now)
+                    member.told, member.told_at = last.told, last.told_at
+                    member.told_severity, member.told_tally = last.told_severity, last.told_tally
+            found.append((group, member, is_new))
+        return found
+
+    def _prune(self, group: Group, now: datetime, *, keep: Alert | None = None) -> None:
+        # The alert that was just reported is active already; it is looked at as it was before.
+        for name, member in list(group.members.items()):
+            was_active = member.alert.is_active and member.alert is not keep
+            if not was_active and member.due is None and member.rested(now) and member.told != "firing":
+                del group.members[name]
+        if not group.members:
+            group.rhythm = None
+
+    def _members_of(self, alert: Alert, now: datetime) -> list[tuple[Group, Member]]:
+        return [
+            (group, member)
+            for group in self.groups.values()
+            if (member := group.members.get(alert.name)) is not None
+            and not (member.is_forgotten(now) and not alert.is_active and member.told != "firing")
+        ]
+
+    def _becomes_due(self, group: Group, member: Member, due: datetime, now: datetime) -> None:
+        others = [one for one in group.members.values() if one is not member]
+        is_open = any(one.due is not None or one.told == "firing" for one in others)
+        if not is_open and member.due is None and member.told != "firing":
+            group.opened_at, group.letter_at, group.nth = now, None, 0
+        member.due = due
+
+    def _member_becomes_active(self, group: Group, member: Member, now: datetime) -> None:
+        member.told_tally = 0
+        if member.told == "firing":  # its recovery was not told yet
+            member.due = None
+            self._member_while_active(group, member, now)
+            return
+        if not member.alert.by_event:
+            due = now if member.told_at is None else max(now, member.told_at + member.alert.kind.interval)
+            if self._rose(member):
+                due = now
+            self._becomes_due(group, member, due, now)
+            self.clauses.append("throttled" if due > now else "new")
+        elif member.rested(now) or self._rose(member):
+            self._becomes_due(group, member, now, now)
+            self.clauses.append("new")
+        else:
+            self.clauses.append("throttled")
+
+    def _rose(self, member: Member) -> bool:
+        told = member.told_severity
+        return told is not None and member.alert.severity.rank > told.rank
+
+    def _member_while_active(
+        self, group: Group, member: Member, now: datetime, *, is_flapping: bool = False
+    ) -> None:
+        if self._rose(member):
+            self._becomes_due(group, member, now, now)
+            self.clauses.append("worse")
+        elif is_flapping:
+            self.clauses.append("flapping")
+        elif member.told != "firing":
+            if member.alert.by_event and member.due is None and member.rested(now):
+                self._becomes_due(group, member, now, now)
+                self.clauses.append("again")
+            else:
+                self.clauses.append("counted")
+        elif member.alert.by_event and member.rested(now):
+            if member.due is None:
+                self._becomes_due(group, member, now, now)
+            self.clauses.append("again")
+        else:
+            self.clauses.append("counted" if member.alert.by_event else "updated")
+
+    def _free_at(self, member: Member, at: datetime) -> datetime | float:
+        """Return the first instant from ``at`` on at which it is not muted, as things stand."""
+        alert = member.alert
+        while True:
+            ends = [end for fits, end in self.silences.values() if fits(alert.labels) and at < end]
+            if ends:
+                at = max(ends)
+                continue
+            if alert.is_active and self._is_inhibited(alert):
+                return inf
+            if alert.is_active and alert.acked and (alert.acked_until is None or at < alert.acked_until):
+                if alert.acked_until is None:
+                    return inf
+                at = alert.acked_until
+                continue
+            return at
+
+    def _is_inhibited(self, alert: Alert) -> bool:
+        return any(
+            target(alert.labels) and self._sources(number).get(values_of(equal, alert), set()) - {alert.name}
+            for number, (_, target, equal) in enumerate(self.world.inhibitions)
+        )
+
+    def _sources(self, number: int) -> dict[Name, set[Name]]:
+        """Return what inhibits by one rule, by the values of its labels; looked up once for each change."""
+        found = self.sources.get(number)
+        if found is None:
+            source, _, equal = self.world.inhibitions[number]
+            found = self.sources[number] = {}
+            for other in self.alerts.values():
+                if other.is_active and source(other.labels):
+                    found.setdefault(values_of(equal, other), set()).add(other.name)
+        return found
+
+    def _gate(self, group: Group) -> datetime:
+        if group.letter_at is not None:
+            return group.letter_at + group.branch.interval
+        if group.opened_at is None:
+            raise AssertionError(group)
+        return group.opened_at + group.branch.wait
+
+    def _repeat_at(self, group: Group) -> datetime | None:
+        if group.letter_at is None or group.opened_at is None:
+            return None
+        steps = group.branch.repeat if group.rhythm is None else (group.rhythm,)
+        if not steps:
+            return None
+        age = group.letter_at - group.opened_at
+        return group.letter_at + max((step for step in steps if step <= age), default=steps[0])
+
+    def _repeating(self, group: Group) -> list[Member]:
+        return [
+            member
+            for member in group.members.values()
+            if member.alert.is_active and member.told == "firing" and not member.alert.by_event
+        ]
+
+    def _look_at(self, group: Group) -> datetime | None:
+        instants = []
+        for member in group.members.values():
+            if member.due is not None:
+                at = max(member.due, self._gate(group), self.now)
+                instants.append(self._free_at(member, at))
+        if (repeat_at := self._repeat_at(group)) is not None:
+            at = max(repeat_at, self.now)
+            instants += [self._free_at(member, at) for member in self._repeating(group)]
+        found = [at for at in instants if isinstance(at, datetime)]
+        return min(found, default=None)
+
+    def _look(self, group: Group, now: datetime) -> None:
+        free = [member for member in group.members.values() if self._free_at(member, now) == now]
+        is_past = now >= self._gate(group)
+        news = [member for member in free if member.due is not None and member.due <= now and is_past]
+        repeat_at = self._repeat_at(group)
+        repeated = []
+        if repeat_at is not None and repeat_at <= now:
+            repeated = [member for member in self._repeating(group) if member in free]
+        if not news and not repeated:
+            return
+        group.letter_at = now
+        told = [*news, *repeated]
+        listed = frozenset(member.alert.name for member in free if member.alert.is_active)
+        for member in told:
+            if member.alert.is_active:
+                member.told, member.told_at = "firing", now
+                member.told_severity, member.told_tally = member.alert.severity, member.alert.tally
+            else:
+                member.told = "resolved"
+            if member in news:
+                member.due = None
+        mail = Mail(
+            at=now,
+            kind="alert",
+            receiver=group.branch.receiver,
+            recipients=(),
+            news=frozenset((one.alert.name, state_of(one.alert)) for one in news),
+            listed=listed,
+            active=sum(member.alert.is_active for member in group.members.values()),
+            nth=group.nth + 1,
+        )
+        self._send(group, mail, news or repeated, told)
+
+    # ------------------------------------------------------------------ recipients: section 8
+
+    def _send(self, group: Group, mail: Mail, why: list[Member], told: list[Member]) -> None:
+        now, receiver = mail.at, mail.receiver
+        worst = max((member.alert.severity for member in why), key=lambda one: one.rank)
+        window = [at for at in self.sent.get(receiver, []) if at > now - self.world.mails_within]
+        at_once: dict[str, list[str]] = {}
+        for person in self.world.people[receiver]:
+            quiet = None if person.quiet_until is None else person.quiet_until(now)
+            if worst in self.world.pierce:
+                at_once.setdefault(person.language, []).append(person.address)
+            elif person.digest_at is not None:
+                self._keep(mail, person, ("in-digest", person.digest_at(now)), told)
+            elif quiet is not None:
+                self._keep(mail, person, ("quiet-hours", quiet), told)
+            elif self.world.mails and len(window) >= self.world.mails:
+                self._keep(mail, person, ("storm", window[-self.world.mails] + self.world.mails_within), told)
+            else:
+                at_once.setdefault(person.language, []).append(person.address)
+        for addresses in at_once.values():
+            self.mails.append(replace(mail, recipients=tuple(sorted(addresses))))
+        if at_once:
+            window.append(now)
+            group.nth += 1
+        self.sent[receiver] = window
+
+    def _keep(self, mail: Mail, person: Person, when: tuple[str, datetime], told: list[Member]) -> None:
+        entry = self.entries.setdefault((person.address, *when), {})
+        self.receivers.setdefault((person.address, *when), mail.receiver)
+        entry |= {member.alert.name: member.alert for member in told}
+
+    def _digest(self, entry: tuple[str, str, datetime], now: datetime) -> None:
+        kept = self.entries.pop(entry)
+        self.mails.append(
+            Mail(
+                at=now,
+                kind="summary" if entry[1] == "storm" else "digest",
+                receiver=self.receivers.pop(entry),
+                recipients=(entry[0],),
+                news=frozenset((name, state_of(alert)) for name, alert in kept.items()),
+                listed=frozenset(),
+                active=sum(alert.is_active for alert in kept.values()),
+                nth=1,
+            )
+        )
