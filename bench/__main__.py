@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import postfix, postroom, profile, report, smtp_in, templates, waiting, work
+from bench import alerts, postfix, postroom, profile, report, smtp_in, templates, waiting, work
 from bench.result import Peer
 from peers.postfix import STOCK, TUNED, is_available
 
@@ -25,6 +25,7 @@ PARTS = (
     "idle",
     "codes",
     "templates",
+    "alerts",
 )
 RESULTS = Path(".bench")
 
@@ -49,13 +50,13 @@ def main() -> int:
         if options.profile:
             print(profile.sample(amount, RESULTS))
         else:
-            _measure(options.parts, amount, queued=options.queued)
+            _measure(options.parts, amount, queued=options.queued, active=options.alerts)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     return 0
 
 
-def _measure(parts: list[str], amount: work.Work, *, queued: int) -> None:
+def _measure(parts: list[str], amount: work.Work, *, queued: int, active: int) -> None:
     machine = work.machine(amount.directory)
     for name, value in machine.items():
         print(f"{name}: {value}")
@@ -87,11 +88,13 @@ def _measure(parts: list[str], amount: work.Work, *, queued: int) -> None:
     if code:
         print(report.waited_line("one-time codes", code))
     rendering = _templates(parts)
+    told = _alerts(parts, amount, active)
     bars = [
         *report.bars(ours, postfixes, latency, uploads),
         *report.smtp_bars(by_smtp, postfixes, large, sessions),
         *report.waiting_bars(idle, code),
         *templates.templates_bars(rendering),
+        *alerts.alerts_bars(told),
     ]
     print(report.bars_table(bars))
     if ours and postfixes:
@@ -108,6 +111,7 @@ def _measure(parts: list[str], amount: work.Work, *, queued: int) -> None:
         "idle": dataclasses.asdict(idle) if idle else None,
         "codes": dataclasses.asdict(code) if code else None,
         "templates": dataclasses.asdict(rendering) if rendering else None,
+        "alerts": dataclasses.asdict(told) if told else None,
         "bars": [dataclasses.asdict(bar) for bar in bars],
     }
     print(f"kept in {_keep(found)}")
@@ -132,6 +136,14 @@ def _templates(parts: list[str]) -> templates.Templates | None:
     return found
 
 
+def _alerts(parts: list[str], amount: work.Work, active: int) -> alerts.Alerts | None:
+    """Measure alerts."""
+    found = alerts.measure(amount, active=active) if "alerts" in parts else None
+    if found:
+        print(alerts.alerts_lines(found))
+    return found
+
+
 def _keep(found: dict[str, object]) -> Path:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
@@ -145,11 +157,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--messages", type=int, default=20_000, help="messages a round (20000)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each peer, the median counts (3)")
     parser.add_argument(
-        "--quick", action="store_true", help="4000 messages, one round, 5 s of open loop, 20000 queued"
+        "--quick",
+        action="store_true",
+        help="4000 messages, one round, 5 s of open loop, 20000 queued, 10000 alerts",
     )
     parser.add_argument("--open-loop-seconds", type=float, default=15.0, help="length of the open loop (15)")
     parser.add_argument(
         "--queued", type=int, default=100_000, help="bulk messages that wait beside the codes (100000)"
+    )
+    parser.add_argument(
+        "--alerts", type=int, default=alerts.ACTIVE, help="active alerts whose memory is measured (100000)"
     )
     parser.add_argument(
         "--connections-out",
@@ -170,6 +187,7 @@ def _options() -> argparse.Namespace:
     if options.quick:
         options.messages, options.rounds, options.open_loop_seconds = 4000, 1, 5.0
         options.queued = min(options.queued, 20_000)
+        options.alerts = min(options.alerts, 10_000)
     return options
 
 

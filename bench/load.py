@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 BOUNDARY = "bench-boundary-7f3a"
@@ -81,9 +82,14 @@ class _Connection:
         return data[9:12]
 
 
-def closed_loop(target: Target, body: bytes, *, count: int, connections: int) -> Result:
-    """Send ``count`` messages over ``connections`` kept connections, each waiting for its answer."""
-    request = target.request("/v1/messages", "application/json", len(body)) + body
+def closed_loop(
+    target: Target, *bodies: bytes, count: int, connections: int, path: str = "/v1/messages"
+) -> Result:
+    """Send ``count`` requests over ``connections`` kept connections, each waiting for its answer.
+
+    Several bodies are sent in turn.
+    """
+    requests = cycle([target.request(path, "application/json", len(body)) + body for body in bodies])
     open_ones = {one.socket.fileno(): one for one in (_Connection(target.port) for _ in range(connections))}
     poll = select.epoll()
     result = Result()
@@ -94,7 +100,7 @@ def closed_loop(target: Target, body: bytes, *, count: int, connections: int) ->
         poll.register(number, select.EPOLLIN)
         if sent < count:
             one.due = time.perf_counter()
-            one.socket.sendall(request)
+            one.socket.sendall(next(requests))
             sent += 1
     done = 0
     while done < count:
@@ -109,7 +115,7 @@ def closed_loop(target: Target, body: bytes, *, count: int, connections: int) ->
             done += 1
             if sent < count:
                 one.due = now
-                one.socket.sendall(request)
+                one.socket.sendall(next(requests))
                 sent += 1
     result.ended = time.perf_counter()
     result.cpu_us = _own_cpu_us() - cpu

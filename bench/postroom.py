@@ -95,7 +95,7 @@ def serving(
     port = free_port()
     config = data / "postroom.toml"
     config.write_text(
-        f'[[transports]]\nname = "sink"\nurl = "smtp://127.0.0.1:{sink_port}?starttls=never"\n'
+        f'from = "bench@example.com"\n[[transports]]\nname = "sink"\nurl = "smtp://127.0.0.1:{sink_port}?starttls=never"\n'
         f"max_connections = {work.connections_out}\n{settings}",
         encoding="utf-8",
     )

@@ -54,7 +54,7 @@ def measure_idle(work: Work) -> Waited:
             _submit(server.target, address, "transactional")
             spans.append(sink.wait_for(address, timeout_s=10) - began)
             time.sleep(IDLE_GAP_S)
-    return _waited(spans[1:], queued=0)  # the first also opens the connection and loads the last modules
+    return waited(spans[1:], queued=0)  # the first also opens the connection and loads the last modules
 
 
 def measure_code(work: Work, queued: int) -> Waited:
@@ -71,7 +71,7 @@ def measure_code(work: Work, queued: int) -> Waited:
             _submit(server.target, address, "code")
             spans.append(sink.wait_for(address, timeout_s=60) - began)
             time.sleep(CODE_GAP_S)
-    return _waited(spans, queued=queued)
+    return waited(spans, queued=queued)
 
 
 def _submit(target: Target, address: str, mail_class: str) -> None:
@@ -126,7 +126,8 @@ async def _store(data: Path, count: int) -> None:
         await store.close()
 
 
-def _waited(spans: Sequence[float], *, queued: int) -> Waited:
+def waited(spans: Sequence[float], *, queued: int) -> Waited:
+    """Return the figures of spans in seconds."""
     ordered = sorted(spans)
     return Waited(
         count=len(ordered),

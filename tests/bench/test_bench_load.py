@@ -90,6 +90,16 @@ def test_closed_loop_sends_each_message_once(*, cut: bool) -> None:
     assert len(seen.latencies_s) == 103
 
 
+def test_closed_loop_sends_bodies_in_turn() -> None:
+    """Several bodies are sent one after the other, from the first again, to the path that is named."""
+    bodies = [b"1", b"22", b"333"]
+    with fake_door() as (target, fake):
+        load.closed_loop(target, *bodies, count=7, connections=1, path="/v1/alerts")
+
+    assert [1, 2, 3, 1, 2, 3, 1] == fake.bodies
+    assert {"/v1/alerts"} == fake.paths
+
+
 def test_open_loop_keeps_its_timetable() -> None:
     """The open loop sends what the timetable says, no faster, and has a latency for each."""
     with fake_door() as (target, fake):
