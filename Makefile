@@ -13,6 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 BUILD := build
 NEEDS_MORE := slow or postfix or chromium or strace or spamassassin or rspamd or prometheus or alertmanager
 PYTEST := $(BIN)/python -m pytest --dist loadgroup -rs
+THOROUGH := --hypothesis-profile thorough
 
 # What pytest makes of the tests' assertions is kept for the next run, which else makes it anew for 20 s.
 unexport PYTHONDONTWRITEBYTECODE
@@ -33,7 +34,7 @@ ifeq ($(CI),1)
 endif
 	@failed=0; \
 	$(PYTEST) -n 2 -m "not ($(NEEDS_MORE))" --junitxml $(BUILD)/tests-fast.xml || failed=1; \
-	$(PYTEST) -n 2 -m "$(NEEDS_MORE)" --junitxml $(BUILD)/tests-rest.xml || failed=1; \
+	$(PYTEST) -n 2 -m "$(NEEDS_MORE) or hypothesis" $(THOROUGH) --junitxml $(BUILD)/tests-rest.xml || failed=1; \
 	exit $$failed
 
 check: $(VENV)/.installed-dev  ## format, lint, types, layers, fast tests, documents, locks
@@ -48,7 +49,7 @@ bench: $(VENV)/.installed-dev  ## Postfix and Postroom on the same work (BENCH="
 	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 
 faults: $(VENV)/.installed-dev  ## kills, power cuts, broken disks and wires: FAULTS seconds of them, and a report
-	timeout --kill-after 30 $$(($(FAULTS) + 1200)) $(BIN)/python -m pytest tests/faults -rs --faults $(FAULTS) --junitxml $(BUILD)/tests-faults.xml
+	timeout --kill-after 30 $$(($(FAULTS) + 1200)) $(BIN)/python -m pytest tests/faults $(THOROUGH) -rs --faults $(FAULTS) --junitxml $(BUILD)/tests-faults.xml
 
 docs: $(VENV)/.installed-dev  ## draw the generated parts of docs/ again and check the documents
 	$(BIN)/python tools/draw_states.py

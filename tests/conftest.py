@@ -56,9 +56,10 @@ for _one in structlog.get_config()["processors"]:
     if isinstance(_one, structlog.dev.ConsoleRenderer):
         _one.exception_formatter = structlog.dev.plain_traceback
 
-settings.register_profile("local", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
-settings.load_profile("ci" if IS_CI else "local")
+# A quick look at each property with every run; ``make test`` and ``make faults`` search with ``thorough``.
+settings.register_profile("quick", deadline=None, derandomize=IS_CI, max_examples=30)
+settings.register_profile("thorough", deadline=None, derandomize=IS_CI, max_examples=100)
+settings.load_profile("quick")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -90,6 +91,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         group = item.get_closest_marker("xdist_group")
         if group is not None and "@" not in item.nodeid:
             item._id = NodeId.parse(f"{item.nodeid}@{group.args[0]}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    if config.getoption("dist") != "loadgroup":
+        return None
+    from shared_work import ByFile  # noqa: PLC0415 - where there is no pytest-xdist this is not called
+
+    return ByFile(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

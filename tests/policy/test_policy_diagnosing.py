@@ -407,7 +407,7 @@ def test_a_reply_is_whole() -> None:
 
 
 @given(st.text(max_size=500) | st.from_regex(r"(?s).{0,40}[45][0-5][0-9][ -].{0,200}"))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings().max_examples)
 def test_nothing_raises(text: str) -> None:
     """Whatever is pasted, there is an answer, and a cause has words."""
     found = diagnose(text)

@@ -170,7 +170,7 @@ OPENED = st.lists(st.sampled_from(TOKENS), max_size=20).map(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=3 * settings().max_examples // 2)
 @given(OPENED | st.lists(st.sampled_from(TOKENS), max_size=12), st.integers(1, 40))
 def test_other_pieces_of_the_same_bytes_make_no_difference(tokens: list[bytes], step: int) -> None:
     """Answers, events and mails are the same whether a flight comes whole or in pieces of any size."""
@@ -184,7 +184,7 @@ def test_other_pieces_of_the_same_bytes_make_no_difference(tokens: list[bytes], 
     assert whole.session.waits_for is cut.session.waits_for
 
 
-@settings(max_examples=150)
+@settings(max_examples=3 * settings().max_examples // 2)
 @given(st.lists(st.sampled_from(TOKENS) | st.binary(max_size=30), max_size=20), st.integers(1, 200))
 def test_garbage_gets_answers(tokens: list[bytes], step: int) -> None:
     """Whatever comes, nothing is raised, each answer is a reply, and behind the last one there is silence."""

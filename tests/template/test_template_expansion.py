@@ -326,7 +326,7 @@ JUNK = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=3 * settings().max_examples // 2)
 @given(JUNK, JUNK)
 def test_junk_is_an_error_of_the_source(source: str, component: str) -> None:
     """Whatever a source and a component hold, they expand or are refused with findings in a known file."""

@@ -334,7 +334,7 @@ _PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2 * settings().max_examples, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(_PIECES | st.text(max_size=4), max_size=25).map("".join))
 @example('<p style="{{ x }}" class="{{ y }} p-4">')
 def test_any_page_can_be_styled(source: str) -> None:
@@ -363,7 +363,6 @@ _FLOW = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(_FLOW, max_size=4).map("".join))
 def test_the_text_of_a_page_stays_the_same(content: str) -> None:
     """What a reader sees as text is the same before and after, blanks included."""
