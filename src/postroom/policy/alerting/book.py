@@ -2,7 +2,8 @@
 
 It is plain state in memory and asks for nothing: who holds it brings the events and the time, and stores
 what ``drain`` returns; ``load`` makes the same book of it again. The exact rules stand in
-``docs/alert-clocks.md``. Before anything else happens at an instant, everything that was due by then has been looked at.
+``docs/alert-clocks.md``. Before anything else happens at an instant, everything that was due by then has
+acted, at its own instant.
 
 What does not belong here: storing, sending, words for people.
 """
@@ -44,7 +45,11 @@ class Book:
 
     def __init__(self, rules: AlertRules, *, at: datetime) -> None:
         """Begin an empty one. Raises MatcherError for rules that were not checked."""
-        self._ledger = Ledger(rules)
+        self.looking_at: tuple[str, str] | None = None
+        """The clock that is looked at, its kind and id; stays when the look fails."""
+        self.passed_over: frozenset[tuple[str, str]] = frozenset()
+        """Clocks at which looks failed: left alone as long as this book lives."""
+        self._ledger = Ledger(rules, at=at)
         ruling.watch(self._ledger, at)
         ruling.sign(self._ledger)
 
@@ -52,6 +57,7 @@ class Book:
     def load(cls, rules: AlertRules, stored: Iterable[BookRow], *, at: datetime) -> "Book":
         """Return the book of which these are all entries; when the rules were others, all is routed again."""
         book = cls.__new__(cls)
+        book.looking_at, book.passed_over = None, frozenset()
         book._ledger = loading.load(rules, stored, at=at)  # noqa: SLF001 - its own class
         return book
 
@@ -79,24 +85,37 @@ class Book:
         hearing.hear(self._ledger, event, now)
         self.tick(now)
 
-    def tick(self, now: datetime) -> None:
-        """Look at every clock that is due."""
+    def tick(self, now: datetime, *, limit: int | None = None) -> bool:
+        """Let every clock act that is due, each at its instant, or so many; say whether more may be due."""
+        looked = 0
+        while limit is None or looked < limit:
+            found = self._ledger.woken(now)
+            if found is None:
+                self._ledger.now = max(self._ledger.now, now)
+                return False
+            at, kind, number = found
+            looked += 1
+            if (kind, number) not in self.passed_over:
+                self.looking_at = kind, number
+                self._look(kind, number, at)
+                self.looking_at = None
+        return True
+
+    def _look(self, kind: str, number: str, now: datetime) -> None:
         ledger = self._ledger
-        while (found := ledger.woken(now)) is not None:
-            _, kind, number = found
-            match kind:
-                case "alert":
-                    lives.look(ledger, ledger.alerts[AlertId(number)], now)
-                case "group":
-                    telling.Look(ledger, ledger.groups[GroupId(number)], now).take()
-                case "sample":
-                    hearing.forget_sample(ledger, ledger.samples[number], now)
-                case "expected":
-                    hearing.missing(ledger, ledger.watches[number], now)
-                case "digest":
-                    telling.write_digest(ledger, ledger.digests[number], now)
-                case _:
-                    self._look_at_silence(ledger.muting.silences[number], now)
+        match kind:
+            case "alert":
+                lives.look(ledger, ledger.alerts[AlertId(number)], now)
+            case "group":
+                telling.Look(ledger, ledger.groups[GroupId(number)], now).take()
+            case "sample":
+                hearing.forget_sample(ledger, ledger.samples[number], now)
+            case "expected":
+                hearing.missing(ledger, ledger.watches[number], now)
+            case "digest":
+                telling.write_digest(ledger, ledger.digests[number], now)
+            case _:
+                self._look_at_silence(ledger.muting.silences[number], now)
 
     def adopt(self, rules: AlertRules, now: datetime) -> None:
         """Hold to other rules from now on. Raises MatcherError: nothing has changed then."""
@@ -167,6 +186,11 @@ class Book:
     def views(self, now: datetime) -> Iterator[AlertView]:
         """Walk all alerts, active and remembered. The book must not change meanwhile."""
         return (self._ledger.view(alert, now) for alert in self._ledger.alerts.values())
+
+    @property
+    def ids(self) -> Sequence[AlertId]:
+        """Of all alerts, active and remembered."""
+        return tuple(self._ledger.alerts)
 
     def silences(self) -> Sequence[Silence]:
         """Return those that have not ended."""

@@ -56,14 +56,12 @@ def watch_id(key: str, object_name: str) -> str:
     return digest_of(key, object_name)
 
 
-def heard_by(kind: Kind, event: NewAlertEvent) -> str | None:
-    """Return which expectation hears of an event: the object, empty for any; ``None``: no one does."""
+def heard_by(kind: Kind, event: NewAlertEvent) -> str:
+    """Return the name of the expectation that hears of an event, if there is one of this name."""
     expected = kind.type.expect
-    if expected is None or not kind.is_open or kind.type.key == ANY_KEY:
-        return None
-    if not expected.objects:
+    if expected is None or not kind.is_open:
         return ""
-    return event.object if event.object in expected.objects else None
+    return watch_id(kind.type.key, event.object if expected.objects else "")
 
 
 def expected(rules: AlertRules) -> dict[str, tuple[str, str, Expectation]]:

@@ -18,7 +18,7 @@ def is_change(alert: Alert, rules: Flapping, now: datetime) -> bool:
 
 
 def changed(alert: Alert, rules: Flapping, now: datetime) -> bool:
-    """Count a change; say whether the alert flaps from now on."""
+    """Count a change; say whether the alert begins to flap."""
     since = now - rules.within
     alert.changes = (*(at for at in alert.changes if at > since), now)[-rules.changes :]
     alert.changed_at = now

@@ -11,11 +11,17 @@ from postroom.policy.alerting.routing import Branch
 
 
 def follow(ledger: Ledger, alert: Alert, now: datetime) -> tuple[Member, ...]:
-    """Make an alert a member of the groups of its routes; return the members that are new."""
+    """Make an alert a member of the groups of its routes; return the members that are new.
+
+    One that is over stays a member where it is one, and becomes none elsewhere.
+    """
     branches: dict[str, Branch] = {}
-    if alert.kind.mail:
+    if alert.kind.mail or alert.is_missing:  # that something did not come is told even of a silent type
         own = alert.receivers or alert.kind.receivers
         branches = {one.group: one for one in ledger.router.branches(labels_of(alert), own=own)}
+    if not alert.is_active:
+        among = {member.group.id for member in alert.members}
+        branches = {number: one for number, one in branches.items() if number in among}
     former = [member for member in alert.members if member.group.id not in branches]
     known = {member.group.id: member for member in alert.members}
     members = []
@@ -37,11 +43,13 @@ def follow(ledger: Ledger, alert: Alert, now: datetime) -> tuple[Member, ...]:
 def _join(ledger: Ledger, alert: Alert, branch: Branch, former: list[Member]) -> Member:
     """Return the new member of a group; it knows what was told to the same receiver elsewhere."""
     group = ledger.groups.get(branch.group)
-    before = next((one for one in former if one.group.branch.receiver == branch.receiver), None)
+    told = [one for one in former if one.group.branch.receiver == branch.receiver and one.told_at]
+    before = max(told, key=lambda one: one.told_at or ledger.now, default=None)
     if group is None:
         group = ledger.groups[branch.group] = Group(branch)
-        if before is not None:
-            group.continue_from(before.group)
+        ledger.changed["group", group.id] = group
+    if before is not None and not group.is_open:
+        group.continue_from(before.group)
         ledger.changed["group", group.id] = group
     member = group.members[alert.id] = Member(alert, group)
     if before is not None:
@@ -79,6 +87,16 @@ def became_active(ledger: Ledger, member: Member, now: datetime) -> tuple[Clause
     else:
         ledger.make_due(member, free_at, now)
     return Clause.THROTTLED, free_at
+
+
+def rerouted(ledger: Ledger, member: Member, now: datetime) -> datetime | None:
+    """Let a new member of an alert that is active for a while be news; return when."""
+    if member.told is not AlertState.FIRING:
+        return became_active(ledger, member, now)[1]
+    ledger.settle(member)
+    if member.is_worse:
+        ledger.make_due(member, now, now)
+    return None
 
 
 def heard_again(ledger: Ledger, member: Member, now: datetime) -> tuple[Clause, datetime | None]:

@@ -26,11 +26,12 @@ def hear(ledger: Ledger, event: AlertEvent, now: datetime) -> None:
             ledger.changed["alert", number] = alert
         ledger.say(now, alert, Clause.OVERTAKEN, event=event.number)
         return
-    watched = expecting.heard_by(kind, event)
-    if watched is not None:
-        _met(ledger, ledger.watches[expecting.watch_id(kind.type.key, watched)], now, event.number)
+    watch = ledger.watches.get(expecting.heard_by(kind, event))
+    if watch is not None:
+        _met(ledger, watch, now, event.number)
         ledger.say(now, stranger, Clause.EXPECTED, event=event.number)
-        return
+        if event.state is None and not event.acknowledged_by:
+            return
     if not kind.is_open:
         ledger.say(now, stranger, Clause.TYPE_OFF, event=event.number)
         return

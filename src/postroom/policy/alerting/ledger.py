@@ -48,8 +48,10 @@ class Clocked(Protocol):
 class Ledger:
     """The state of the book."""
 
-    def __init__(self, rules: AlertRules) -> None:
+    def __init__(self, rules: AlertRules, *, at: datetime) -> None:
         """Begin without alerts. Raises MatcherError."""
+        self.now = at
+        """The last instant at which anything acted; what was due before acts now."""
         self.alerts: dict[AlertId, Alert] = {}
         self.groups: dict[GroupId, Group] = {}
         self.samples: dict[str, Sample] = {}
@@ -76,7 +78,10 @@ class Ledger:
     def wake(self, rank: Rank, kind: str, number: str, at: datetime | None) -> None:
         """Let something be looked at at an instant at the latest."""
         one = self.clocked(kind, number)
-        if one is None or at is None or (one.clock_at is not None and one.clock_at <= at):
+        if one is None or at is None:
+            return
+        at = max(at, self.now)
+        if one.clock_at is not None and one.clock_at <= at:
             return
         one.clock_at = at
         heappush(self._heap, (at, rank, number, kind))
@@ -91,15 +96,16 @@ class Ledger:
             heappop(heap)
         return heap[0][0] if heap else None
 
-    def woken(self, now: datetime) -> tuple[Rank, str, str] | None:
-        """Take the first clock that is due."""
+    def woken(self, now: datetime) -> tuple[datetime, str, str] | None:
+        """Take the first clock that is due, and let it be its instant: that, kind and id."""
         heap = self._heap
         while heap and heap[0][0] <= now:
-            at, rank, number, kind = heappop(heap)
+            at, _, number, kind = heappop(heap)
             one = self.clocked(kind, number)
             if one is not None and one.clock_at == at:
                 one.clock_at = None
-                return rank, kind, number
+                self.now = at
+                return at, kind, number
         return None
 
     def clocked(self, kind: str, number: str) -> Clocked | None:

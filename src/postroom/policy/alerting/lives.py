@@ -6,7 +6,7 @@ from datetime import datetime
 from postroom.model.alert import Clause, NewAlertEvent, Severity
 from postroom.policy.alerting import flapping
 from postroom.policy.alerting.alerts import Alert
-from postroom.policy.alerting.following import became_active, became_over, follow, heard_again
+from postroom.policy.alerting.following import became_active, became_over, follow, heard_again, rerouted
 from postroom.policy.alerting.groups import Member
 from postroom.policy.alerting.identity import labels_of
 from postroom.policy.alerting.ledger import Ledger, Rank
@@ -29,7 +29,7 @@ def begin(ledger: Ledger, alert: Alert, report: Report) -> None:
     now, rules = report.now, ledger.rules.flapping
     is_change = not report.is_occurrence and flapping.is_change(alert, rules, now)
     for member in alert.members:
-        member.told_tally -= alert.tally
+        member.told_tally = 0
     alert.copy(report.event)
     alert.is_occurrence = report.is_occurrence
     alert.severity = report.severity
@@ -53,7 +53,9 @@ def go_on(ledger: Ledger, alert: Alert, report: Report) -> None:
     """Take another report of an active alert."""
     now = report.now
     alert.tally += 1
-    alert.is_held = False
+    if alert.is_held:
+        alert.is_held = False
+        flapping.changed(alert, ledger.rules.flapping, now)
     alert.is_occurrence = report.is_occurrence
     was = alert.severity
     alert.severity = report.severity
@@ -62,22 +64,20 @@ def go_on(ledger: Ledger, alert: Alert, report: Report) -> None:
         alert.acknowledged_by, alert.acknowledged_until = "", None
         ledger.look_again([member.group.id for member in alert.members], now)
     _heard(alert, report)
-    fresh = relabel(ledger, alert, now, number=report.number) if is_relabelled else ()
+    if is_relabelled:
+        relabel(ledger, alert, now, number=report.number)
     for member in alert.members:
-        if member not in fresh:
-            _say(ledger, member, heard_again(ledger, member, now), report)
+        _say(ledger, member, heard_again(ledger, member, now), report)
     _finish(ledger, alert, report)
 
 
-def relabel(ledger: Ledger, alert: Alert, now: datetime, *, number: int | None) -> tuple[Member, ...]:
-    """Route an active alert again; return the members that are new."""
-    fresh = follow(ledger, alert, now)
-    for member in fresh:
-        _, until = became_active(ledger, member, now)
+def relabel(ledger: Ledger, alert: Alert, now: datetime, *, number: int | None) -> None:
+    """Route an active alert again."""
+    for member in follow(ledger, alert, now):
+        until = rerouted(ledger, member, now)
         data = {} if until is None else {"until": until.isoformat()}
         ledger.say_of(now, member, Clause.REROUTED, event=number, data=data)
     ledger.look_again([member.group.id for member in alert.members if member.group.is_held], now)
-    return fresh
 
 
 def end(ledger: Ledger, alert: Alert, clause: Clause, now: datetime, *, number: int | None = None) -> None:
@@ -156,6 +156,7 @@ def schedule(ledger: Ledger, alert: Alert) -> None:
 
 def _calm(ledger: Ledger, alert: Alert, now: datetime) -> None:
     alert.is_flapping = False
+    alert.changes = ()
     ledger.say(now, alert, Clause.CALM)
     ledger.changed["alert", alert.id] = alert
     if alert.is_held:

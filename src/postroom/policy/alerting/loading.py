@@ -44,7 +44,7 @@ def load(rules: AlertRules, stored: Iterable[BookRow], *, at: datetime) -> Ledge
     by_kind: dict[str, list[BookRow]] = {kind: [] for kind in _ORDER}
     for row in stored:
         by_kind[row.kind].append(row)
-    ledger = Ledger(rules)
+    ledger = Ledger(rules, at=at)
     was_signed = ""
     orders: dict[str, list[str]] = {}
     for kind in _ORDER:

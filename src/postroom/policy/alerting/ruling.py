@@ -4,7 +4,7 @@ from datetime import datetime
 
 from postroom.model.alert import AlertId, Clause
 from postroom.model.alert_rules import AlertRules
-from postroom.policy.alerting import lives
+from postroom.policy.alerting import following, lives
 from postroom.policy.alerting.expecting import Watch, expected
 from postroom.policy.alerting.identity import alert_id, digest_of, labels_of
 from postroom.policy.alerting.ledger import Ledger, Rank
@@ -63,6 +63,8 @@ def _adopt(ledger: Ledger, number: AlertId, now: datetime) -> None:
     alert = ledger.alerts[number]
     alert.kind = ledger.kinds.settings(alert.key, alert.object)
     if not alert.is_active:
+        following.follow(ledger, alert, now)
+        ledger.changed["alert", number] = alert
         lives.forget(ledger, alert, now)
         return
     if not alert.kind.is_open:

@@ -5,6 +5,7 @@ repeats what is to be repeated. So a look too many changes nothing.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from heapq import nsmallest
 
@@ -297,7 +298,7 @@ def _item(ledger: Ledger, member: Member, now: datetime, *, is_news: bool) -> Le
     alert = member.alert
     suppressed = alert.tally - member.told_tally - (is_news and alert.is_active)
     return LetterItem(
-        alert=ledger.view(alert, now),
+        alert=replace(ledger.view(alert, now), told_at=member.told_at),
         is_news=is_news,
         suppressed=max(suppressed, 0),
         suppressed_since=(member.told_at or alert.first_at) if suppressed > 0 else None,
