@@ -88,11 +88,11 @@ class PostroomProcess:
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
-        """Wait until the server says it is ready."""
+        """Wait until the server says it is ready, and has written the key of the command line after that."""
         deadline = time.monotonic() + START_S
         while True:
             try:
-                if self.call("GET", "/readyz")[0] == 200:
+                if self.call("GET", "/readyz")[0] == 200 and (self.data / "cli.key").exists():
                     return
             except OSError:
                 pass
