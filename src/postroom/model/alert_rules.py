@@ -121,10 +121,26 @@ class AlertType:
     """With ``{variable}``; empty: the template's."""
     body: str = ""
     """HTML with ``{variable}`` in place of the template's text; empty: the template's."""
+    subjects: Mapping[str, str] = field(default_factory=dict)
+    """By language, where there are several; ``subject`` is one of them."""
+    bodies: Mapping[str, str] = field(default_factory=dict)
     template: str = ""
     """A template in place of the shipped one."""
     origin: str = "file"
     """``file``, ``store`` or the name of the ready set it comes from."""
+
+    def subject_in(self, language: str) -> str:
+        """Return the subject for a reader of this language."""
+        return _in(self.subjects, language, self.subject)
+
+    def body_in(self, language: str) -> str:
+        """Return the body for a reader of this language."""
+        return _in(self.bodies, language, self.body)
+
+
+def _in(texts: Mapping[str, str], language: str, otherwise: str) -> str:
+    """Return the text of a language, else of what is before its first dash."""
+    return texts.get(language) or texts.get(language.partition("-")[0]) or otherwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

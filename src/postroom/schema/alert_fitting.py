@@ -288,8 +288,11 @@ def _type_problems(entry: AlertType, field: str) -> Iterator[Problem]:
         elif one.object in seen and entry.origin != STORE:
             yield taken_name(f"{field}.objects.{number}.object")
         seen.add(one.object)
-    for setting, text in (("subject", entry.subject), ("body", entry.body)):
-        for name in unknown(text, entry.variables) if entry.variables else ():
+    for setting, texts in (
+        ("subject", (entry.subject, *entry.subjects.values())),
+        ("body", (entry.body, *entry.bodies.values())),
+    ):
+        for name in unknown("".join(texts), entry.variables) if entry.variables else ():
             near = nearest(name, entry.variables)
             hint = f"Did you mean {near}? Else add it to `variables`." if near else "Add it to `variables`."
             cause = f"{{{name}}} is not among its variables"

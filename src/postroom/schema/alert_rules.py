@@ -56,9 +56,14 @@ Amount = Annotated[int, Field(ge=0, le=100_000), BeforeValidator(not_boolean)]
 Severities = Annotated[tuple[Severity, ...], BeforeValidator(listed)]
 
 
-def _labels_by_language(value: object) -> object:
-    """One text is the name in English, which stands in where a language has none."""
+def _by_language(value: object) -> object:
+    """One text is the English one, which stands in where a language has none."""
     return {"en": value} if isinstance(value, str) else value
+
+
+def _in_english(texts: Mapping[str, str]) -> str:
+    """Return the text that stands in where a language has none."""
+    return texts.get("en") or next(iter(texts.values()), "")
 
 
 def _addresses_or_tables(value: object) -> object:
@@ -84,6 +89,9 @@ def _way(text: str) -> str:
         raise ValueError(error.problems[0].cause) from None
     return text
 
+
+LineByLanguage = Annotated[dict[Language, Line], BeforeValidator(_by_language)]
+LinesByLanguage = Annotated[dict[Language, Lines], BeforeValidator(_by_language)]
 
 # ------------------------------------------------------------------------------- types
 
@@ -186,7 +194,7 @@ class TypeSection(Section):
 
     key: TypeKey = ""
     """The `key` of its events; `*` alone is for those whose key has no entry."""
-    label: Annotated[dict[Language, Line], BeforeValidator(_labels_by_language)] = Field(default_factory=dict)
+    label: LineByLanguage = Field(default_factory=dict)
     """A name for people: text, or a table by language."""
     category: Line = ""
     """What it is about: task, connection, system."""
@@ -214,10 +222,10 @@ class TypeSection(Section):
     """An event that must come, such as `{ every = "1 d" }`."""
     variables: Names = ()
     """Names that its events bring in `values`."""
-    subject: Line = ""
-    """With `{variable}`; else the template's."""
-    body: Lines = ""
-    """HTML with `{variable}`; else the template's."""
+    subject: LineByLanguage = Field(default_factory=dict)
+    """With `{variable}`: text, or a table by language; else the template's."""
+    body: LinesByLanguage = Field(default_factory=dict)
+    """HTML with `{variable}`: text, or a table by language; else the template's."""
     template: Line = ""
     """A template in place of the shipped one."""
 
@@ -231,8 +239,10 @@ class TypeSection(Section):
             objects=tuple(ObjectSettings(object=one.object, settings=_settings(one)) for one in self.objects),
             expect=None if self.expect is None else self.expect.expectation(time_zone),
             variables=self.variables,
-            subject=self.subject,
-            body=self.body,
+            subject=_in_english(self.subject),
+            subjects=self.subject if len(self.subject) > 1 else {},
+            body=_in_english(self.body),
+            bodies=self.body if len(self.body) > 1 else {},
             template=self.template,
             origin=origin,
         )

@@ -150,7 +150,7 @@ class _Phrasing:
         if len(self.heads) != 1 or self.letter.kind is not LetterKind.ALERT:
             return ""
         item = self.heads[0]
-        return filled(self._type(item.alert).subject, self._variables(item))
+        return filled(self._type(item.alert).subject_in(self.letter.language), self._variables(item))
 
     def _stem(self, heads: Sequence[LetterItem]) -> str:
         if self.letter.kind is not LetterKind.ALERT:
@@ -248,7 +248,7 @@ class _Phrasing:
         }
 
     def _card(self, item: LetterItem, picture: Picture | None) -> dict[str, Any]:
-        body = self._type(item.alert).body
+        body = self._type(item.alert).body_in(self.letter.language)
         return {
             **self._line(item),
             "text": plain(item.alert.text, MAX_TEXT, keep_lines=True),
