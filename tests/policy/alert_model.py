@@ -251,12 +251,20 @@ class Model:
         if event.key in self.seen and event.state is None:
             return
         name = (event.key, event.object, tuple(sorted(event.labels.items())))
-        alert = self.alerts.get(name)
         if event.acknowledged_by:
-            self.clauses.append("not-active" if alert is None or not alert.is_active else "acknowledged")
-            if alert is not None and alert.is_active:
-                alert.acked, alert.acked_until = True, None
-            return
+            self._acknowledge(self.alerts.get(name))
+        else:
+            self._take_state(event, name, kind, now)
+
+    def _acknowledge(self, alert: Alert | None) -> None:
+        if alert is None or not alert.is_active:
+            self.clauses.append("not-active")
+        else:
+            alert.acked, alert.acked_until = True, None
+            self.clauses.append("acknowledged")
+
+    def _take_state(self, event: NewAlertEvent, name: Name, kind: Kind, now: datetime) -> None:
+        alert = self.alerts.get(name)
         state, is_state = event.state, event.state is not None
         if kind.threshold is not None and "value" in event.values:
             state, is_state = self._sampled(name, kind, float(event.values["value"]), now), True
@@ -311,6 +319,7 @@ class Model:
         if is_worse:
             alert.acked = False
         if alert.is_active:
+            alert.is_state = is_state
             self._fire_again(alert, now)
             return
         began = is_state and self._changes(alert, now)
