@@ -133,7 +133,7 @@ class RetentionSection(Section):
     content: Annotated[float, Field(ge=0, le=36500)] = 30
     """Texts and attachments."""
     events: Annotated[float, Field(ge=0, le=36500)] = 365
-    """What happened to each recipient."""
+    """What happened to each recipient, and what was reported and told of alerts."""
     captures: Annotated[float, Field(ge=0, le=36500)] = 7
     """The capture inbox."""
 
