@@ -362,7 +362,9 @@ subject: '{% for c in name %}@{{ c }}{% endfor %}'
 SOURCES = [HELLO + "<p>@{{ more }}</p>", LOUD, ROWS]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings().max_examples // 2, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(source=st.sampled_from(SOURCES), name=names, more=words)
 def test_what_is_shown_is_what_is_sent(house: TemplateRoom, source: str, name: str, more: str) -> None:
     """Subject, text and HTML of a preview, its bytes, and what a mail server receives are the same."""

@@ -172,17 +172,17 @@ def test_every_cause_in_the_source_has_words() -> None:
     found = set()
     for room in ("spool", "engine", "egress", "net", "smtp", "policy", "model"):
         for path in (SOURCE / room).rglob("*.py"):
-            tree = ast.parse(path.read_text(encoding="utf-8"))
+            nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
             codes = {
                 id(keyword.value)
-                for call in ast.walk(tree)
+                for call in nodes
                 if isinstance(call, ast.Call)
                 for keyword in call.keywords
                 if keyword.arg in {"code", "name"}  # problems of callers, names of tasks
             }
             found |= {
                 node.value
-                for node in ast.walk(tree)
+                for node in nodes
                 if isinstance(node, ast.Constant)
                 and isinstance(node.value, str)
                 and KEBAB.match(node.value)
