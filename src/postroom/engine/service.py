@@ -1,7 +1,7 @@
 """The engine as the doors see it: one object with every verb a door may use."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 from postroom.clock import Clock
 from postroom.engine import freezing
+from postroom.engine.alerting.desk import Alerts
+from postroom.engine.alerting.forms import AlertCounts
 from postroom.engine.hosting import Hosting, NoGuests
 from postroom.engine.intake import Intake
 from postroom.engine.keyring import KeyRing
@@ -64,6 +66,8 @@ class Service:
 
     templates: Templating
     """Set by the wiring."""
+    alerts: Alerts
+    """Set by the wiring."""
 
     def __init__(  # noqa: PLR0913 - the wiring hands over every part by name
         self,
@@ -96,6 +100,8 @@ class Service:
         """Where accounts that callers bring stay; set by the wiring."""
         self.needs_a_look: Callable[[], Sequence[str]] = tuple
         """Returns sentences for the status beside those about store and transports; set by the wiring."""
+        self.counts_of_alerts: Callable[[], Awaitable[AlertCounts]] | None = None
+        """How many alerts and letters there are; set by the wiring where there are any."""
         self.limits = limits
         self.smtp_urls: tuple[str, ...] = ()
         """Where the SMTP door listens; set by the wiring."""
@@ -252,6 +258,7 @@ class Service:
             problems=(*status.problems, *self.needs_a_look()),
             started_at=self._started_at,
             smtp_urls=self.smtp_urls,
+            alerts=None if self.counts_of_alerts is None else await self.counts_of_alerts(),
         )
 
     async def show(self) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from postroom.clock import Clock
+from postroom.engine.alerting.forms import AlertCounts
 from postroom.engine.ways import Way, Ways
 from postroom.model.message import MailClass
 from postroom.model.view import FOREVER, PauseKind, QueueCounts, TransportPause
@@ -63,6 +64,7 @@ class Status:
     started_at: datetime | None = None
     smtp_urls: tuple[str, ...] = ()
     """Where the SMTP door listens; empty without one."""
+    alerts: AlertCounts | None = None
 
     @property
     def is_degraded(self) -> bool:
@@ -162,6 +164,11 @@ def show(status: Status) -> None:
         catalogue.WAL_BYTES.show(store.wal_bytes)
         catalogue.DISK_FREE.show(store.disk_free)
         catalogue.DISK_RESERVE.show(store.disk_reserve)
+    if (alerts := status.alerts) is not None:
+        catalogue.ALERTS_ACTIVE.show(alerts.active)
+        catalogue.ALERT_EVENTS_WAITING.show(alerts.events_waiting)
+        catalogue.ALERT_LETTERS_WAITING.show(alerts.letters_waiting)
+        catalogue.ALERT_LETTERS_OLDEST.show(_age(alerts.oldest_letter_at or now, now))
 
 
 def _age(since: datetime, now: datetime) -> float:

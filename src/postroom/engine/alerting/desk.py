@@ -4,30 +4,74 @@ Rules: a report is answered when it is on stable storage, before anybody looks a
 committed before the answer, and nothing of it holds when that fails. What belongs to another tenant does not
 exist.
 
-What it does not do: deciding (``policy.alerting``), looking at events and clocks (``evaluator``).
+What it does not do: deciding (``policy.alerting``), looking at events and clocks (``evaluator``), telling the
+story of an alert (``why``).
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from postroom.clock import Clock, Dice
 from postroom.engine.alerting.evaluator import Evaluator
-from postroom.engine.alerting.forms import AlertFilter, AlertPage, NewSilence, RuleKind, Why, WhyFilter
-from postroom.model.alert import AlertEvent, AlertEventFilter, AlertView, NewAlertEvent, Silence
-from postroom.model.alert_rules import AlertRules, AlertType
-from postroom.model.ids import TenantId
+from postroom.engine.alerting.forms import (
+    Acted,
+    AlertCounts,
+    AlertFilter,
+    AlertPage,
+    NewSilence,
+    RuleKind,
+    Why,
+    WhyFilter,
+)
+from postroom.engine.alerting.listing import listed
+from postroom.engine.alerting.rules import Rulebook
+from postroom.engine.alerting.why import why
+from postroom.errors import ConflictError, InputError, NotFoundError, Problem
+from postroom.model.alert import (
+    AlertEvent,
+    AlertEventFilter,
+    AlertId,
+    AlertState,
+    AlertView,
+    GroupId,
+    NewAlertEvent,
+    Silence,
+)
+from postroom.model.alert_rules import AlertRules, AlertType, Matcher, MatchKind
+from postroom.model.ids import DEFAULT_TENANT, TenantId, letters
+from postroom.policy.alerting.book import Book
+from postroom.policy.alerting.identity import labels_of
+from postroom.policy.alerting.links import AlertAct
+from postroom.policy.alerting.matching import MatcherError, Matching, parse_matchers, written
+from postroom.policy.alerting.routing import Router, Trace
 from postroom.ports import AlertRecords, Spool
+from postroom.telemetry import logger
+from postroom.telemetry.catalogue import ALERT_EVENTS
+
+LEAST_RHYTHM = timedelta(minutes=1)
+SILENCE_ID_BYTES = 12
+
+log = logger("alerts")
 
 
 class Alerts:
     """The verbs. Raises only what ``errors`` draws."""
 
     def __init__(
-        self, *, records: AlertRecords, evaluator: Evaluator, spool: Spool, clock: Clock, dice: Dice
+        self,
+        *,
+        records: AlertRecords,
+        evaluator: Evaluator,
+        rulebook: Rulebook,
+        spool: Spool,
+        clock: Clock,
+        dice: Dice,
     ) -> None:
         """Take the parts."""
         self._records = records
         self._evaluator = evaluator
+        self._rulebook = rulebook
         self._spool = spool
         self._clock = clock
         self._dice = dice
@@ -40,11 +84,16 @@ class Alerts:
         The id of the alert that a report belongs to is ``policy.alerting.identity.alert_id(event)``.
         Raises OverloadError: too many wait already, or the store is busy; DiskFullError; UnknownOutcomeError.
         """
-        raise NotImplementedError
+        self._evaluator.refuse_when_full()
+        numbers = await self._records.add(events, at=self._clock.now())
+        self._evaluator.reported(len(events))
+        for door, count in Counter(event.door for event in events).items():
+            ALERT_EVENTS.count((door,), count)
+        return numbers
 
     async def events(self, wanted: AlertEventFilter) -> Sequence[AlertEvent]:
         """Return reports as they came, newest first."""
-        raise NotImplementedError
+        return await self._records.events(wanted)
 
     # ------------------------------------------------------------------ alerts
 
@@ -53,15 +102,24 @@ class Alerts:
 
         Raises InputError: a matcher or the cursor is none; OverloadError.
         """
-        raise NotImplementedError
+        return await listed(wanted, self._evaluator)
 
     async def view(self, alert_id: str, *, tenant: TenantId) -> AlertView:
         """Return one alert, active or still remembered. Raises NotFoundError, OverloadError."""
-        raise NotImplementedError
+        found = await self._evaluator.read(lambda book, now: book.view(AlertId(alert_id), now))
+        if found is None or found.tenant != tenant:
+            raise NotFoundError(f"there is no alert {alert_id!r}")
+        return found
 
     async def why(self, alert_id: str, wanted: WhyFilter) -> Why:
         """Tell the story of an alert, sentence by sentence. Raises NotFoundError, OverloadError."""
-        raise NotImplementedError
+        found = await self._evaluator.read(lambda book, now: book.view(AlertId(alert_id), now))
+        if found is not None and found.tenant != wanted.tenant:
+            found = None
+        told = await why(AlertId(alert_id), found, wanted, records=self._records, spool=self._spool)
+        if not told.steps and found is None:
+            raise NotFoundError(f"there is no alert {alert_id!r}")
+        return told
 
     async def acknowledge(
         self, alert_id: str, *, by: str, until: datetime | None = None, tenant: TenantId
@@ -71,20 +129,81 @@ class Alerts:
         Raises NotFoundError; ConflictError: it is not active; InputError: ``until`` is over; OverloadError,
         DiskFullError.
         """
-        raise NotImplementedError
+        self._refuse_past(until, "until")
+        alert = await self.view(alert_id, tenant=tenant)
+
+        def act(book: Book, now: datetime) -> AlertView | None:
+            return book.view(alert.id, now) if book.acknowledge(alert.id, by, until, now) else None
+
+        found = await self._evaluator.change(act)
+        if found is None:
+            raise _not_active(alert_id)
+        return found
 
     async def set_rhythm(self, group_id: str, every: timedelta, *, by: str, tenant: TenantId) -> None:
         """Repeat the letters of a group at this interval (at least a minute) while it is active.
 
         Raises NotFoundError: the group has no alerts; InputError; OverloadError, DiskFullError.
         """
-        raise NotImplementedError
+        if every < LEAST_RHYTHM:
+            raise _wrong("every", "less than a minute", "Give a minute or more.")
+        if tenant != DEFAULT_TENANT or not await self._evaluator.change(
+            lambda book, now: book.set_rhythm(GroupId(group_id), every, by, now)
+        ):
+            raise NotFoundError(f"there is no group {group_id!r} with alerts")
+
+    async def act(self, act: AlertAct) -> Acted:
+        """Do what the reader of a letter asks for by a link of it.
+
+        A link to a group is about the alerts that the letter told of as news.
+        Raises NotFoundError: the letter is not kept any more, or nothing of it is active; OverloadError,
+        DiskFullError.
+        """
+        by, span = f"{act.receiver} (letter {act.letter})", act.deed.span
+        if act.deed.is_rhythm and act.group is not None and span is not None:
+            await self.set_rhythm(act.group, span, by=by, tenant=act.tenant)
+            return Acted(deed=act.deed)
+        told = await self.about(act)
+        found = [alert for alert in told if alert.state is AlertState.FIRING or span is not None]
+        if not found:
+            raise NotFoundError("nothing that this letter told of is active any more")
+        if span is not None:
+            ends_at = self._clock.now() + span
+            new = [
+                NewSilence(
+                    tenant=act.tenant, matchers=_of_one(alert), ends_at=ends_at, author=by, reason="by a link"
+                )
+                for alert in found
+            ]
+            return Acted(deed=act.deed, alerts=tuple(found), silences=await self._silenced_once(new, span))
+
+        def acknowledge(book: Book, now: datetime) -> None:
+            for alert in found:
+                book.acknowledge(alert.id, by, None, now)
+
+        await self._evaluator.change(acknowledge)
+        return Acted(deed=act.deed, alerts=tuple(found))
+
+    async def about(self, act: AlertAct) -> Sequence[AlertView]:
+        """Return the alerts that a link is about, as they stand: its one, or the news of its letter.
+
+        Raises NotFoundError: the letter is not kept any more; OverloadError.
+        """
+        ids: tuple[AlertId, ...] = () if act.alert is None else (act.alert,)
+        if act.group is not None:
+            stored = await self._records.letter(act.letter, tenant=act.tenant)
+            if stored is None or stored.letter.group != act.group:
+                raise NotFoundError(f"there is no letter {act.letter} of this group any more")
+            ids = tuple(item.alert.id for item in stored.letter.items if item.is_news)
+        found = await self._evaluator.read(lambda book, now: [book.view(one, now) for one in ids])
+        return [alert for alert in found if alert is not None and alert.tenant == act.tenant]
 
     # ------------------------------------------------------------------ silences
 
     async def silence(self, wanted: NewSilence) -> Silence:
         """Tell nobody of alerts that match. Raises InputError, OverloadError, DiskFullError."""
-        raise NotImplementedError
+        (made,) = await self._silenced([wanted])
+        return made
 
     async def silence_alert(
         self, alert_id: str, *, ends_at: datetime, author: str, reason: str = "", tenant: TenantId
@@ -93,25 +212,74 @@ class Alerts:
 
         Raises NotFoundError, InputError, OverloadError, DiskFullError.
         """
-        raise NotImplementedError
+        alert = await self.view(alert_id, tenant=tenant)
+        return await self.silence(
+            NewSilence(tenant=tenant, matchers=_of_one(alert), ends_at=ends_at, author=author, reason=reason)
+        )
 
     async def unsilence(self, silence_id: str, *, by: str, tenant: TenantId) -> None:
         """End a silence now. Raises NotFoundError, OverloadError, DiskFullError."""
-        raise NotImplementedError
+
+        def end(book: Book, now: datetime) -> None:
+            if not any(one.id == silence_id and one.tenant == tenant for one in book.silences()):
+                raise NotFoundError(f"there is no silence {silence_id!r}")
+            book.end_silence(silence_id, now)
+
+        await self._evaluator.change(end)
+        log.info("silence ended", silence=silence_id, by=by)
 
     async def silences(self, *, tenant: TenantId) -> Sequence[Silence]:
         """Return the silences that hold or will hold, the one that ends first first. Raises OverloadError."""
-        raise NotImplementedError
+        found = await self._evaluator.read(lambda book, _: list(book.silences()))
+        return sorted((one for one in found if one.tenant == tenant), key=lambda one: (one.ends_at, one.id))
+
+    async def _silenced_once(self, wanted: Sequence[NewSilence], span: timedelta) -> tuple[Silence, ...]:
+        """Make silences, but those of the same link that hold already: a button may be pressed twice."""
+        now = self._clock.now()
+        held = {
+            (one.matchers, one.author): one
+            for one in await self._evaluator.read(lambda book, _: list(book.silences()))
+            if one.ends_at > now and one.ends_at - one.created_at == span
+        }
+        before = [held[one] for one in ((new.matchers, new.author) for new in wanted) if one in held]
+        new = [one for one in wanted if (one.matchers, one.author) not in held]
+        return (*before, *(await self._silenced(new) if new else ()))
+
+    async def _silenced(self, wanted: Sequence[NewSilence]) -> tuple[Silence, ...]:
+        now = self._clock.now()
+        made = tuple(self._silence(one, now) for one in wanted)
+
+        def begin(book: Book, now: datetime) -> None:
+            for silence in made:
+                book.silence(silence, now)
+
+        await self._evaluator.change(begin)
+        return made
+
+    def _silence(self, wanted: NewSilence, now: datetime) -> Silence:
+        starts_at = wanted.starts_at or now
+        if wanted.ends_at <= max(starts_at, now):
+            raise _wrong("ends_at", "not after its beginning and now", "Give a later end.")
+        return Silence(
+            id=letters(self._dice.token(SILENCE_ID_BYTES)),
+            tenant=wanted.tenant,
+            matchers=tuple(written(one) for one in _matchers(wanted.matchers)),
+            starts_at=starts_at,
+            ends_at=wanted.ends_at,
+            author=wanted.author,
+            reason=wanted.reason,
+            created_at=now,
+        )
 
     # ------------------------------------------------------------------ rules
 
     def rules(self, *, tenant: TenantId) -> AlertRules:
         """Return everything that decides; each entry says in ``origin`` where it stands."""
-        raise NotImplementedError
+        return self._rulebook.rules if tenant == DEFAULT_TENANT else AlertRules()
 
     def types(self, *, tenant: TenantId) -> Sequence[AlertType]:
         """Return the catalogue, by key."""
-        raise NotImplementedError
+        return [one for _, one in sorted(self.rules(tenant=tenant).types.items())]
 
     async def put_rule(self, kind: RuleKind, name: str, data: str, *, tenant: TenantId) -> AlertRules:
         """Store a rule as JSON, in place of a stored one of this kind and name; return what holds now.
@@ -120,7 +288,7 @@ class Alerts:
         Raises InputError: the rule is wrong, or does not fit the others; ConflictError (``read-only``): an
         entry of the settings has this name; OverloadError, DiskFullError.
         """
-        raise NotImplementedError
+        return await self._rulebook.put(kind, name, data, tenant=tenant, evaluator=self._evaluator)
 
     async def remove_rule(self, kind: RuleKind, name: str, *, tenant: TenantId) -> AlertRules:
         """Remove a stored rule; return what holds now.
@@ -128,4 +296,77 @@ class Alerts:
         Raises NotFoundError; ConflictError (``read-only``); InputError: others need it; OverloadError,
         DiskFullError.
         """
-        raise NotImplementedError
+        return await self._rulebook.remove(kind, name, tenant=tenant, evaluator=self._evaluator)
+
+    def test(self, labels: Mapping[str, str], *, tenant: TenantId) -> Trace:
+        """Return the way of a set of labels through the tree: every route asked, and whom it reaches."""
+        return Router(self.rules(tenant=tenant)).trace(labels)
+
+    # ------------------------------------------------------------------ state
+
+    async def counts(self) -> AlertCounts:
+        """Return how the alerts stand. Raises OverloadError."""
+        letters_waiting, oldest = await self._records.letters_waiting()
+        return AlertCounts(
+            active=self._evaluator.active,
+            events_waiting=self._evaluator.waiting,
+            letters_waiting=letters_waiting,
+            oldest_letter_at=oldest,
+        )
+
+    @property
+    def troubles(self) -> Sequence[str]:
+        """What a person should look at, in sentences."""
+        return self._rulebook.troubles
+
+    # ------------------------------------------------------------------ checks
+
+    def _refuse_past(self, at: datetime | None, field: str) -> None:
+        if at is not None and at <= self._clock.now():
+            raise _wrong(field, "in the past", "Give a later instant.")
+
+
+def _of_one(alert: AlertView) -> tuple[str, ...]:
+    """Return matchers on every label of an alert, but those that may change while it is the same."""
+    labels = labels_of(alert)
+    if labels["alertname"] == alert.key:
+        del labels["alertname"]
+    labels.pop("severity", None)
+    return tuple(written(Matcher(name, MatchKind.EQUAL, value)) for name, value in sorted(labels.items()))
+
+
+def _matchers(texts: Sequence[str]) -> tuple[Matcher, ...]:
+    """Read the matchers of a silence. Raises InputError."""
+    found: list[Matcher] = []
+    problems: list[Problem] = []
+    for index, text in enumerate(texts):
+        try:
+            found += parse_matchers(text)
+        except MatcherError as error:
+            problems.append(
+                _problem(f"matchers.{index}", str(error), 'Write name="value" or name=~"pattern".')
+            )
+    if problems:
+        raise InputError(problems)
+    if all(Matching((one,)).fits({}) for one in found):
+        raise _wrong("matchers", "they match everything", "Name a label that the alerts have.")
+    return tuple(found)
+
+
+def _wrong(field: str, cause: str, fix: str) -> InputError:
+    return InputError([_problem(field, cause, fix)])
+
+
+def _problem(field: str, cause: str, fix: str) -> Problem:
+    return Problem(code="alert-value", field=field, cause=cause, fix=fix)
+
+
+def _not_active(alert_id: str) -> ConflictError:
+    return ConflictError(
+        Problem(
+            code="alert-not-active",
+            field="id",
+            cause=f"the alert {alert_id} is not active",
+            fix="Only an active alert can be acknowledged.",
+        )
+    )

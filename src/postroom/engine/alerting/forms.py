@@ -10,10 +10,12 @@ from postroom.model.alert import (
     AlertState,
     AlertView,
     Severity,
+    Silence,
     StoredDecision,
     StoredLetter,
 )
 from postroom.model.ids import DEFAULT_TENANT, TenantId
+from postroom.policy.alerting.links import AlertDeed
 
 
 class RuleKind(StrEnum):
@@ -105,6 +107,16 @@ class NewSilence:
     ends_at: datetime
     author: str
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acted:
+    """What a link of a letter did."""
+
+    deed: AlertDeed
+    alerts: tuple[AlertView, ...] = ()
+    """Those that it was about, as they were."""
+    silences: tuple[Silence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
