@@ -85,7 +85,7 @@ def _lost(known: Numbers, stored: Numbers, path: Path) -> str:
     ]
     return (
         f"the database is {known.commits - stored.commits} commits behind what was last acknowledged"
-        f" (missing: {', '.join(missing) or 'changes of states, or alerts, only'}): its write-ahead log was removed,"
-        f" or an older copy was put back. Put the file back that belongs to it; or, to go on without what is"
-        f" missing, remove {path}: mail that was sent since may be sent again"
+        f" (missing: {', '.join(missing) or 'changes of states, or alerts, only'}): its write-ahead log was"
+        " removed, or an older copy was put back. Put the file back that belongs to it; or, to go on without"
+        f" what is missing, remove {path}: mail that was sent since may be sent again"
     )
