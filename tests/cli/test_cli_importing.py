@@ -248,25 +248,21 @@ def test_tapdata(postroom: Run, tmp_path: Path) -> None:
         "password_file": transport["password_file"],
     }
     assert expected == transport
-    assert receivers == found["alerts"]["receivers"]
     assert {
-        "jobPaused": {"mail": True},
-        "jobDeleted": {"mail": False},
-        "jobEncounterError": {"mail": True, "every": 43200},
-        "CDCLagTime": {"mail": True, "every": 86400},
-        "agentStopped": {"mail": True},
-        "TASK_STATUS_ERROR": {"mail": True, "every": 86400},
-        "TASK_FULL_COMPLETE": {"mail": False, "every": 300},
-    } == found["alerts"]["events"]
+        "sets": ["tapdata"],
+        "receivers": receivers,
+        "types": [
+            {"key": "TASK_STATUS_ERROR", "mail": True, "every": 86400},
+            {"key": "TASK_FULL_COMPLETE", "subject": "t"},
+        ],
+    } == found["alerts"]
     assert ["old@example.com", r"re:.*@trap\.example"] == found["recipients"]["blocked"]
     left = {line.split(": ")[1] for line in err.splitlines()}
     assert {
         "emailHref",
         "job.heart.timeout",
-        "CDCLagTime lagTimeInterval",
         "notification notice",
         "TASK_FULL_COMPLETE notify",
-        "TASK_FULL_COMPLETE emailAlarmTitle",
         "blacklist.2",
     } == left
 

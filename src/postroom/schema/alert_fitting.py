@@ -178,8 +178,14 @@ def _over(own: AlertType, below: AlertType | None) -> AlertType:
     """Return an entry that says what ``below`` says where it says nothing itself."""
     if below is None:
         return own
-    settings = _filled(own.settings, below.settings)
-    return replace(_filled(own, below), settings=settings, objects=(*own.objects, *below.objects))
+    return replace(
+        _filled(own, below),
+        settings=_filled(own.settings, below.settings),
+        objects=(*own.objects, *below.objects),
+        variables=tuple(dict.fromkeys((*own.variables, *below.variables))),
+        subjects=own.subjects if own.subject else below.subjects,
+        bodies=own.bodies if own.body else below.bodies,
+    )
 
 
 def _filled(own: _T, below: _T) -> _T:
