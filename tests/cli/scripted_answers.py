@@ -74,6 +74,12 @@ STATUS: dict[str, Any] = {
         "wal": 4096,
         "waiting_operations": 0,
     },
+    "alerts": {
+        "active": 4,
+        "events_waiting": 7,
+        "letters_waiting": 2,
+        "oldest_letter_at": "2030-01-31T08:01:00Z",
+    },
     "transports": [
         {
             "name": "main",

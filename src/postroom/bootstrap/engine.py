@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from postroom.bootstrap.alerting import Alerting, alerted, alerting_of
 from postroom.bootstrap.desk import desk_room_of, hold_ends_of
 from postroom.bootstrap.doctor import build_doctor
 from postroom.bootstrap.hap import fetcher_of, fetching_of
@@ -67,6 +68,7 @@ class Room:
     """The way to files that a mail names by URL."""
     desk: DeskRoom
     telling: Telling
+    alerting: Alerting
     shared: SharedFiles
     """The files that links name."""
     renderer: RendererPool
@@ -115,7 +117,7 @@ async def running_engine(
     await room.janitor.start()
     await room.guests.start(is_capturing=room.ways.mode == "capture")
     try:
-        async with told(room.telling):
+        async with told(room.telling), alerted(room.alerting):
             yield room
     finally:
         room.service.is_stopping = True
@@ -192,6 +194,7 @@ def _room(
             dice=dice,
         ),
         telling=_telling(ground, entrance.intake, poster),
+        alerting=(alerting := _alerting(ground)),
         explainer=entrance.explainer,
         ways=ways,
         keyring=keyring,
@@ -203,6 +206,8 @@ def _room(
         failure=failure,
     )
     service.guests = guests
+    service.alerts, service.counts_of_alerts = alerting.alerts, alerting.alerts.counts
+    service.needs_a_look = lambda: (*service.templates.catalogue.troubles, *service.alerts.troubles)
     signals.stored, room.desk.endpoints.changed = room.telling.teller.hint, room.telling.teller.changed
     return room
 
@@ -212,7 +217,6 @@ def _with_templates(service: Service, ground: _Ground) -> RendererPool:
     settings, clock = ground.settings.templates, ground.clock
     renderer = renderer_of(settings, clock=clock)
     service.templates = templating_of(settings, renderer, ground.store.templates, clock=clock)
-    service.needs_a_look = lambda: service.templates.catalogue.troubles
     return renderer
 
 
@@ -332,6 +336,17 @@ def _telling(ground: _Ground, intake: Intake, poster: GuardedPoster) -> Telling:
         ways=ground.ways,
         intake=intake,
         poster=poster,
+        clock=ground.clock,
+        dice=ground.dice,
+        fatal=ground.fatal,
+    )
+
+
+def _alerting(ground: _Ground) -> Alerting:
+    return alerting_of(
+        ground.settings,
+        ground.store,
+        ways=ground.ways,
         clock=ground.clock,
         dice=ground.dice,
         fatal=ground.fatal,

@@ -18,6 +18,7 @@ def show_status(status: Mapping[str, Any]) -> None:
     for problem in status["problems"]:
         say("  problem:", problem, style="yellow")
     _show_queue(status)
+    _show_alerts(status["alerts"])
     if store := status["store"]:
         say(f"disk: {size(store['disk_free'])} free, {size(store['disk_reserve'])} kept in reserve")
     for transport in status["transports"]:
@@ -39,6 +40,17 @@ def _show_queue(status: Mapping[str, Any]) -> None:
     if uncertain["recipients"]:
         text = f"uncertain: {uncertain['recipients']}, the oldest accepted {uncertain['oldest_accepted_at']}"
         say_wrapped(text, indent="  ")
+
+
+def _show_alerts(alerts: Mapping[str, Any] | None) -> None:
+    if alerts is None:
+        return
+    say(f"alerts: {alerts['active']} active")
+    if alerts["events_waiting"]:
+        say(f"  {alerts['events_waiting']} events were not looked at yet", style="yellow")
+    if alerts["letters_waiting"]:
+        oldest = alerts["oldest_letter_at"]
+        say_wrapped(f"{alerts['letters_waiting']} letters wait, the oldest since {oldest}", indent="  ")
 
 
 def span(seconds: float) -> str:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from postroom.engine.alerting.forms import AlertCounts
 from postroom.engine.standing import Status
 from postroom.model.lifecycle import RecipientState
 from postroom.model.message import MailClass
@@ -43,6 +44,15 @@ class StoreAnswer(_Answer):
     waiting_operations: int
 
 
+class AlertCountsAnswer(_Answer):
+    """Alerts: those that are active, reports nobody looked at yet, letters that are not handed in."""
+
+    active: int
+    events_waiting: int
+    letters_waiting: int
+    oldest_letter_at: str | None
+
+
 class StatusAnswer(_Answer):
     """How everything stands; ``next`` says what to do, the worst first."""
 
@@ -60,6 +70,7 @@ class StatusAnswer(_Answer):
     oldest_due_at: dict[MailClass, str]
     uncertain: UncertainAnswer
     store: StoreAnswer | None
+    alerts: AlertCountsAnswer | None
     transports: list[TransportDetails]
 
 
@@ -119,6 +130,7 @@ def status(status: Status, *, version: str, words: Callable[[str], Wording]) -> 
             "oldest_accepted_at": None if uncertain_since is None else instant(uncertain_since),
         },
         "store": None if store is None else _store(store),
+        "alerts": None if status.alerts is None else _alerts(status.alerts),
         "transports": [
             transport(
                 one.name,
@@ -133,6 +145,16 @@ def status(status: Status, *, version: str, words: Callable[[str], Wording]) -> 
             )
             for number, one in enumerate(status.transports)
         ],
+    }
+
+
+def _alerts(counts: AlertCounts) -> Json:
+    oldest = counts.oldest_letter_at
+    return {
+        "active": counts.active,
+        "events_waiting": counts.events_waiting,
+        "letters_waiting": counts.letters_waiting,
+        "oldest_letter_at": None if oldest is None else instant(oldest),
     }
 
 
