@@ -22,6 +22,8 @@ from postroom.engine.explain import Explainer
 from postroom.engine.limits import MessageLimits
 from postroom.engine.mail_files import SharedFiles
 from postroom.engine.service import Service
+from postroom.ingress.http.alert_table import alert_operations
+from postroom.ingress.http.alerts import AlertRoom
 from postroom.ingress.http.app import build_app
 from postroom.ingress.http.desk_table import DeskRoom
 from postroom.ingress.http.files import FileDoors
@@ -52,7 +54,9 @@ def drawn() -> str:
     parts = ("desk", "endpoints", "ways", "health", "accounts", "doctor", "clock")
     desk = cast("DeskRoom", SimpleNamespace(**dict.fromkeys(parts)))  # nor for anything of these
     explainer = cast("Explainer", SimpleNamespace())
-    gate = build_app(service, HttpSettings(), desk=desk, explainer=explainer, more=(*nexus, *hap, *files))
+    alerts = cast("AlertRoom", SimpleNamespace(alerts=None, clock=None, keys=None))
+    more = (*nexus, *hap, *files, *alert_operations(service, alerts, ByteBudget()))
+    gate = build_app(service, HttpSettings(), desk=desk, explainer=explainer, more=more)
     return json.dumps(openapi_document(gate.operations), indent=1) + "\n"
 
 

@@ -85,7 +85,7 @@ def test_prometheus_says_by_the_end_whether_it_is_over() -> None:
 def test_wrong_alerts_of_alertmanager_are_named() -> None:
     """What has no labels is no alert; every one that is wrong is told."""
     items = [{"labels": {}}, 3, {"labels": {"alertname": "X", "a": {}}}]
-    expected = ["[0].labels", "[1]", "[2].labels.a"]
+    expected = ["0.labels", "1", "2.labels.a"]
     assert expected == fields(lambda: alertmanager.read_alerts(items, now=datetime.now(UTC), tenant=TENANT))
     assert ["alerts"] == fields(lambda: alertmanager.read_webhook({"version": "4"}, tenant=TENANT))
 
@@ -304,7 +304,7 @@ def test_events_that_are_no_cloudevents_are_refused() -> None:
     """Missing attributes, another version and two kinds of data are each named, with their place."""
     assert ["specversion", "type", "source", "id"] == fields(lambda: structured({}))
     bad = [{**published.CLOUDEVENT, "specversion": "0.3"}, {**published.CLOUDEVENT, "data_base64": "!"}, 3]
-    expected = ["[0].specversion", "[1].data", "[1].data_base64", "[2]"]
+    expected = ["0.specversion", "1.data", "1.data_base64", "2"]
     assert expected == fields(lambda: structured(bad, cloudevents.BATCH))
 
 

@@ -1,7 +1,7 @@
 """The native body of ``POST /v1/alerts``: one event, a list of them, or ``{"alerts": [...]}``.
 
 Strict: unknown names, other types and values out of bounds are refused, all of a request at once, each with
-its place (``alerts[3].severity``), and nothing is stored unless everything is right. Control characters and
+its place (``alerts.3.severity``), and nothing is stored unless everything is right. Control characters and
 bidi overrides are refused in every line (title, key, object ...), NUL and lone surrogates everywhere.
 
 The usual body is read by one call of the validator, bytes to models: at thousands of events a second the
@@ -173,7 +173,7 @@ def _addresses(texts: list[str], problems: Problems) -> tuple[str, ...]:
         try:
             found.append(parse_mailbox(text).address.spec)
         except AddressError as error:
-            problems.add("address-invalid", f"receivers[{number}]", error.cause, error.fix)
+            problems.add("address-invalid", f"receivers.{number}", error.cause, error.fix)
     return tuple(dict.fromkeys(found))
 
 
@@ -198,7 +198,7 @@ def _add_all(value: object, problems: Problems) -> None:
         problems.add("limit-exceeded", "alerts", cause, "Send several requests.")
     else:
         for number, item in enumerate(items):
-            _add_wrong(item, f"alerts[{number}]", problems)
+            _add_wrong(item, f"alerts.{number}", problems)
 
 
 def _add_wrong(value: object, place: str, problems: Problems) -> None:

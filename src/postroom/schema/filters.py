@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from postroom.engine.alerting.forms import AlertFilter, WhyFilter
+from postroom.model.alert import AlertEventFilter, AlertId, AlertState, Severity
 from postroom.model.event import EventFilter, EventKind
 from postroom.model.hook import DeliveryState
 from postroom.model.ids import MessageId, TenantId, is_message_id
@@ -60,6 +62,28 @@ _DELIVERIES: Mapping[str, str] = {
     "before": "Only events with a smaller number: `next` of the page before.",
     "limit": f"Entries of a page, 1 to {MAX_PAGE}.",
 }
+_ALERTS: Mapping[str, str] = {
+    "state": "`firing` (default), `resolved`, or `any` for both.",
+    "key": "Name of a type.",
+    "severity": "This one and worse ones.",
+    "source": "Who reports.",
+    "object": "What it is about.",
+    "match": 'Matchers as in Alertmanager, with commas: `team="db",node=~"a.*"`.',
+    "cursor": "`next` of the page before.",
+    "limit": f"Entries of a page, 1 to {MAX_PAGE}.",
+}
+_WHY: Mapping[str, str] = {
+    "event": "Only what this report led to.",
+    "after": "Oldest first, only steps with a larger number: `next` of the page before.",
+    "before": "Newest first, only steps with a smaller number: `next` of the page before.",
+    "limit": f"Entries of a page, 1 to {MAX_PAGE}.",
+}
+_ALERT_EVENTS: Mapping[str, str] = {
+    "key": "Name of a type.",
+    "alert": "Id of an alert.",
+    "before": "Only reports with a smaller number: `next` of the page before.",
+    "limit": f"Entries of a page, 1 to {MAX_PAGE}.",
+}
 
 
 def _parameters(known: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -77,6 +101,9 @@ HOLD_PARAMETERS = _parameters(_HOLDS)
 SUPPRESSION_PARAMETERS = _parameters(_SUPPRESSIONS)
 REMOVAL_PARAMETERS = _parameters(_REMOVAL)
 DELIVERY_PARAMETERS = _parameters(_DELIVERIES)
+ALERT_PARAMETERS = _parameters(_ALERTS)
+WHY_PARAMETERS = _parameters(_WHY)
+ALERT_EVENT_PARAMETERS = _parameters(_ALERT_EVENTS)
 
 
 def read_message_filter(query: Query, *, tenant: TenantId) -> MessageFilter:
@@ -191,6 +218,59 @@ def read_delivery_page(query: Query) -> tuple[DeliveryState | None, int | None, 
     limit = _number(given.get("limit"), "limit", MAX_PAGE, problems) or DEFAULT_PAGE
     problems.raise_any()
     return state, before, limit
+
+
+def read_alert_filter(query: Query, *, tenant: TenantId) -> AlertFilter:
+    """Read the parameters of a list of alerts. Raises InputError with every problem."""
+    problems = Problems()
+    given = _read(query, _ALERTS, problems)
+    state, severity = given.get("state", AlertState.FIRING.value), given.get("severity")
+    wanted = AlertFilter(
+        tenant=tenant,
+        state=None if state == "any" else read_choice(AlertState, state, "state", problems),
+        key=given.get("key"),
+        severity=None if severity is None else read_choice(Severity, severity, "severity", problems),
+        source=given.get("source"),
+        object=given.get("object"),
+        matchers=(given["match"],) if "match" in given else (),
+        after=given.get("cursor"),
+        limit=_number(given.get("limit"), "limit", MAX_PAGE, problems) or DEFAULT_PAGE,
+    )
+    problems.raise_any()
+    return wanted
+
+
+def read_why_filter(query: Query, *, tenant: TenantId, language: str) -> WhyFilter:
+    """Read which steps of an alert's story to tell. Raises InputError with every problem."""
+    problems = Problems()
+    given = _read(query, _WHY, problems)
+    if "after" in given and "before" in given:
+        problems.add("given-twice", "before", "stands beside after", "Give one of them.")
+    wanted = WhyFilter(
+        tenant=tenant,
+        event=_number(given.get("event"), "event", 2**53, problems),
+        after=_number(given.get("after"), "after", 2**53, problems, least=0),
+        before=_number(given.get("before"), "before", 2**53, problems),
+        limit=_number(given.get("limit"), "limit", MAX_PAGE, problems) or DEFAULT_PAGE,
+        language=language,
+    )
+    problems.raise_any()
+    return wanted
+
+
+def read_alert_event_filter(query: Query, *, tenant: TenantId) -> AlertEventFilter:
+    """Read the parameters of a list of reports. Raises InputError with every problem."""
+    problems = Problems()
+    given = _read(query, _ALERT_EVENTS, problems)
+    wanted = AlertEventFilter(
+        tenant=tenant,
+        key=given.get("key"),
+        alert=None if (alert := given.get("alert")) is None else AlertId(alert),
+        before=_number(given.get("before"), "before", 2**53, problems),
+        limit=_number(given.get("limit"), "limit", MAX_PAGE, problems) or DEFAULT_PAGE,
+    )
+    problems.raise_any()
+    return wanted
 
 
 def _read(query: Query, known: Mapping[str, str], problems: Problems) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Who is calling, and may they: decided from the request's head, before a byte of its body is read.
 
-Rules: a key travels in ``Authorization: Bearer KEY`` and nowhere else; a header that is there must be
+Rules: a key travels in ``Authorization: Bearer KEY`` and nowhere else, but for the one dialect whose senders
+put it into the body (PagerDuty's; ``caller_with`` judges it there); a header that is there must be
 right, also at a door that needs none; a refusal never says which part of a wrong key was right. A door for a
 program that cannot be given a key may take a shared secret in a header of its own instead, compared in a time
 that tells nothing about it.
@@ -125,11 +126,16 @@ class Doorkeeper:
             raise _unknown(
                 "the Authorization header holds no live key", 'Bearer realm="postroom", error="invalid_token"'
             )
-        if needs not in key.scopes:
-            raise _forbidden("scope-missing", f"this needs a key with the scope {needs!r}", needs)
-        if key.networks and not is_within(peer, parse_networks(key.networks)):
-            raise _forbidden("network-not-allowed", f"this key is not for callers from {peer}", needs)
-        return Caller(tenant=key.tenant, senders=key.senders, key=key.name, scopes=key.scopes, peer=peer)
+        return caller_with(key, needs=needs, peer=peer)
+
+
+def caller_with(key: ApiKey, *, needs: str, peer: str) -> Caller:
+    """Return the caller who showed a live key. Raises HttpError 403 naming what the key lacks."""
+    if needs not in key.scopes:
+        raise _forbidden("scope-missing", f"this needs a key with the scope {needs!r}", needs)
+    if key.networks and not is_within(peer, parse_networks(key.networks)):
+        raise _forbidden("network-not-allowed", f"this key is not for callers from {peer}", needs)
+    return Caller(tenant=key.tenant, senders=key.senders, key=key.name, scopes=key.scopes, peer=peer)
 
 
 def _unknown(cause: str, challenge: str) -> HttpError:

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from postroom.errors import Problem, TooLargeError
 from postroom.web.problem import HttpError
 
+ANY = frozenset({"*/*"})
+"""For operations that look at the media type themselves."""
+
 
 def refuse_body(headers: Sequence[tuple[bytes, bytes]], *, max_body: int, media_types: frozenset[str]) -> str:
     """Check a request's head and return its media type, in lower case without parameters.
@@ -16,7 +19,7 @@ def refuse_body(headers: Sequence[tuple[bytes, bytes]], *, max_body: int, media_
         headers: Names in lower case.
         max_body: Bytes.
         media_types: What the operation reads; empty when it reads no body at all, with ``""`` in it when
-            a request may come without one.
+            a request may come without one; ``ANY`` refuses none.
 
     Raises:
         TooLargeError: The announced length is above ``max_body``.
@@ -40,7 +43,7 @@ def refuse_body(headers: Sequence[tuple[bytes, bytes]], *, max_body: int, media_
         if name == b"content-type":
             content_type = value
     kind = content_type.partition(b";")[0].strip().lower().decode("latin-1")
-    if media_types and kind not in media_types:
+    if media_types and kind not in media_types and media_types != ANY:
         known = " or ".join(sorted(filter(None, media_types)))
         raise _unsupported(
             "content-type", f"the body is {kind[:100]!r}, read is {known}", f"Send Content-Type: {known}."

@@ -7,6 +7,7 @@ test holds both to what the program can really answer.
 from collections.abc import Mapping
 
 ANSWERS: Mapping[str, str] = {
+    "alert-not-active": "409. Only an active alert can be acknowledged.",
     "backup-exists": "409. A backup never overwrites; name a file that does not exist.",
     "checks-running": "429. A few checks run at a time; repeat after the seconds in Retry-After.",
     "disk-full": "507. Intake stops before the disk is full; reading and sending go on. Free space.",
@@ -15,13 +16,15 @@ ANSWERS: Mapping[str, str] = {
     "head-too-large": "431. Request line and headers together may have 64 KiB and 100 lines.",
     "head-too-slow": "408. The request's head was not complete within 10 seconds.",
     "host-header": "400. An HTTP/1.1 request has exactly one Host header.",
-    "house-only": "403. Transports belong to the house, and the key to a tenant.",
+    "house-only": "403. Transports and alerts belong to the house, and the key to a tenant.",
     "idempotency-key-reused": "422. The key was used for another mail; the fields that differ are listed. "
     "Use a new key for a new mail.",
     "internal-error": "500. A fault of this program; the log has the details. Nothing is known to be stored.",
     "invalid-fields": "400 or 422. Several things are wrong; each is listed in `errors`.",
     "key-missing": "401. Send `Authorization: Bearer KEY`; the detail says why this door needs one.",
     "key-unknown": "401. The header holds no live key: check it for blanks, or make a new one.",
+    "link-expired": "410. The time of a link in an alert mail is over; a later mail has a newer one.",
+    "link-forged": "403. Not a link that this server put into a mail; it must be whole.",
     "malformed-body": "400. The form cannot be read; the cause says where.",
     "malformed-json": "400. The body is not JSON in UTF-8, says a name twice, or holds NaN or huge numbers.",
     "malformed-request": "400. This is not an HTTP/1.1 request.",
@@ -37,6 +40,7 @@ ANSWERS: Mapping[str, str] = {
     "nothing-to-resume": "409. The transport is neither suspended nor paused.",
     "overloaded": "503. A bound is reached; repeat after the seconds in Retry-After.",
     "range-not-there": "416. The file is shorter than the range that is asked for.",
+    "read-only": "409. An entry of the settings is changed there.",
     "scope-missing": "403. The key lacks the scope the detail names.",
     "secret-key-missing": "503. A stored secret is needed, and its key is not there; the operator has it.",
     "secret-key-wrong": "503. A stored secret was altered or damaged; enter it anew.",
@@ -75,6 +79,12 @@ ANSWERS: Mapping[str, str] = {
 
 FIELDS: Mapping[str, str] = {
     "address-invalid": "Not one address in a form we take: `a@example.com`, `Name <a@example.com>`.",
+    "alert-name": "Another rule of alerts has this name.",
+    "alert-quiet": "Quiet hours that never end.",
+    "alert-receiver": "A rule of alerts names a receiver that there is not, or a group of itself.",
+    "alert-route": "Routes of alerts are nested too deeply.",
+    "alert-value": "Not a value that this verb of alerts takes; the cause says why.",
+    "alert-variable": "A text of a type has a variable that its events do not bring.",
     "attachment-source": "An attachment has exactly one of `content` (base64) and `upload` (a form part).",
     "base64-syntax": "Not base64 with padding and without line breaks.",
     "client-unknown": "`clients` of a check names a mail program that is not in the data; the cause names "
@@ -83,6 +93,7 @@ FIELDS: Mapping[str, str] = {
     "control-character": "A line end, NUL, lone surrogate or other control character where none may be.",
     "csv-header": "The first line of a CSV file does not name its columns, `address` among them, each once.",
     "csv-syntax": "A row that is not CSV in UTF-8, or has another number of cells than the header.",
+    "duration-syntax": "Not a duration such as `30 min`, `1 h` or `2 d`, up to a year.",
     "empty": "An empty text where one is needed.",
     "expires-too-early": "The mail would expire before it could be sent.",
     "filter-empty": "A filter without any member would mean all mail.",
@@ -103,10 +114,12 @@ FIELDS: Mapping[str, str] = {
     "locale": "Not a BCP 47 tag such as `fr` or `pt-BR`.",
     "locale-twice": "Two variants of a template are for one locale.",
     "mail-loop": "The mail came through more than 50 servers: it goes round in a circle.",
+    "malformed-header": "A header of an event is not percent-encoded UTF-8.",
     "media-type-syntax": "Not the `type/subtype` of a single file.",
     "message-id-syntax": "Not one message id such as `<id@example.com>`.",
     "missing-field": "A field that is needed is missing.",
     "name-fixed": "The name of a transport stays; make a new one and move its mail.",
+    "name-differs": "The body names another entry than the path.",
     "network-syntax": "Not a network in CIDR form.",
     "no-default": "A batch cannot give every mail this one; each has its own.",
     "oauth-incomplete": "A login with a token lacks something; the field is named.",
@@ -125,6 +138,7 @@ FIELDS: Mapping[str, str] = {
     "replay-range": "Neither one event nor a range from `first` to `last`.",
     "secret-elsewhere": "A check may not send a secret of the settings to another server; type it.",
     "sender-not-allowed": "The key may not send as this address.",
+    "setting-missing": "A member that is needed is missing.",
     "setting-value": "Not a value that this setting of a transport takes. Other codes of such settings are "
     "in `docs/transports.md`.",
     "source-characters": "A NUL or half of a character in a template; no mail can have it.",
@@ -147,6 +161,7 @@ FIELDS: Mapping[str, str] = {
     "until-passed": "An end that has passed.",
     "upload-missing": "No file part of this name came with the JSON.",
     "upload-unused": "A file part that no attachment names.",
+    "url-syntax": "Not an http or https URL.",
     "variable-missing": "The template uses a variable that is missing, or null where it is printed.",
     "variable-type": "A variable of another JSON type than the template uses.",
     "variable-unknown": "The template does not use this variable; the fix names the nearest.",

@@ -20,14 +20,17 @@ POLICY = (
 """The stylesheet above and nothing else: even markup that slipped in could load or run nothing."""
 
 
-def page(title: str, content: str, *, status: int = 200) -> Response:
-    """Frame a page; ``content`` is markup, ``title`` is text."""
+def page(
+    title: str, content: str, *, status: int = 200, language: str = "en", has_form: bool = False
+) -> Response:
+    """Frame a page; ``content`` is markup, ``title`` is text. A form may be sent to this server alone."""
+    policy = POLICY.replace("form-action 'none'", "form-action 'self'") if has_form else POLICY
     text = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE}</style></head><body><main>{content}</main></body></html>"
     )
-    headers = {**SECURITY_HEADERS, "content-security-policy": POLICY, "referrer-policy": "no-referrer"}
+    headers = {**SECURITY_HEADERS, "content-security-policy": policy, "referrer-policy": "no-referrer"}
     return Response(text, status, headers, "text/html; charset=utf-8")
 
 

@@ -164,13 +164,13 @@ class TransportDoors:
         return {**shown, **self._described(way.name, records, is_used=True).members()}
 
 
-def refuse_tenants(request: Request) -> None:
-    """Refuse keys of other tenants: transports belong to the house."""
+def refuse_tenants(request: Request, what: str = "transports") -> None:
+    """Refuse keys of other tenants: transports and alerts belong to the house."""
     if caller_of(request).tenant != DEFAULT_TENANT:
         problem = Problem(
             code="house-only",
             field="authorization",
-            cause="transports belong to the house, and this key to a tenant",
+            cause=f"{what} belong to the house, and this key to a tenant",
             fix="Ask the person who runs the server.",
         )
         raise HttpError(403, problem)

@@ -46,7 +46,7 @@ def read_webhook(value: object, *, tenant: TenantId) -> list[NewAlertEvent]:
     items = items_of(members.get("alerts"), "alerts", problems)
     events = [
         replace(
-            event_of(one, f"alerts[{number}]", problems, tenant=tenant),
+            event_of(one, f"alerts.{number}", problems, tenant=tenant),
             state=state_of(one, members),
             link=link_of(_member(one, "generatorURL"), members.get("externalURL")),
             source="alertmanager",
@@ -63,7 +63,7 @@ def read_alerts(value: object, *, now: datetime, tenant: TenantId) -> list[NewAl
     problems = Problems()
     events = []
     for number, one in enumerate(items_of(value, "", problems)):
-        event = event_of(one, f"[{number}]", problems, tenant=tenant)
+        event = event_of(one, str(number), problems, tenant=tenant)
         ends_at = instant_of(_member(one, "endsAt"))
         if ends_at is None:
             ends_at = max(now, event.occurred_at or now) + RESOLVE_TIMEOUT

@@ -67,7 +67,7 @@ def read(
     problems = Problems()
     if kind == BATCH:
         items = items_of(read_json(body), "", problems)
-        events = [_event(one, f"[{number}].", problems, tenant) for number, one in enumerate(items)]
+        events = [_event(one, f"{number}.", problems, tenant) for number, one in enumerate(items)]
     elif kind == STRUCTURED:
         events = [_event(read_json(body), "", problems, tenant)]
     else:

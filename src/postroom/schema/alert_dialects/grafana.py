@@ -45,7 +45,7 @@ def read(value: object, *, tenant: TenantId) -> list[NewAlertEvent]:
     else:
         items = items_of(members.get("alerts"), "alerts", problems)
         events = [
-            _unified(one, f"alerts[{number}]", members, problems, tenant=tenant)
+            _unified(one, f"alerts.{number}", members, problems, tenant=tenant)
             for number, one in enumerate(items)
         ]
     problems.raise_any()
