@@ -288,3 +288,5 @@ class AlertRules:
     storm: Storm = Storm()
     language: str = "en"
     time_zone: str = "UTC"
+    fallback: tuple[str, ...] = ("journal",)
+    """Ways of severe alerts while no mail can be sent, in order: ``webhook:URL``, ``sendmail``, ``journal``."""

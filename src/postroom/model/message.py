@@ -40,6 +40,8 @@ class Door(StrEnum):
     SENDMAIL = "sendmail"
     HAP = "hap"
     APP_BUILDER = "app-builder"
+    ALERTS = "alerts"
+    """Postroom itself: an alert of another program. What becomes of it is told like of anybody's mail."""
     POSTROOM = "postroom"
     """Postroom itself: a notice to its operator. What becomes of it is never noticed in turn."""
 
