@@ -1,11 +1,15 @@
 """The HTTP doors of a run, and where each listens."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from postroom.bootstrap.hap import hap_operations
+from postroom.bootstrap.hooks_out import known_link_keys
 from postroom.config.settings import HttpDoor, Listener, NexusAnswer, Settings, TlsFiles
 from postroom.engine.explain import Explainer
 from postroom.engine.service import Service
+from postroom.ingress.http.alert_table import alert_operations
+from postroom.ingress.http.alerts import AlertRoom
 from postroom.ingress.http.app import build_app
 from postroom.ingress.http.desk_table import DeskRoom
 from postroom.ingress.http.nexus import NexusDoors, NexusSetup, TenantRule
@@ -41,13 +45,14 @@ def doors(
     setup, keyless = _nexus(settings, service)
     nexus_doors = NexusDoors(service=service, budget=budget, setup=setup).operations(keyless)
     hap_doors = hap_operations(settings, service, budget)
+    alerts = AlertRoom(alerts=service.alerts, clock=desk.clock, keys=partial(known_link_keys, settings.data))
     whole = build_app(
         service,
         _http(settings),
         budget=budget,
         explainer=explainer,
         desk=desk,
-        more=(*nexus_doors, *hap_doors, *more),
+        more=(*nexus_doors, *hap_doors, *alert_operations(service, alerts, budget), *more),
         scrape=scrape,
         is_overloaded=is_overloaded,
     )
