@@ -1,8 +1,8 @@
 """The port ``AlertRecords`` on SQLite.
 
-Reports, what a look changed and what became of a letter are written in the event loop with the mail's own
-operations, behind its results and its intake. Reports are read as one JSON array that SQLite puts together:
-a row at a time would give the interpreter's lock away as often, and a busy loop is slow to give it back.
+Reports are written with the mail that comes in, what a look changed and what became of a letter behind mail's
+results: all in the event loop, for in the thread every statement would wait for a busy loop. Reports are read
+as one JSON array that SQLite puts together: a row at a time would give the interpreter's lock away as often.
 """
 
 from collections.abc import Sequence
@@ -273,9 +273,9 @@ def _purge_one(ledger: Ledger, before: int, limit: int) -> int:
     return gone
 
 
-_ADD = Verb(name="add alert events", rank=Rank.ALERTS, apply=_add)
-_SETTLE = Verb(name="settle alerts", rank=Rank.ALERTS, apply=_settle)
-_SENT = Verb(name="note a letter as sent", rank=Rank.ALERTS, apply=_sent)
+_ADD = Verb(name="add alert events", rank=Rank.INTAKE, apply=_add)
+_SETTLE = Verb(name="settle alerts", rank=Rank.LOOK, apply=_settle)
+_SENT = Verb(name="note a letter as sent", rank=Rank.LOOK, apply=_sent)
 _PUT_RULE = Verb(name="put an alert rule", rank=Rank.DUTY, apply=_put_rule)
 _REMOVE_RULE = Verb(name="remove an alert rule", rank=Rank.DUTY, apply=_remove_rule)
 _PURGE = Verb(name="purge alerts", rank=Rank.DUTY, apply=_purge)

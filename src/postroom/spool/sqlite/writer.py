@@ -1,8 +1,8 @@
 """The one writer: one writing connection, group commit, and a thread that waits for the disk.
 
-Operations wait in one backlog ordered by rank (results before intake before alerts before claims before
-duties) and are committed together: whatever waits, up to ``max_batch``, in one ``BEGIN IMMEDIATE``. Futures
-are resolved with one callback per commit and only after it.
+Operations wait in one backlog ordered by rank (results before what was decided of alerts before intake before
+claims before duties) and are committed together: whatever waits, up to ``max_batch``, in one ``BEGIN
+IMMEDIATE``. Futures are resolved with one callback per commit and only after it.
 
 Who does what: the event loop runs the statements of the quick verbs (a few microseconds each, on pages in
 the cache), the thread runs what waits for the disk: every COMMIT, the duties, checkpoints, and any batch in
@@ -60,10 +60,10 @@ class Rank(IntEnum):
     COMMITTING = 0
     SETTLE = 1
     RELEASE = 2
-    INTAKE = 3
-    ALERTS = 4
-    """Behind mail's intake, and apart from it, so that neither splits the other's batch. A look at alerts is
-    no result: when it cannot be stored it is taken again."""
+    LOOK = 3
+    """What was decided of alerts, one turn at a time: before intake, so that no flood keeps a letter waiting.
+    It is no result: when it cannot be stored it is decided again."""
+    INTAKE = 4
     CLAIM = 5
     DUTY = 6
 
@@ -339,16 +339,12 @@ class Writer:
 
     def _apply_together(self, batch: list[_Operation]) -> Answers:
         answers: Answers = []
-        start = 0
-        while start < len(batch):
-            verb = batch[start].verb
-            end = start + 1
-            while end < len(batch) and batch[end].verb is verb:
-                end += 1
-            part = batch[start:end]
-            results = verb.apply(self._ledger, [operation.payload for operation in part])
+        parts: dict[int, list[_Operation]] = {}
+        for operation in batch:
+            parts.setdefault(id(operation.verb), []).append(operation)
+        for part in parts.values():
+            results = part[0].verb.apply(self._ledger, [operation.payload for operation in part])
             answers.extend(zip([operation.future for operation in part], results, strict=True))
-            start = end
         return answers
 
     def _apply_each(self, batch: list[_Operation]) -> Answers:
