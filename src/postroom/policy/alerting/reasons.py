@@ -75,16 +75,16 @@ ENGLISH = Reasons(
         "by": "by {}",
         "reason": "{}",
         "value": "value {}",
-        "count": "{} times",
+        "count": "number {}",
         "of": "of {}",
+        "since": "last seen {}",
         "recipients": "to {}",
-        "recipient": "{}",
-        "address": "{}",
         "route": "route {}",
         "receiver": "receiver {}",
         "error": "{}",
     },
 )
+_INSTANTS = frozenset({"until", "since"})
 TONGUES: Mapping[str, Reasons] = {"en": ENGLISH}
 
 
@@ -102,7 +102,7 @@ def reason(decision: AlertDecision, language: str = "en") -> str:
 
 
 def _written(name: str, value: str) -> str:
-    if name != "until":
+    if name not in _INSTANTS:
         return value
     try:
         return f"{datetime.fromisoformat(value).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
