@@ -30,14 +30,17 @@ BAR_ACCEPTED_S = 5_000
 BAR_GROWTH_MB = 20.0
 BAR_MAIL_MS = 1_000.0
 IN_REQUEST = 50
+LEAST_EVENTS = 20_000
+"""Of a round: some seconds."""
 OBJECTS = 1_000
 """Alerts that the reports of the first part are about."""
 ACTIVE = 100_000
 EARLY_UPDATES = 10_000
-QUEUED = 95_000
-"""Reports that wait before the start: below the bound, and ten thousand are left at the last critical one."""
-CRITICAL = 80
-CRITICAL_GAP_S = 0.1
+FILLED = 95_000
+"""Reports that wait before the start: fewer than are refused."""
+QUEUED = 10_000
+"""That wait at least before a critical one."""
+CRITICAL = 100
 AT_ONCE = 200
 """Requests between two waits: reports of ten thousand."""
 SETTLED_S = 3.0
@@ -95,7 +98,7 @@ def measure(work: Work, *, active: int = ACTIVE) -> Alerts:
 
 def _measure_accepted(work: Work) -> Accepted:
     bodies = _bodies(OBJECTS)
-    requests = max(work.messages // IN_REQUEST, 20)
+    requests = max(work.messages, LEAST_EVENTS) // IN_REQUEST
     rates, spans, latencies = [], [], []
     with _alerted(work) as (server, _):
         _send(server, *bodies, requests=len(bodies))
@@ -136,17 +139,19 @@ def _measure_growth(work: Work, active: int) -> Growth:
 
 
 def _measure_mail(work: Work) -> Waited:
+    bodies = _bodies(OBJECTS)
     spans = []
-    with _alerted(work, queued=QUEUED) as (server, sink):
-        for number in range(CRITICAL):
+    with _alerted(work, queued=FILLED) as (server, sink):
+        for number in range(CRITICAL + 1):
+            if _waiting(server) < 2 * QUEUED:
+                _hand_in(server, *bodies, requests=QUEUED // IN_REQUEST)
             address = f"critical-{number}@example.org"
             event = {"key": f"critical-{number}", "severity": "critical", "receivers": [address]}
             began = time.perf_counter()
             _post(server, event)
             spans.append(sink.wait_for(address, timeout_s=60) - began)
-            time.sleep(CRITICAL_GAP_S)
         left = _waiting(server)
-    return waited(spans, queued=left)
+    return waited(spans[1:], queued=left)  # the first also starts the renderer and opens the connection
 
 
 @contextmanager
@@ -160,13 +165,18 @@ def _alerted(work: Work, *, queued: int = 0) -> Iterator[tuple[Server, Watched]]
         yield server, sink
 
 
-def _send(server: Server, *bodies: bytes, requests: int) -> load.Result:
-    """Send requests and wait until nothing waits to be looked at."""
+def _hand_in(server: Server, *bodies: bytes, requests: int) -> load.Result:
     seen = load.closed_loop(
         server.target, *bodies, count=requests, connections=CONNECTIONS_IN, path="/v1/alerts"
     )
     if seen.accepted != requests:
         raise RuntimeError(f"{seen.accepted} of {requests} requests were accepted: {seen.statuses}")
+    return seen
+
+
+def _send(server: Server, *bodies: bytes, requests: int) -> load.Result:
+    """Send requests and wait until nothing waits to be looked at."""
+    seen = _hand_in(server, *bodies, requests=requests)
     while _waiting(server):
         time.sleep(0.02)
     return seen
