@@ -203,7 +203,7 @@ async def life(
         ),
         rules=lambda: rules,
         clock=clock,
-        links=AlertLinks(public_url="https://mail.example.com", keys=LinkKeys((b"k" * 32,))),
+        links=lambda: AlertLinks(public_url="https://mail.example.com", keys=LinkKeys((b"k" * 32,))),
     )
     post = Post()
     courier = Courier(

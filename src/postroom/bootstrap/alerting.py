@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from ssl import PEM_cert_to_DER_cert
 
+from postroom.bootstrap.alert_mail import MailParts, courier_of
 from postroom.clock import Clock, Dice
 from postroom.config.settings import Settings
+from postroom.engine.alerting.courier import Courier
 from postroom.engine.alerting.desk import Alerts
 from postroom.engine.alerting.evaluator import Evaluator
 from postroom.engine.alerting.rules import Rulebook
 from postroom.engine.alerting.watch import Watch
 from postroom.engine.ways import Ways
+from postroom.model.alert_rules import AlertRules
 from postroom.policy.alerting.own import CertificateFacts
 from postroom.schema.alert_fitting import merged
 from postroom.spool.sqlite.opening import SqliteStore
@@ -31,6 +34,7 @@ class Alerting:
     alerts: Alerts
     rulebook: Rulebook
     evaluator: Evaluator
+    courier: Courier
     watch: Watch
 
 
@@ -39,13 +43,19 @@ def alerting_of(
     store: SqliteStore,
     *,
     ways: Ways,
+    mail: MailParts,
     clock: Clock,
     dice: Dice,
     fatal: Callable[[BaseException], None],
 ) -> Alerting:
     """Put the parts together; nothing runs yet."""
     rulebook = Rulebook(settings.alerts, records=store.alerts, merged=merged)
-    evaluator = Evaluator(lambda: rulebook.rules, records=store.alerts, clock=clock, fatal=fatal)
+
+    def rules() -> AlertRules:
+        return rulebook.rules
+
+    courier = courier_of(settings, store, mail, ways=ways, rules=rules, clock=clock, fatal=fatal)
+    evaluator = Evaluator(rules, records=store.alerts, clock=clock, fatal=fatal, written=courier.hint)
     alerts = Alerts(
         records=store.alerts,
         evaluator=evaluator,
@@ -65,7 +75,7 @@ def alerting_of(
         clock=clock,
         fatal=fatal,
     )
-    return Alerting(alerts=alerts, rulebook=rulebook, evaluator=evaluator, watch=watch)
+    return Alerting(alerts=alerts, rulebook=rulebook, evaluator=evaluator, courier=courier, watch=watch)
 
 
 @asynccontextmanager
@@ -73,11 +83,13 @@ async def alerted(alerting: Alerting) -> AsyncIterator[None]:
     """Look at events and clocks while the block runs."""
     await alerting.rulebook.load()
     await alerting.evaluator.start()
+    await alerting.courier.start()
     await alerting.watch.start()
     try:
         yield
     finally:
         await alerting.watch.stop()
+        await alerting.courier.stop()
         await alerting.evaluator.stop()
 
 

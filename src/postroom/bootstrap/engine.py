@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from postroom.bootstrap.alert_mail import MailParts
 from postroom.bootstrap.alerting import Alerting, alerted, alerting_of
 from postroom.bootstrap.desk import desk_room_of, hold_ends_of
 from postroom.bootstrap.doctor import build_doctor
@@ -176,25 +177,15 @@ def _room(
     entrance = _way_in(ground, dispatcher)
     service = _service(ground, entrance.intake, keyring)
     poster = GuardedPoster(Guard(settings.allowed_networks), clock=clock)
+    renderer = _with_templates(service, ground)
+    mail = MailParts(entrance=entrance, templating=service.templates, poster=poster)
     room = Room(
         service=service,
         poster=poster,
         fetcher=fetcher,
-        desk=desk_room_of(
-            service,
-            store,
-            ways=ways,
-            dispatcher=dispatcher,
-            accounts=_accounts(ground, dispatcher, builder),
-            poster=poster,
-            doctor=build_doctor(
-                clock, tokens_of=builder.tokens_of, allowed_networks=settings.allowed_networks
-            ),
-            clock=clock,
-            dice=dice,
-        ),
+        desk=_desk(service, ground, poster, dispatcher=dispatcher, builder=builder),
         telling=_telling(ground, entrance.intake, poster),
-        alerting=(alerting := _alerting(ground)),
+        alerting=(alerting := _alerting(ground, mail)),
         explainer=entrance.explainer,
         ways=ways,
         keyring=keyring,
@@ -202,7 +193,7 @@ def _room(
         guests=(guests := _guests(ground, dispatcher, builder)),
         janitor=_janitor(ground, dispatcher),
         shared=SharedFiles(store.spool, store.blobs),
-        renderer=_with_templates(service, ground),
+        renderer=renderer,
         failure=failure,
     )
     service.guests = guests
@@ -210,6 +201,28 @@ def _room(
     service.needs_a_look = lambda: (*service.templates.catalogue.troubles, *service.alerts.troubles)
     signals.stored, room.desk.endpoints.changed = room.telling.teller.hint, room.telling.teller.changed
     return room
+
+
+def _desk(
+    service: Service,
+    ground: _Ground,
+    poster: GuardedPoster,
+    *,
+    dispatcher: Dispatcher,
+    builder: WayBuilder,
+) -> DeskRoom:
+    networks = ground.settings.allowed_networks
+    return desk_room_of(
+        service,
+        ground.store,
+        ways=ground.ways,
+        dispatcher=dispatcher,
+        accounts=_accounts(ground, dispatcher, builder),
+        poster=poster,
+        doctor=build_doctor(ground.clock, tokens_of=builder.tokens_of, allowed_networks=networks),
+        clock=ground.clock,
+        dice=ground.dice,
+    )
 
 
 def _with_templates(service: Service, ground: _Ground) -> RendererPool:
@@ -342,11 +355,12 @@ def _telling(ground: _Ground, intake: Intake, poster: GuardedPoster) -> Telling:
     )
 
 
-def _alerting(ground: _Ground) -> Alerting:
+def _alerting(ground: _Ground, mail: MailParts) -> Alerting:
     return alerting_of(
         ground.settings,
         ground.store,
         ways=ground.ways,
+        mail=mail,
         clock=ground.clock,
         dice=ground.dice,
         fatal=ground.fatal,

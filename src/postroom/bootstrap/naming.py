@@ -2,7 +2,9 @@
 
 import socket
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
+from postroom.config.settings import Settings
 from postroom.grammar import HOST_NAME
 
 
@@ -10,3 +12,10 @@ def own_name(names: Sequence[str]) -> str:
     """Return the first name that the server is called by and that is no address, else the machine's."""
     found = [*names, socket.gethostname().lower()]
     return next((name for name in found if HOST_NAME.match(name) and not name[-1].isdigit()), "localhost")
+
+
+def installation(settings: Settings) -> str:
+    """Return what an operator of several installations knows this one by."""
+    listener = settings.listeners[settings.front]
+    host = urlsplit(settings.public_url).hostname if settings.public_url else None
+    return host or f"Postroom at {listener.host}:{listener.port}"

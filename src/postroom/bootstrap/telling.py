@@ -3,9 +3,8 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from postroom.bootstrap.naming import own_name
+from postroom.bootstrap.naming import installation, own_name
 from postroom.clock import Clock, Dice
 from postroom.config.settings import Settings
 from postroom.engine.hooks import Teller
@@ -49,7 +48,7 @@ def telling_of(
         notices = Notices(
             to=settings.failures.to,
             every=settings.failures.every,
-            name=_name(settings),
+            name=installation(settings),
             events=store.events,
             marks=store.marks,
             spool=store.spool,
@@ -105,10 +104,3 @@ async def told(telling: Telling) -> AsyncIterator[None]:
         if telling.notices is not None:
             await telling.notices.stop()
         await telling.teller.stop(grace_s=STOP_GRACE_S)
-
-
-def _name(settings: Settings) -> str:
-    """Return what an operator of several installations knows this one by."""
-    listener = settings.listeners[settings.front]
-    host = urlsplit(settings.public_url).hostname if settings.public_url else None
-    return host or f"Postroom at {listener.host}:{listener.port}"

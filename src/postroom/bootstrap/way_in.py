@@ -37,9 +37,10 @@ def class_rules(settings: Settings) -> Mapping[MailClass, ClassRules]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WayIn:
-    """What takes mail in, and what says how."""
+    """What takes mail in, which way it goes, and what says how."""
 
     intake: Intake
+    routes: Routes
     explainer: Explainer
 
 
@@ -81,4 +82,4 @@ def way_in(
         dice=dice,
         blocked=BlockList(settings.blocked),
     )
-    return WayIn(intake=intake, explainer=explainer)
+    return WayIn(intake=intake, routes=routes, explainer=explainer)

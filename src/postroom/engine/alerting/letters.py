@@ -73,7 +73,7 @@ class LetterWriter:
         rules: Callable[[], AlertRules],
         clock: Clock,
         installation: str = "Postroom",
-        links: AlertLinks | None = None,
+        links: Callable[[], AlertLinks | None] = lambda: None,
     ) -> None:
         """Take the parts.
 
@@ -82,7 +82,7 @@ class LetterWriter:
             rules: Returns those that hold now.
             clock: For the ends of links.
             installation: The name that readers know this installation by.
-            links: Makes the links by which readers act; ``None``: there are none.
+            links: Returns what makes the links by which readers act; ``None``: there are none.
         """
         self._templating = templating
         self._rules = rules
@@ -95,7 +95,7 @@ class LetterWriter:
         manner = Manner(
             rules=self._rules(),
             installation=self._installation,
-            links=self._links,
+            links=self._links(),
             now=self._clock.now(),
         )
         return phrased(letter, manner, first=first)
