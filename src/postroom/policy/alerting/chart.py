@@ -10,8 +10,6 @@ import io
 import math
 from collections.abc import Sequence
 
-import png
-
 WIDTH, HEIGHT = 240, 40
 MAX_POINTS = 40
 _LEVELS = 15
@@ -49,6 +47,9 @@ def chart(values: Sequence[float]) -> bytes:
             _cover(rows, x, y, min(bottom, y + 1) - max(top, y))
     _dot(rows, WIDTH - _MARGIN, heights[-1])
     file = io.BytesIO()
+    # Late: a start should not wait for it, and most alerts have no curve.
+    import png  # noqa: PLC0415
+
     png.Writer(WIDTH, HEIGHT, palette=_PALETTE, bitdepth=4, compression=9).write(file, rows)
     return file.getvalue()
 

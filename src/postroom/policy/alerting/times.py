@@ -12,8 +12,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
-
 from postroom.model.alert_rules import WeekWindow
 
 MAX_CRON = 200
@@ -60,6 +58,9 @@ def next_cron(expression: str, zone: str, after: datetime) -> datetime:
     fields = expression.split()
     if len(fields) != 5 or len(expression) > MAX_CRON:
         raise CronError("a cron expression has five fields: minute hour day month weekday")
+    # Late, because few have such an expression and a start should not wait for what reads them.
+    from cronsim import CronSim, CronSimError  # noqa: PLC0415
+
     try:
         for local in CronSim(expression, after.astimezone(_zone(zone))):
             # Where an hour comes twice the library goes by the wall clock and may name what is past.
