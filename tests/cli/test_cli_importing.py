@@ -324,6 +324,30 @@ def test_a_hidden_password_is_asked_for(postroom: Run, tmp_path: Path) -> None:
     assert postroom("config", "check", "--config", "made.toml")[0] == 0
 
 
+def test_alertmanager(postroom: Run, tmp_path: Path) -> None:
+    """Its account, the secret in a file, and its tree with the clocks that it has without a word."""
+    text = f"""global: {{ smtp_smarthost: 'smtp.example.com:587', smtp_from: am@example.com,
+      smtp_auth_username: am, smtp_auth_password: '{SECRET}', slack_api_url: hidden }}
+route: {{ receiver: ops, routes: [ {{ matchers: [ severity="page" ], receiver: pager, group_wait: 0s }} ] }}
+receivers: [ {{ name: ops }}, {{ name: pager, email_configs: [ {{ to: pager@example.com }} ] }} ]
+"""
+    found, out, err = imported(postroom, tmp_path, "alertmanager alertmanager.yml", text)
+    (transport,) = found["transports"]
+    assert SECRET == secret_of(transport)
+    assert {
+        "root": {
+            **{"receiver": "ops", "resolved": False, "group_by": []},
+            **{"group_wait": 30.0, "group_interval": 300.0, "repeat": 14400.0},
+        },
+        "receivers": [{"name": "ops"}, {"name": "pager", "to": ["pager@example.com"]}],
+        "routes": [
+            {"matchers": ['severity="page"'], "receiver": "pager", "resolved": False, "group_wait": 0}
+        ],
+    } == found["alerts"]
+    assert "global.slack_api_url" in err
+    assert "hidden" not in out + err
+
+
 @pytest.mark.parametrize(
     ("text", "url"),
     [

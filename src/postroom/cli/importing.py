@@ -88,6 +88,17 @@ def hyperion(
     _show(found, file, _Place("hyperion", secrets, data, show=show_secrets))
 
 
+@app.command()
+def alertmanager(
+    file: File, *, secrets: Secrets = None, show_secrets: ShowSecrets = False, data: Data = None
+) -> None:
+    """The configuration of Alertmanager: account, routes, receivers, times and inhibitions."""
+    from postroom.schema.import_alertmanager import import_alertmanager
+
+    found = import_alertmanager(_content(file), file.name)
+    _show(found, file, _Place("alertmanager", secrets, data, show=show_secrets))
+
+
 class _Place:
     """Where the secrets of an import go."""
 
