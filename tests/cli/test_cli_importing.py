@@ -336,8 +336,12 @@ receivers: [ {{ name: ops }}, {{ name: pager, email_configs: [ {{ to: pager@exam
     assert SECRET == secret_of(transport)
     assert {
         "root": {
-            **{"receiver": "ops", "resolved": False, "group_by": []},
-            **{"group_wait": 30.0, "group_interval": 300.0, "repeat": 14400.0},
+            "receiver": "ops",
+            "resolved": False,
+            "group_by": [],
+            "group_wait": 30.0,
+            "group_interval": 300.0,
+            "repeat": 14400.0,
         },
         "receivers": [{"name": "ops"}, {"name": "pager", "to": ["pager@example.com"]}],
         "routes": [
