@@ -309,3 +309,13 @@ def test_routes_are_not_nested_without_end(tmp_path: Path) -> None:
         text += f"[[{name}]]\n"
         name += ".routes"
     assert ["alerts.routes" + ".0.routes" * 20 + ".0"] == list(refused(tmp_path, text))
+
+
+def test_fallbacks_are_named_in_their_order(tmp_path: Path) -> None:
+    """A webhook by its URL, sendmail and the log; anything else is refused, and its URL is not repeated."""
+    ways = ("webhook:https://chat.example.com/hook?a=b", "sendmail", "journal")
+    assert ways == loaded(tmp_path, f"[alerts]\nfallback = {json.dumps(ways)}\n").alerts.fallback
+    for wrong in ("pager", "webhook:", "webhook:ftp://secret.example.com/", "webhook:https://a b"):
+        found = refused(tmp_path, f'[alerts]\nfallback = "{wrong}"\n')
+        assert ["alerts.fallback.0"] == list(found)
+        assert "secret" not in str(found)

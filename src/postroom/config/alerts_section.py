@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from postroom.errors import Problem
 from postroom.model.alert_rules import DEFAULT_INTERVAL, ROOT, AlertRoute, AlertRules, AlertType, TypeSettings
-from postroom.schema.alert_fields import Language, Span, TypeKey, Zone
+from postroom.schema.alert_fields import FallbackWay, Language, Span, TypeKey, Zone
 from postroom.schema.alert_fitting import FILE, taken_name, unfitting, with_sets
 from postroom.schema.alert_rules import (
     AlertRouteSection,
@@ -72,6 +72,8 @@ class AlertsSection(Section):
     """What is not told while something else is so."""
     flapping: FlappingSection = FlappingSection()
     storm: StormSection = StormSection()
+    fallback: Annotated[tuple[FallbackWay, ...], Field(max_length=10), BeforeValidator(listed)] = ()
+    """Where severe alerts go when mail cannot: `webhook:URL`, `sendmail`, `journal`; at last to the log."""
 
 
 def alert_rules(section: AlertsSection) -> tuple[AlertRules, Sequence[Problem]]:
@@ -89,6 +91,7 @@ def alert_rules(section: AlertsSection) -> tuple[AlertRules, Sequence[Problem]]:
         storm=section.storm.storm(),
         language=section.language,
         time_zone=zone,
+        fallback=section.fallback,
     )
     rules = with_sets(own, section.sets)
     places = _places(section)

@@ -288,5 +288,6 @@ class AlertRules:
     storm: Storm = Storm()
     language: str = "en"
     time_zone: str = "UTC"
-    fallback: tuple[str, ...] = ("journal",)
-    """Ways of severe alerts while no mail can be sent, in order: ``webhook:URL``, ``sendmail``, ``journal``."""
+    fallback: tuple[str, ...] = ()
+    """Ways of severe alerts while no mail can be sent, in order: ``webhook:URL``, ``sendmail``,
+    ``journal``, which is the last one anyway."""

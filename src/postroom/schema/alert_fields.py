@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from postroom.model.address import parse_address, parse_mailbox
 from postroom.model.alert_rules import Matcher, MatchKind, WeekWindow
 from postroom.model.template import LOCALE_TAG
+from postroom.net.destination import DestinationError, parse_url
 from postroom.policy.alerting.matching import parse_matchers
 from postroom.policy.alerting.times import is_zone, next_cron
 from postroom.schema.mailbox_lists import mailbox_texts
@@ -177,3 +178,20 @@ Line = Annotated[str, Field(max_length=500), AfterValidator(one_line)]
 Lines = Annotated[str, Field(max_length=64 * 1024), AfterValidator(_some_lines)]
 EntryName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(one_line)]
 TypeKey = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(one_line)]
+
+
+def _fallback(value: str) -> str:
+    if value in ("journal", "sendmail"):
+        return value
+    scheme, _, url = value.partition(":")
+    if scheme != "webhook" or not url.isascii() or not url.isprintable():
+        raise ValueError('none of "webhook:URL", "sendmail", "journal"')
+    try:
+        parse_url(url)
+    except DestinationError:
+        raise ValueError("not the URL of a webhook, such as webhook:https://chat.example.com/hook") from None
+    return value
+
+
+FallbackWay = Annotated[str, Field(max_length=2000), AfterValidator(_fallback)]
+"""A way for alerts that needs no mail."""

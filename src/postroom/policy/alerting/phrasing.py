@@ -94,13 +94,15 @@ class _Phrasing:
     letter: Letter
     manner: Manner
     first: Letter | None
+    language: str = field(init=False)
     words: Words = field(init=False)
     zone: tzinfo = field(init=False)
     heads: tuple[LetterItem, ...] = field(init=False)
     """Why the letter was written."""
 
     def __post_init__(self) -> None:
-        self.words = words_of(self.letter.language or self.manner.rules.language)
+        self.language = self.letter.language or self.manner.rules.language
+        self.words = words_of(self.language)
         self.zone = zone_of(self.letter.time_zone or self.manner.rules.time_zone)
         self.heads = _heads(self.letter)
 
@@ -150,7 +152,7 @@ class _Phrasing:
         if len(self.heads) != 1 or self.letter.kind is not LetterKind.ALERT:
             return ""
         item = self.heads[0]
-        return filled(self._type(item.alert).subject_in(self.letter.language), self._variables(item))
+        return filled(self._type(item.alert).subject_in(self.language), self._variables(item))
 
     def _stem(self, heads: Sequence[LetterItem]) -> str:
         if self.letter.kind is not LetterKind.ALERT:
@@ -248,7 +250,7 @@ class _Phrasing:
         }
 
     def _card(self, item: LetterItem, picture: Picture | None) -> dict[str, Any]:
-        body = self._type(item.alert).body_in(self.letter.language)
+        body = self._type(item.alert).body_in(self.language)
         return {
             **self._line(item),
             "text": plain(item.alert.text, MAX_TEXT, keep_lines=True),
@@ -366,8 +368,7 @@ class _Phrasing:
         kind = self._type(alert)
         if kind.key != alert.key or not kind.label:
             return alert.key
-        language = self.letter.language or self.manner.rules.language
-        tags = (language, language.partition("-")[0], "en", next(iter(kind.label)))
+        tags = (self.language, self.language.partition("-")[0], "en", *kind.label)
         return next(kind.label[tag] for tag in tags if tag in kind.label)
 
     def _title(self, alert: AlertView) -> str:
