@@ -16,6 +16,9 @@ def own_name(names: Sequence[str]) -> str:
 
 def installation(settings: Settings) -> str:
     """Return what an operator of several installations knows this one by."""
-    listener = settings.listeners[settings.front]
-    host = urlsplit(settings.public_url).hostname if settings.public_url else None
-    return host or f"Postroom at {listener.host}:{listener.port}"
+    if settings.public_url and (host := urlsplit(settings.public_url).hostname):
+        return host
+    if not settings.listeners:
+        return f"Postroom on {own_name(())}"
+    front = settings.listeners[settings.front]
+    return f"Postroom at {front.host}:{front.port}"
