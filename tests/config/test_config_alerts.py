@@ -314,7 +314,9 @@ def test_routes_are_not_nested_without_end(tmp_path: Path) -> None:
 def test_fallbacks_are_named_in_their_order(tmp_path: Path) -> None:
     """A webhook by its URL, sendmail and the log; anything else is refused, and its URL is not repeated."""
     ways = ("webhook:https://chat.example.com/hook?a=b", "sendmail", "journal")
-    assert ways == loaded(tmp_path, f"[alerts]\nfallback = {json.dumps(ways)}\n").alerts.fallback
+    settings = loaded(tmp_path, f"[alerts]\nfallback = {json.dumps(ways)}\n")
+    assert ways == settings.alerts.fallback
+    assert ["webhook:https://chat.example.com", *ways[1:]] == shown(settings)["alerts"]["fallback"]
     for wrong in ("pager", "webhook:", "webhook:ftp://secret.example.com/", "webhook:https://a b"):
         found = refused(tmp_path, f'[alerts]\nfallback = "{wrong}"\n')
         assert ["alerts.fallback.0"] == list(found)

@@ -1,7 +1,7 @@
 """The settings as people may see them: everything that was decided, no secret."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import time, timedelta
 from enum import Enum
 from pathlib import Path
@@ -9,9 +9,11 @@ from typing import Any
 
 from postroom.config.settings import Settings
 from postroom.model.address import Address, Mailbox
+from postroom.model.alert_rules import AlertRules
 from postroom.model.route import Route
 from postroom.model.secret import Secret
 from postroom.model.transport import SmtpAccount, redacted_url
+from postroom.policy.hook_url import HookUrl
 
 _IN_URL = frozenset({"host", "port", "tls", "username", "password"})
 
@@ -27,6 +29,8 @@ def _plain(value: Any) -> Any:
         return {"url": redacted_url(value), "tls": value.tls.value} | {
             name: _plain(getattr(value, name)) for name in rest
         }
+    if isinstance(value, AlertRules):
+        value = replace(value, fallback=tuple(_without_path(way) for way in value.fallback))
     if isinstance(value, Address | Mailbox | Secret | Enum | Path | time | timedelta | Route):
         return str(value)
     if isinstance(value, frozenset):
@@ -38,3 +42,9 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
     return value
+
+
+def _without_path(way: str) -> str:
+    """Return a fallback of alerts without what may be a secret: the path of a webhook."""
+    kind, colon, url = way.partition(":")
+    return f"{kind}:{HookUrl.of(url).origin}" if colon else way
