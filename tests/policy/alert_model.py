@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from math import inf
+from typing import Any
 
 from postroom.model.alert import AlertState, NewAlertEvent, Severity
 
@@ -16,7 +17,7 @@ Labels = Mapping[str, str]
 Fits = Callable[[Labels], bool]
 MINUTES_5 = timedelta(minutes=5)
 DAY = timedelta(days=1)
-Name = tuple[object, ...]
+Name = tuple[Any, ...]
 
 
 @dataclass(kw_only=True)
@@ -153,6 +154,9 @@ class Group:
     """Of this incident."""
     nth: int = 0
     rhythm: timedelta | None = None
+    look_at: datetime | None = None
+    is_stale: bool = True
+    """Something happened since ``look_at`` was found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,10 +237,19 @@ class Model:
             if seen is not None and kind.every is not None:
                 yield seen + kind.every + kind.grace, 2, key, partial(self._missing, key)
         for group in self.groups.values():
-            if (look := self._look_at(group)) is not None:
+            if group.is_stale:
+                group.look_at, group.is_stale = self._look_at(group), False
+            if (look := group.look_at) is not None:
                 yield look, 3, self.world.group_id_of(group.name), partial(self._look, group)
         for entry in self.entries:
             yield entry[2], 4, repr(entry[:2]), partial(self._digest, entry)
+
+    def touch(self, alert: Alert | None = None) -> None:
+        """Look anew at the groups that an alert may concern; without one at all of them."""
+        is_far = alert is None or any(source(alert.labels) for source, _, _ in self.world.inhibitions)
+        for group in self.groups.values():
+            if is_far or (alert is not None and alert.name in group.members):
+                group.is_stale = True
 
     # ------------------------------------------------------------------ events: sections 3 to 5
 
@@ -261,6 +274,7 @@ class Model:
             self.clauses.append("not-active")
         else:
             alert.acked, alert.acked_until = True, None
+            self.touch(alert)
             self.clauses.append("acknowledged")
 
     def _take_state(self, event: NewAlertEvent, name: Name, kind: Kind, now: datetime) -> None:
@@ -306,6 +320,8 @@ class Model:
 
     def _fire(self, alert: Alert, event: NewAlertEvent, now: datetime, *, is_state: bool) -> None:
         self.sources = {}
+        if alert.labels:
+            self.touch(alert)  # as it was
         is_worse = alert.is_active and event.severity.rank > alert.severity.rank
         alert.severity = event.severity
         alert.labels = {
@@ -321,7 +337,11 @@ class Model:
         if alert.is_active:
             alert.is_state = is_state
             self._fire_again(alert, now)
-            return
+        else:
+            self._fire_anew(alert, now, is_state=is_state)
+        self.touch(alert)
+
+    def _fire_anew(self, alert: Alert, now: datetime, *, is_state: bool) -> None:
         began = is_state and self._changes(alert, now)
         alert.is_state, alert.is_active, alert.tally = is_state, True, 1
         alert.acked, alert.resolved_at = False, None
@@ -366,6 +386,7 @@ class Model:
 
     def _resolve(self, alert: Alert, now: datetime, clause: str = "") -> None:
         self.sources = {}
+        self.touch(alert)
         alert.is_active, alert.resolved_at = False, now
         members = self._members_of(alert, now)
         if not members:
@@ -584,6 +605,7 @@ class Model:
         return min(found, default=None)
 
     def _look(self, group: Group, now: datetime) -> None:
+        group.is_stale = True
         free = [member for member in group.members.values() if self._free_at(member, now) == now]
         is_past = now >= self._gate(group)
         news = [member for member in free if member.due is not None and member.due <= now and is_past]

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from functools import cache
 
-import alert_model as plain
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from postroom.policy.alerting.book import Book
 
+import policy.alert_model as plain
 from postroom.model.alert import (
     AlertEvent,
     AlertState,
@@ -35,6 +34,7 @@ from postroom.model.alert_rules import (
     TypeSettings,
     WeekWindow,
 )
+from postroom.policy.alerting.book import Book
 from postroom.policy.alerting.identity import alert_id, group_id
 from postroom.policy.alerting.matching import parse_matchers
 
@@ -376,6 +376,7 @@ class Both:
             at,
         )
         self.model.silences[id_] = (lambda labels: labels.get("object", "") == object_, at + for_)
+        self.model.touch()
 
     def acknowledge(self, name: plain.Name, at: datetime) -> None:
         """Acknowledge what is active."""
@@ -386,6 +387,7 @@ class Both:
         (id_,) = found
         self.book.acknowledge(id_, "a person", at + HOUR, at)
         alert.acked, alert.acked_until = True, at + HOUR
+        self.model.touch(alert)
 
     def drain(self) -> None:
         """Keep what the book wants kept."""
