@@ -1,23 +1,27 @@
 """Who makes mails of the letters of alerts, and what tells them when no mail can be sent."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 from postroom.bootstrap.hooks_out import link_keys
 from postroom.bootstrap.naming import installation
+from postroom.bootstrap.templates import renderer_of, templating_of
 from postroom.bootstrap.way_in import WayIn
-from postroom.clock import Clock
+from postroom.clock import Clock, SystemClock
 from postroom.config.settings import Settings
 from postroom.egress.local_sendmail import LocalSendmail
 from postroom.engine.alerting.courier import Courier
 from postroom.engine.alerting.fallbacks import Fallbacks
-from postroom.engine.alerting.letters import LetterWriter
+from postroom.engine.alerting.letters import LetterWriter, WrittenLetter
 from postroom.engine.templates import Templating
 from postroom.engine.ways import Ways
+from postroom.model.alert import Letter
 from postroom.model.alert_rules import AlertRules
 from postroom.policy.alerting.links import AlertLinks
 from postroom.ports import HookPoster
+from postroom.spool.memory.templates import MemoryTemplates
 from postroom.spool.sqlite.opening import SqliteStore
 
 
@@ -49,6 +53,27 @@ def writer_of(
         installation=installation(settings),
         links=links,
     )
+
+
+def letter_alone(settings: Settings, letter: Letter) -> WrittenLetter:
+    """Return what would be mailed, made without a server. Raises OverloadError."""
+
+    async def write() -> WrittenLetter:
+        clock = SystemClock()
+        renderer = renderer_of(settings.templates, clock=clock)
+        templating = templating_of(settings.templates, renderer, MemoryTemplates(), clock=clock)
+        writer = LetterWriter(
+            templating=templating,
+            rules=lambda: settings.alerts,
+            clock=clock,
+            installation=installation(settings),
+        )
+        try:
+            return await writer.written(letter)
+        finally:
+            await renderer.close()
+
+    return asyncio.run(write())
 
 
 def courier_of(

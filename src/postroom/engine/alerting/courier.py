@@ -109,7 +109,7 @@ class Courier:
         """
         self._records = records
         self._rules = rules
-        self._writer = writer
+        self.writer = writer
         self._fallbacks = fallbacks
         self._intake = intake
         self._routes = routes
@@ -212,7 +212,7 @@ class Courier:
             return await self._given_up(letter, cause="no valid address")
         first = await self._first(letter)
         is_late = self._clock.now() - letter.at >= WAIT_FOR_WAY
-        written = await self._writer.written(
+        written = await self.writer.written(
             letter, first=None if first is None else first.letter, is_hurried=is_late
         )
         submission = await self._submission(letter, written, to, first)
@@ -334,7 +334,7 @@ class Courier:
         if not is_severe(letter) or self._clock.now() - letter.at < WAIT_FOR_WAY:
             return None
         return None, await self._fallbacks.tell(
-            letter, self._writer.phrased(letter), cause=cause, now=self._clock.now()
+            letter, self.writer.phrased(letter), cause=cause, now=self._clock.now()
         )
 
     async def _given_up(self, letter: Letter, *, cause: str) -> tuple[None, str]:
@@ -343,7 +343,7 @@ class Courier:
             "an alert cannot be mailed", letter=letter.number, to=list(letter.recipients), cause=cause
         )
         if is_severe(letter):
-            said = self._writer.phrased(letter)
+            said = self.writer.phrased(letter)
             return None, await self._fallbacks.tell(letter, said, cause=cause, now=self._clock.now())
         return None, FAILED
 
