@@ -18,6 +18,8 @@ Fits = Callable[[Labels], bool]
 MINUTES_5 = timedelta(minutes=5)
 DAY = timedelta(days=1)
 Name = tuple[Any, ...]
+Clock = tuple[datetime, int, str, Callable[[datetime], None]]
+"""When it is due, its order among those of one instant, and what it does."""
 
 
 @dataclass(kw_only=True)
@@ -210,39 +212,42 @@ class Model:
 
     def advance(self, now: datetime) -> None:
         """Look at every clock that is due up to now, in the order of section 1."""
-        while due := [clock for clock in self._clocks() if clock[0] <= now]:
-            at, _, _, act = min(due, key=lambda clock: clock[:3])
-            self.now = at
-            act(at)
+        while due := [*self._ends(now), *self._clocks(now)]:
+            at, _, _, act = min(due, key=lambda clock: (max(clock[0], self.now), *clock[1:3]))
+            self.now = max(at, self.now)
+            act(self.now)
         self.now = now
+        self.silences = {id_: silence for id_, silence in self.silences.items() if silence[1] > now}
 
     def start(self, now: datetime) -> None:
         """Begin again: what was due while nobody looked is due now."""
         self.now = now
         self.advance(now)
 
-    def _clocks(self) -> Iterator[tuple[datetime, int, str, Callable[[datetime], None]]]:
-        for at, kind, name, act in self._all_clocks():
-            yield max(at, self.now), kind, name, act
-
-    def _all_clocks(self) -> Iterator[tuple[datetime, int, str, Callable[[datetime], None]]]:
+    def _ends(self, now: datetime) -> Iterator[Clock]:
+        """Yield what is due of single alerts."""
         for alert in self.alerts.values():
-            if (end := alert.end) is not None:
+            if alert.is_active and (end := alert.end) is not None and end <= now:
                 yield end, 0, self.world.id_of(alert.name), partial(self._end, alert)
             if alert.is_flapping and alert.calm_from is not None:
                 calm = alert.calm_from + self.world.calm
-                yield calm, 1, self.world.id_of(alert.name), partial(self._calm, alert)
+                if calm <= now:
+                    yield calm, 1, self.world.id_of(alert.name), partial(self._calm, alert)
+
+    def _clocks(self, now: datetime) -> Iterator[Clock]:
+        """Yield what is due of expectations, groups and digests."""
         for key, seen in self.seen.items():
             kind = self.world.kinds[key]
-            if seen is not None and kind.every is not None:
+            if seen is not None and kind.every is not None and seen + kind.every + kind.grace <= now:
                 yield seen + kind.every + kind.grace, 2, key, partial(self._missing, key)
         for group in self.groups.values():
             if group.is_stale:
                 group.look_at, group.is_stale = self._look_at(group), False
-            if (look := group.look_at) is not None:
+            if (look := group.look_at) is not None and look <= now:
                 yield look, 3, self.world.group_id_of(group.name), partial(self._look, group)
         for entry in self.entries:
-            yield entry[2], 4, repr(entry[:2]), partial(self._digest, entry)
+            if entry[2] <= now:
+                yield entry[2], 4, repr(entry[:2]), partial(self._digest, entry)
 
     def touch(self, alert: Alert | None = None) -> None:
         """Look anew at the groups that an alert may concern; without one at all of them."""

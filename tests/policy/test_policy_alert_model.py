@@ -437,7 +437,7 @@ def test_book_and_model_write_the_same_mails(seed: int, days: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_hundred_thousand_events_over_thirty_days() -> None:
     """The mails equal those of the model, and every event has a clause that says what became of it."""
     both = played(2026, 100_000, 30)
