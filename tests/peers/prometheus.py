@@ -1,4 +1,8 @@
-"""Prometheus and Alertmanager as Debian brings them, on loopback, with the shortest clocks they take."""
+"""Prometheus and Alertmanager as Debian brings them, on loopback, with the shortest clocks they take.
+
+``--rules.alert.resend-delay``: Prometheus tells what fires, and for a quarter of an hour what is over, again
+after so long; a minute unless set.
+"""
 
 import subprocess
 import time
@@ -56,6 +60,7 @@ def prometheus(home: Path, *, port: int, key: str, target: int) -> Iterator[None
         f"--config.file={home / 'prometheus.yml'}",
         f"--storage.tsdb.path={home / 'data'}",
         f"--web.listen-address=127.0.0.1:{own}",
+        "--rules.alert.resend-delay=500ms",
     ]
     with _running(arguments, home, f"http://127.0.0.1:{own}/-/ready"):
         yield
