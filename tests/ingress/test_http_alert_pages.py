@@ -1,7 +1,7 @@
 """The page behind the links of alert mails: shown by GET, done by POST, and by nobody without a link."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from each_row import each
 from ingress.alert_doors_room import AlertDoorsRoom, changed, on_doors
@@ -42,6 +42,26 @@ def test_a_look_changes_nothing_and_the_button_acts_once() -> None:
         (silence,) = (await room.ask("GET", "/v1/alerts/silences")).json()["silences"]
         assert "default (letter 1)" == silence["author"]
         assert "silenced" == (await room.ask("GET", f"/v1/alerts/{alert_id}")).json()["muted"]
+
+    on_doors(scenario)
+
+
+def test_a_button_that_is_pressed_twice_silences_once_as_time_goes_on() -> None:
+    """Also where each look at the clock is later than the one before, one link makes one silence."""
+
+    async def scenario(room: AlertDoorsRoom) -> None:
+        (alert_id,) = await room.report(DISK)
+        link = room.link(AlertDeed.SILENCE_HOUR, alert=alert_id)
+        now = room.clock.now
+
+        def later() -> datetime:
+            room.clock.advance(0.001)
+            return now()
+
+        room.clock.now = later  # type: ignore[method-assign]  # a clock that nobody has to wind
+        for _ in range(2):
+            assert 200 == (await room.ask("POST", PATH, query=link, key=None)).status
+        assert 1 == await silences(room)
 
     on_doors(scenario)
 
@@ -96,6 +116,7 @@ def test_links_that_are_not_good_do_nothing() -> None:
                 assert 403 == page.status, query
                 assert page.headers["content-type"].startswith("text/html")
                 assert b"<script" not in page.body
+                assert f">{PAGE_WORDS['en'].forged}<" in page.body.decode()
         room.clock.advance(timedelta(days=7).total_seconds())
         for method in ("GET", "POST"):
             page = await room.ask(method, PATH, query=link, key=None)

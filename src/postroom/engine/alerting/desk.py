@@ -168,14 +168,17 @@ class Alerts:
         if not found:
             raise NotFoundError("nothing that this letter told of is active any more")
         if span is not None:
-            ends_at = self._clock.now() + span
+            now = self._clock.now()
+            ends_at = now + span
             new = [
                 NewSilence(
                     tenant=act.tenant, matchers=_of_one(alert), ends_at=ends_at, author=by, reason="by a link"
                 )
                 for alert in found
             ]
-            return Acted(deed=act.deed, alerts=tuple(found), silences=await self._silenced_once(new, span))
+            return Acted(
+                deed=act.deed, alerts=tuple(found), silences=await self._silenced_once(new, span, now)
+            )
 
         def acknowledge(book: Book, now: datetime) -> None:
             for alert in found:
@@ -202,7 +205,7 @@ class Alerts:
 
     async def silence(self, wanted: NewSilence) -> Silence:
         """Tell nobody of alerts that match. Raises InputError, OverloadError, DiskFullError."""
-        (made,) = await self._silenced([wanted])
+        (made,) = await self._silenced([wanted], self._clock.now())
         return made
 
     async def silence_alert(
@@ -233,9 +236,10 @@ class Alerts:
         found = await self._evaluator.read(lambda book, _: list(book.silences()))
         return sorted((one for one in found if one.tenant == tenant), key=lambda one: (one.ends_at, one.id))
 
-    async def _silenced_once(self, wanted: Sequence[NewSilence], span: timedelta) -> tuple[Silence, ...]:
+    async def _silenced_once(
+        self, wanted: Sequence[NewSilence], span: timedelta, now: datetime
+    ) -> tuple[Silence, ...]:
         """Make silences, but those of the same link that hold already: a button may be pressed twice."""
-        now = self._clock.now()
         held = {
             (one.matchers, one.author): one
             for one in await self._evaluator.read(lambda book, _: list(book.silences()))
@@ -243,10 +247,9 @@ class Alerts:
         }
         before = [held[one] for one in ((new.matchers, new.author) for new in wanted) if one in held]
         new = [one for one in wanted if (one.matchers, one.author) not in held]
-        return (*before, *(await self._silenced(new) if new else ()))
+        return (*before, *(await self._silenced(new, now) if new else ()))
 
-    async def _silenced(self, wanted: Sequence[NewSilence]) -> tuple[Silence, ...]:
-        now = self._clock.now()
+    async def _silenced(self, wanted: Sequence[NewSilence], now: datetime) -> tuple[Silence, ...]:
         made = tuple(self._silence(one, now) for one in wanted)
 
         def begin(book: Book, now: datetime) -> None:

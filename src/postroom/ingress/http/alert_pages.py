@@ -120,7 +120,7 @@ def _refused(error: Exception, said: PageWords, language: str) -> Response:
     document = problem_of(error)
     match error:
         case HttpError():
-            status, text = error.status, document.detail
+            status, text = error.status, error.problem.cause
         case NotFoundError():
             status, text = 410, said.over
         case _:
