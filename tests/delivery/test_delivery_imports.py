@@ -4,14 +4,15 @@ import json
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 import trustme
 
-from peers import proxies
+from peers import alert_payloads, proxies
 from peers.mail_host import MailHost, running
 from peers.postroom_process import PostroomProcess
 
@@ -60,6 +61,16 @@ TAPDATA = json.dumps(
         "blacklist": [r".*@trap\.example", "old@example.org"],
     }
 )
+TAPDATA_NOTIFICATION = {
+    "smtp.server.user": "app@example.com",
+    "smtp.server.password": "SECRET",
+    "email.server.tls": "SSL",
+    "smtp.server.host": "127.0.0.1",
+    "smtp.server.port": "NUMBER",
+    "email.send.address": "app@example.com",
+    "email.receivers": "ops@example.org,dba@example.org",
+    "email.title.prefix": "[Prod]",
+}
 APP_BUILDER = """Eigentum | Wert |
 ---|---|
 URI | smtp://localhost:NUMBER |
@@ -159,6 +170,65 @@ def test_the_settings_of_tapdata(tmp_path: Path, context: ssl.SSLContext) -> Non
     assert ("[Prod]Job error", ["ops@example.org"]) == (job[1]["subject"], job[0].rcpt_tos)
     assert (200, True, None, 429) == (status, tested["result"], tested["stack"], again)
     assert ["ops@example.org", "dba@example.org"] == test[0].rcpt_tos
+
+
+def until(holds: Callable[[], bool]) -> None:
+    ends_at = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < ends_at
+        time.sleep(0.05)
+
+
+def looked_at(server: PostroomProcess) -> bool:
+    """Say whether no report waits to be looked at, and no letter to be handed in."""
+    alerts = server.call("GET", "/v1/status")[1]["alerts"]
+    return not alerts["events_waiting"] and not alerts["letters_waiting"]
+
+
+def deleted(server: PostroomProcess, *tasks: str) -> list[str]:
+    """Report two tasks as deleted, by TapData's webhook and by our own door; return the alerts when done."""
+    told = {**alert_payloads.TAPDATA["actionData"], "metric": "jobDeleted", "name": tasks[0]}
+    webhook = {**alert_payloads.TAPDATA, "title": "Task deleted", "content": "", "actionData": told}
+    own = {"key": "jobDeleted", "source": "tapdata", "object": tasks[1]}
+    event = {"X-Event": "TaskAlter"}
+    status, first = server.call("POST", "/v1/alerts/tapdata", webhook, headers=event)
+    assert (202, 1) == (status, first["accepted"])
+    status, second = server.call("POST", "/v1/alerts", own)
+    assert (202, 1) == (status, second["accepted"])
+    until(lambda: looked_at(server))
+    return [first["alerts"][0]["alert"], second["alerts"][0]["alert"]]
+
+
+def test_a_task_that_tapdata_deleted(tmp_path: Path, context: ssl.SSLContext) -> None:
+    """With its row on a deleted task is one mail with the prefix; with the row off none, and why says so."""
+
+    def export(host: MailHost, *, is_on: bool) -> str:
+        rows = [{"label": "jobDeleted", "notice": True, "email": is_on}]
+        notification = json.dumps({"runNotification": rows})
+        return filled(json.dumps({**TAPDATA_NOTIFICATION, "notification": notification}), host)
+
+    def clauses(server: PostroomProcess, alert: str) -> set[str]:
+        return {step["clause"] for step in server.call("GET", f"/v1/alerts/{alert}/why")[1]["steps"]}
+
+    with running(MailHost(PASSWORD), implicit=context) as host:
+        with served(tmp_path, "tapdata", "settings.json", export(host, is_on=True)) as server:
+            ping = {**alert_payloads.TAPDATA, "action": "PING"}
+            status, pinged = server.call("POST", "/v1/alerts/tapdata", ping, headers={"X-Event": "PING"})
+            assert (200, 0) == (status, pinged["accepted"])
+            for alert in deleted(server, "orders", "bills"):
+                assert {"new", "told"} <= clauses(server, alert)
+            until(lambda: len(host.mails) >= 2)
+            assert 0 == server.stop()
+        with served(tmp_path, "tapdata", "settings.json", export(host, is_on=False)) as server:
+            for alert in deleted(server, "stock", "users"):
+                assert {"mail-off"} == clauses(server, alert)
+            assert 0 == server.stop()
+    (by_webhook, by_body) = sorted((mail for _, mail in host.mails), key=lambda mail: "bills" in str(mail))
+    for mail, task in ((by_webhook, "orders"), (by_body, "bills")):
+        assert mail["subject"].startswith("[Prod]")
+        assert task in str(mail)
+    assert [["ops@example.org", "dba@example.org"]] * 2 == [envelope.rcpt_tos for envelope, _ in host.mails]
+    assert {b"app@example.com"} == set(host.logins)
 
 
 def test_the_table_of_app_builder(tmp_path: Path, host: MailHost) -> None:
