@@ -5,6 +5,7 @@ from typing import Any
 
 from ingress.alert_doors_room import RULES, AlertDoorsRoom, later, on_doors
 from peers.fake_service import NOW
+from postroom.schema.alert_trial_answers import TraceAnswer
 
 DISK = {
     "key": "disk-low",
@@ -91,6 +92,10 @@ def test_people_acknowledge_and_silence() -> None:
         assert ("all", "acknowledged") == (shown["acknowledged_by"], shown["muted"])
         shown = (await room.ask("POST", f"{path}/acknowledge", {"by": "Kim", "until": later(NOW, 1)})).json()
         assert ("Kim", "2030-01-31T13:00:00Z") == (shown["acknowledged_by"], shown["acknowledged_until"])
+        shown = (await room.ask("POST", f"{path}/acknowledge", {"duration": "1 h"})).json()
+        assert "2030-01-31T13:00:00Z" == shown["acknowledged_until"]
+        twice = {"duration": "1 h", "until": later(NOW, 1)}
+        assert 422 == (await room.ask("POST", f"{path}/acknowledge", twice)).status
         assert 422 == (await room.ask("POST", f"{path}/acknowledge", {"until": later(NOW, -1)})).status
         made = await room.ask("POST", f"{path}/silence", {"duration": "1 h", "reason": "we know"})
         assert (201, "2030-01-31T13:00:00Z", "all") == (
@@ -132,6 +137,8 @@ def test_rules_are_stored_and_those_of_the_settings_are_not_changed() -> None:
             (one["receiver"], one["group_wait_s"], one["repeat_s"]) for one in trace["branches"]
         ]
         assert [True, True] == [one["match"] for one in trace["asked"]]
+        assert ["db@example.com"] == [one["address"] for one in trace["branches"][0]["told"]]
+        TraceAnswer.model_validate(trace)
         rules = (await room.ask("GET", "/v1/alerts/rules")).json()
         assert {("type", "disk-low", "file"), ("receiver", "db", "store"), ("route", "db", "store")} <= {
             (one["kind"], one["name"], one["origin"]) for one in rules["rules"]

@@ -1,12 +1,13 @@
 """Answers about alerts: models for the OpenAPI document, and the functions that write them.
 
 As in ``schema.answers`` the functions build plain dictionaries and a test validates each against its model.
-The rules are written in ``schema.alert_rule_answers``.
+The rules are written in ``schema.alert_rule_answers``, what would become of a report in
+``schema.alert_trial_answers``.
 """
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from postroom.engine.alerting.forms import AlertPage, Step, Why
 from postroom.model.alert import (
@@ -19,7 +20,6 @@ from postroom.model.alert import (
     Silence,
 )
 from postroom.policy.alerting.identity import alert_id
-from postroom.policy.alerting.routing import Asked, Branch, Trace
 from postroom.schema.answers import Json, Mode, instant, or_null
 
 
@@ -171,41 +171,6 @@ class SilenceListAnswer(_Answer):
     silences: list[SilenceAnswer]
 
 
-class AskedAnswer(_Answer):
-    """A route that was asked; ``failed`` is its first matcher that did not match, ``value`` what it met."""
-
-    path: str
-    depth: int
-    match: bool
-    failed: str
-    value: str
-    taken: bool
-    continued: bool
-
-
-class BranchAnswer(_Answer):
-    """A place that takes the labels, with everything it inherits; times in seconds."""
-
-    path: str
-    receiver: str
-    labels: dict[str, str]
-    group: str
-    group_wait_s: float
-    group_interval_s: float
-    repeat_s: list[float]
-    resolved: bool
-    active: list[str]
-    mute: list[str]
-
-
-class TraceAnswer(_Answer):
-    """The way of a set of labels through the tree."""
-
-    mode: Mode
-    asked: list[AskedAnswer]
-    branches: list[BranchAnswer] = Field(description="Where it ends: whom it tells, and by which clocks.")
-
-
 def taken(events: Sequence[NewAlertEvent], numbers: Sequence[int], mode: str) -> Json:
     """Write which reports were taken."""
     return {
@@ -324,40 +289,4 @@ def silence(one: Silence) -> Json:
         "author": one.author,
         "reason": one.reason,
         "created_at": instant(one.created_at),
-    }
-
-
-def trace(found: Trace, mode: str) -> Json:
-    """Write the way of a set of labels."""
-    return {
-        "mode": mode,
-        "asked": [_asked(one) for one in found.asked],
-        "branches": [_branch(one) for one in found.branches],
-    }
-
-
-def _asked(one: Asked) -> Json:
-    return {
-        "path": one.path,
-        "depth": one.depth,
-        "match": one.is_match,
-        "failed": one.failed,
-        "value": one.value,
-        "taken": one.is_taken,
-        "continued": one.is_continued,
-    }
-
-
-def _branch(one: Branch) -> Json:
-    return {
-        "path": one.path,
-        "receiver": one.receiver,
-        "labels": dict(one.labels),
-        "group": one.group,
-        "group_wait_s": one.group_wait.total_seconds(),
-        "group_interval_s": one.group_interval.total_seconds(),
-        "repeat_s": [span.total_seconds() for span in one.repeat],
-        "resolved": one.resolved,
-        "active": list(one.active),
-        "mute": list(one.mute),
     }

@@ -40,6 +40,17 @@ class AcknowledgeBody(Body):
 
     by: Phrase | None = Field(None, description="Who; default the name of the key.")
     until: Instant | None = Field(None, description="Default: until it is over, or gets worse.")
+    duration: Span | None = Field(None, description="How long from now, in place of `until`.")
+
+    def end(self, now: datetime) -> datetime | None:
+        """Return when it ends; ``None``: with the alert. Raises InputError when it is said twice."""
+        if self.duration is None:
+            return self.until
+        if self.until is not None:
+            cause = "give until or duration, one of the two"
+            problem = Problem(code="given-twice", field="until", cause=cause, fix="Give one of them.")
+            raise InputError([problem])
+        return now + self.duration
 
 
 class QuietBody(Body):

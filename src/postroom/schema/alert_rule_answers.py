@@ -122,8 +122,10 @@ def type_rule(one: AlertType) -> Json:
             "key": one.key,
             "label": dict(one.label),
             "category": one.category,
-            **_settings(one.settings),
-            "objects": [{"object": each.object, **_said(_settings(each.settings))} for each in one.objects],
+            **settings_rule(one.settings),
+            "objects": [
+                {"object": each.object, **_said(settings_rule(each.settings))} for each in one.objects
+            ],
             "expect": None if one.expect is None else _expectation(one.expect),
             "variables": list(one.variables),
             "subject": dict(one.subjects) or one.subject,
@@ -133,7 +135,8 @@ def type_rule(one: AlertType) -> Json:
     )
 
 
-def _settings(one: TypeSettings) -> Json:
+def settings_rule(one: TypeSettings) -> Json:
+    """Write every setting of a type; one that it does not say is null."""
     return {
         "open": one.is_open,
         "mail": one.mail,

@@ -44,7 +44,7 @@ from postroom.policy.alerting.book import Book
 from postroom.policy.alerting.identity import labels_of
 from postroom.policy.alerting.links import AlertAct
 from postroom.policy.alerting.matching import MatcherError, Matching, parse_matchers, written
-from postroom.policy.alerting.routing import Router, Trace
+from postroom.policy.alerting.trying import Trial, event_of, tried
 from postroom.ports import AlertRecords, Spool
 from postroom.telemetry import logger
 from postroom.telemetry.catalogue import ALERT_EVENTS
@@ -301,9 +301,10 @@ class Alerts:
         """
         return await self._rulebook.remove(kind, name, tenant=tenant, evaluator=self._evaluator)
 
-    def test(self, labels: Mapping[str, str], *, tenant: TenantId) -> Trace:
-        """Return the way of a set of labels through the tree: every route asked, and whom it reaches."""
-        return Router(self.rules(tenant=tenant)).trace(labels)
+    async def test(self, labels: Mapping[str, str], *, tenant: TenantId) -> Trial:
+        """Return what would become of a report with these labels. Raises OverloadError."""
+        silences = await self.silences(tenant=tenant)
+        return tried(self.rules(tenant=tenant), event_of(labels), self._clock.now(), silences)
 
     # ------------------------------------------------------------------ state
 

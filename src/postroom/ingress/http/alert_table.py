@@ -6,7 +6,7 @@ from postroom.ingress.http.alert_dialects import SCOPE, DialectDoors, pagerduty_
 from postroom.ingress.http.alert_pages import AlertPageDoors
 from postroom.ingress.http.alerts import MAX_BODY, AlertDoors, AlertRoom
 from postroom.ingress.http.language import ACCEPT_LANGUAGE
-from postroom.schema import alert_answers, alert_bodies, alert_rule_answers, filters
+from postroom.schema import alert_answers, alert_bodies, alert_rule_answers, alert_trial_answers, filters
 from postroom.schema.alert_dialects.pagerduty import MAX_BODY as MAX_PAGERDUTY
 from postroom.schema.alerts import AlertReport
 from postroom.web.budget import ByteBudget
@@ -188,11 +188,12 @@ def _rule_operations(doors: AlertDoors) -> list[Operation]:
             path="/v1/alerts/test",
             endpoint=doors.test,
             needs="read",
-            summary="Which way a set of labels takes",
-            description="Every route that is asked, and whom it reaches; nothing is stored or told.",
+            summary="What would become of a report with these labels",
+            description="Its type, every route that is asked, whom it reaches and when; nothing is stored or "
+            "told.",
             media_types=JSON,
             body=alert_bodies.LabelsBody,
-            answers={200: ("The way.", alert_answers.TraceAnswer)},
+            answers={200: ("What the rules say.", alert_trial_answers.TraceAnswer)},
         ),
     ]
 

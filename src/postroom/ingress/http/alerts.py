@@ -26,7 +26,7 @@ from postroom.ingress.http.replies import JsonReply
 from postroom.ingress.http.transports import refuse_tenants
 from postroom.model.alert import NewAlertEvent
 from postroom.policy.links import LinkKeys
-from postroom.schema import alert_answers, alert_rule_answers, filters
+from postroom.schema import alert_answers, alert_rule_answers, alert_trial_answers, filters
 from postroom.schema.alert_bodies import AcknowledgeBody, LabelsBody, QuietBody, SilenceBody
 from postroom.schema.alerts import read_alerts
 from postroom.schema.bodies import read_as
@@ -115,7 +115,7 @@ class AlertDoors:
         view = await self._alerts.acknowledge(
             request.path_params["id"],
             by=body.by or actor.name or NOBODY,
-            until=body.until,
+            until=body.end(self._clock.now()),
             tenant=actor.tenant,
         )
         return JsonReply({"mode": self._service.mode, **alert_answers.alert(view)})
@@ -204,11 +204,11 @@ class AlertDoors:
         return Response(status_code=204)
 
     async def test(self, request: Request) -> Response:
-        """Say which way a set of labels takes."""
+        """Say what would become of a report."""
         refuse_tenants(request, "alerts")
         body = read_as(LabelsBody, await said(request, self._budget))
-        found = self._alerts.test(body.labels, tenant=actor_of(request).tenant)
-        return JsonReply(alert_answers.trace(found, self._service.mode))
+        found = await self._alerts.test(body.labels, tenant=actor_of(request).tenant)
+        return JsonReply(alert_trial_answers.trial(found, self._service.mode))
 
 
 def _rule_of(request: Request) -> tuple[RuleKind, str]:

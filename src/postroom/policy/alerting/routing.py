@@ -57,6 +57,8 @@ class Asked:
     depth: int
     """0 is the root."""
     is_match: bool
+    matchers: tuple[str, ...] = ()
+    """What it asks for; the root takes everything."""
     failed: str = ""
     """The first matcher that did not match."""
     value: str = ""
@@ -197,13 +199,28 @@ def _asked(node: _Node, labels: Mapping[str, str], depth: int) -> Iterator[Asked
             failed = next(one for one in child.route.matchers if not Matching((one,)).fits(labels))
             value = labels.get(failed.name, "")
             below.append(
-                Asked(path=child.path, depth=depth + 1, is_match=False, failed=written(failed), value=value)
+                Asked(
+                    path=child.path,
+                    depth=depth + 1,
+                    is_match=False,
+                    matchers=_written(child),
+                    failed=written(failed),
+                    value=value,
+                )
             )
-    is_continued = node.route.is_continued
     yield Asked(
-        path=node.path, depth=depth, is_match=True, is_taken=not is_passed_on, is_continued=is_continued
+        path=node.path,
+        depth=depth,
+        is_match=True,
+        matchers=_written(node) if depth else (),
+        is_taken=not is_passed_on,
+        is_continued=node.route.is_continued,
     )
     yield from below
+
+
+def _written(node: _Node) -> tuple[str, ...]:
+    return tuple(map(written, node.route.matchers))
 
 
 def _branch(node: _Node, labels: Mapping[str, str], own: tuple[str, ...]) -> Branch:
