@@ -42,6 +42,7 @@ from postroom.model.alert_rules import AlertRules, Receiver
 from postroom.model.ids import MessageId
 from postroom.model.message import Attachment, Disposition, Door, MailClass, Submission
 from postroom.model.route import Route
+from postroom.policy.alerting.phrasing import bare
 from postroom.policy.failover import Fitness
 from postroom.policy.routing import parse_route
 from postroom.ports import AlertRecords, Blobs, Spool
@@ -50,6 +51,7 @@ from postroom.telemetry import logger
 TAG = "alert"
 MAIL = "mail"
 FAILED = "failed"
+NO_WAY = "no transport works"
 KEY_LIFE = timedelta(days=30)
 """Longer than a server is down between handing a letter in and its record; content is kept as long."""
 PAGE = 32
@@ -61,6 +63,7 @@ WAIT_FOR_WAY = timedelta(seconds=60)
 MAX_FAULTS = 5
 """Tries of a letter at which this program fails."""
 FATAL = (StoreError, UnknownOutcomeError)
+_MAY_WORK = (Fitness.WORKS, Fitness.PROBING)
 
 log = logger("alerts")
 
@@ -119,6 +122,8 @@ class Courier:
         self._clock = clock
         self._fatal = fatal
         self._faults: dict[int, int] = {}
+        self._unrecorded: dict[int, tuple[MessageId | None, str]] = {}
+        """What became of letters whose record failed: they are not told twice."""
         self._bell = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -188,7 +193,7 @@ class Courier:
     async def _carry(self, letter: Letter) -> bool:
         """Hand one letter in; ``False`` while it waits."""
         try:
-            told = await self._told(letter)
+            told = self._unrecorded.get(letter.number) or await self._told(letter)
         except FATAL:
             raise
         except (OverloadError, DiskFullError) as error:
@@ -199,8 +204,9 @@ class Courier:
             told = await self._given_up(letter, cause="a fault") if count >= MAX_FAULTS else None
         if told is None:
             return False
-        message_id, by = told
+        self._unrecorded[letter.number] = message_id, by = told
         await self._records.sent(letter.number, message_id=message_id, by=by)
+        del self._unrecorded[letter.number]
         self._faults.pop(letter.number, None)
         return True
 
@@ -210,6 +216,8 @@ class Courier:
             log.critical("an alert has addresses that are none", letter=letter.number, addresses=list(bad))
         if not to:
             return await self._given_up(letter, cause="no valid address")
+        if not self._may_find_way(letter):  # nothing is rendered for days of an outage
+            return await self._rescued(letter, cause=NO_WAY)
         first = await self._first(letter)
         is_late = self._clock.now() - letter.at >= WAIT_FOR_WAY
         written = await self.writer.written(
@@ -218,7 +226,7 @@ class Courier:
         submission = await self._submission(letter, written, to, first)
         choice = self._choice(letter, submission)
         if choice is None:
-            return await self._rescued(letter, cause="no transport works")
+            return await self._rescued(letter, cause=NO_WAY)
         try:
             message_id = await self._submit(submission, choice)
         except (CallerError, InvariantError) as error:  # once more it would fail again
@@ -289,6 +297,10 @@ class Courier:
 
     # ------------------------------------------------------------------ the way
 
+    def _may_find_way(self, letter: Letter) -> bool:
+        now = self._clock.now()
+        return any(way.name not in letter.avoid and way.fitness(now) in _MAY_WORK for way in self._ways)
+
     def _choice(self, letter: Letter, submission: Submission) -> _Choice | None:
         """Return the way of a letter; ``None`` while there is none.
 
@@ -306,7 +318,7 @@ class Courier:
                 return _Choice(chosen.way, None)  # with the rule's words for the subject
         named = [way for name in names if (way := self._ways.named(name)) is not None]
         others = [way for way in self._ways if way not in named and not way.transport.is_capture]
-        for fitness in (Fitness.WORKS, Fitness.PROBING):
+        for fitness in _MAY_WORK:
             for ways in (named, others):
                 found = [way for way in ways if way.name not in letter.avoid and way.fitness(now) is fitness]
                 if found:
@@ -333,19 +345,24 @@ class Courier:
         """Tell a severe letter by a fallback once it has waited for long enough."""
         if not is_severe(letter) or self._clock.now() - letter.at < WAIT_FOR_WAY:
             return None
-        return None, await self._fallbacks.tell(
-            letter, self.writer.phrased(letter), cause=cause, now=self._clock.now()
-        )
+        return None, await self._fallback(letter, cause=cause)
 
     async def _given_up(self, letter: Letter, *, cause: str) -> tuple[None, str]:
         """Close a letter that can never be sent; a severe one is told by a fallback."""
         log.critical(
             "an alert cannot be mailed", letter=letter.number, to=list(letter.recipients), cause=cause
         )
-        if is_severe(letter):
+        if not is_severe(letter):
+            return None, FAILED
+        return None, await self._fallback(letter, cause=cause)
+
+    async def _fallback(self, letter: Letter, *, cause: str) -> str:
+        try:
             said = self.writer.phrased(letter)
-            return None, await self._fallbacks.tell(letter, said, cause=cause, now=self._clock.now())
-        return None, FAILED
+        except Exception:  # supervision: what finds no words is told all the same
+            log.exception("an alert is told in the barest words", letter=letter.number)
+            said = bare(letter)
+        return await self._fallbacks.tell(letter, said, cause=cause, now=self._clock.now())
 
 
 def _legs(receiver: Receiver) -> Sequence[str]:

@@ -60,13 +60,15 @@ class Fallbacks:
             now: For the mail's date.
         """
         for way in self._ways():
-            problem = ""
-            if way == SENDMAIL:
-                problem = await self._hand_in(letter, said, now=now)
-            elif way.startswith(WEBHOOK):
-                problem = await self._post(way.removeprefix(WEBHOOK), letter, said, cause=cause)
-            elif way == JOURNAL:
+            if way == JOURNAL:
                 break
+            try:
+                if way == SENDMAIL:
+                    problem = await self._hand_in(letter, said, now=now)
+                else:
+                    problem = await self._post(way.removeprefix(WEBHOOK), letter, said, cause=cause)
+            except Exception as error:  # noqa: BLE001 - supervision: a way that fails leaves the next
+                problem = type(error).__name__  # no more: an address may have a secret in it
             if not problem:
                 log.warning("an alert was told by a fallback", letter=letter.number, way=_name(way))
                 return _name(way)

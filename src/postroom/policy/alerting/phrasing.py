@@ -89,6 +89,16 @@ def phrased(letter: Letter, manner: Manner, *, first: Letter | None = None) -> P
     return _Phrasing(letter, manner, first).phrased()
 
 
+def bare(letter: Letter) -> Phrased:
+    """Return a letter in as few words as there can be, for one at which ``phrased`` fails."""
+    names = [
+        plain(f"[{item.alert.severity.value}] {item.alert.key} {item.alert.object}", MAX_SUBJECT)
+        for item in _heads(letter)
+    ]
+    subject = names[0] if names else f"[alert] {plain(letter.receiver, MAX_SUBJECT)}"
+    return Phrased(subject=subject, lead=subject, text="\n".join(names), variables={})
+
+
 @dataclass(slots=True)
 class _Phrasing:
     letter: Letter
