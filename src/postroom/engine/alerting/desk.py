@@ -44,6 +44,7 @@ from postroom.policy.alerting.book import Book
 from postroom.policy.alerting.identity import labels_of
 from postroom.policy.alerting.links import AlertAct
 from postroom.policy.alerting.matching import MatcherError, Matching, parse_matchers, written
+from postroom.policy.alerting.own import PREFIX, SOURCE, pretends
 from postroom.policy.alerting.trying import Trial, event_of, tried
 from postroom.ports import AlertRecords, Spool
 from postroom.telemetry import logger
@@ -82,8 +83,10 @@ class Alerts:
         """Store reports in one commit; return their numbers, in their order.
 
         The id of the alert that a report belongs to is ``policy.alerting.identity.alert_id(event)``.
-        Raises OverloadError: too many wait already, or the store is busy; DiskFullError; UnknownOutcomeError.
+        Raises InputError: one is in Postroom's own name; OverloadError: too many wait already, or the store
+        is busy; DiskFullError; UnknownOutcomeError.
         """
+        _refuse_pretenders(events)
         self._evaluator.refuse_when_full()
         numbers = await self._records.add(events, at=self._clock.now())
         self._evaluator.reported(len(events))
@@ -328,6 +331,13 @@ class Alerts:
     def _refuse_past(self, at: datetime | None, field: str) -> None:
         if at is not None and at <= self._clock.now():
             raise _wrong(field, "in the past", "Give a later instant.")
+
+
+def _refuse_pretenders(events: Sequence[NewAlertEvent]) -> None:
+    if found := [number for number, event in enumerate(events) if pretends(event)]:
+        cause = f"from {SOURCE} what begins with {PREFIX} is only reported by Postroom itself"
+        fix = "Give another key or source."
+        raise InputError([_problem(f"alerts.{number}.key", cause, fix) for number in found])
 
 
 def _of_one(alert: AlertView) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from postroom.mime.writer import render
 from postroom.model.address import AddressError, Mailbox, parse_mailbox
 from postroom.model.alert import AlertState, Letter
 from postroom.model.message import Content
+from postroom.policy.alerting.own import is_own
 from postroom.policy.alerting.phrasing import Phrased
 from postroom.ports import HookPoster
 from postroom.telemetry import logger
@@ -125,7 +126,7 @@ def is_severe(letter: Letter) -> bool:
     """Say whether a letter is told by a fallback rather than late."""
     news = [item.alert for item in letter.items if item.is_news] or [item.alert for item in letter.items]
     return any(
-        (alert.severity.is_urgent and alert.state is AlertState.FIRING) or alert.source == "postroom"
+        (alert.severity.is_urgent and alert.state is AlertState.FIRING) or is_own(alert)
         for alert in news
     )
 

@@ -11,6 +11,7 @@ elsewhere.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from postroom.model.alert import AlertState, NewAlertEvent, Severity
 from postroom.model.message import MailClass
@@ -81,6 +82,33 @@ class OwnFacts:
     is_intake_stopped: bool = False
     certificates: tuple[CertificateFacts, ...] = ()
     hooks: tuple[HookFacts, ...] = ()
+
+
+class Named(Protocol):
+    """An event, or an alert in any form."""
+
+    @property
+    def key(self) -> str:
+        """What kind of thing happened."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Who reports."""
+        ...
+
+
+def is_own(alert: Named) -> bool:
+    """Say whether it is what Postroom reports about itself."""
+    return alert.source == SOURCE and alert.key.startswith(PREFIX)
+
+
+def pretends(event: NewAlertEvent) -> bool:
+    """Say whether somebody else reports in Postroom's name.
+
+    Such alerts choose how letters go, and Postroom believes that it told of them itself.
+    """
+    return event.door != DOOR and is_own(event)
 
 
 def conditions(facts: OwnFacts) -> dict[tuple[str, str], NewAlertEvent]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from heapq import nsmallest
 
 from postroom.model.alert import AlertState, Clause, Letter, LetterItem, LetterKind, Severity
-from postroom.policy.alerting import lives
+from postroom.policy.alerting import lives, own
 from postroom.policy.alerting.alerts import Alert
 from postroom.policy.alerting.digests import Digest, digest_id
 from postroom.policy.alerting.groups import Group, Member
@@ -21,8 +21,6 @@ from postroom.policy.alerting.recipients import Letters, Person, later
 
 MAX_ITEMS = 50
 """Alerts that a letter names; nobody reads more, and the rest is counted."""
-OWN_SOURCE = "postroom"
-"""Who reports what concerns the transports of this program, in the label ``transport``."""
 
 
 class Look:
@@ -306,7 +304,7 @@ def _item(ledger: Ledger, member: Member, now: datetime, *, is_news: bool) -> Le
 
 
 def _avoided(alerts: Iterable[Alert]) -> tuple[str, ...]:
-    found = {one.labels.get("transport", "") for one in alerts if one.source == OWN_SOURCE}
+    found = {one.labels.get(own.TRANSPORT_LABEL, "") for one in alerts if own.is_own(one)}
     return tuple(sorted(found - {""}))
 
 
