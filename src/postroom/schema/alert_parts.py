@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from postroom.grammar import BIDI_CONTROL, CONTROL, SURROGATE
 from postroom.model.alert import Severity
@@ -29,8 +29,13 @@ MAX_NAME = 100
 """Characters of the name of a label."""
 MAX_VALUE = 2000
 """Characters of the value of one."""
+MAX_SAID = 64 * 1024
+"""Characters of the labels, details and values of one event together (security limit): the book remembers
+them of every alert, and two hundred events are looked at at a time."""
 MAX_LINK = 2000
 """Characters: what every browser opens."""
+FEW_PAIRS = 7
+"""So many pairs are never too much together."""
 MAX_EVENTS = 1000
 """Events of one request."""
 
@@ -49,6 +54,7 @@ SEVERITIES: Mapping[str, Severity] = {
 
 _LINK = re.compile(r'https?://[^/ "<>\\][^ "<>\\]*\Z', re.IGNORECASE)
 
+T = TypeVar("T", bound=str | float)
 Pairs = dict[str, str]
 Values = dict[str, str | int | float | bool]
 
@@ -122,6 +128,10 @@ def labels_of(value: object, name: str, problems: Problems) -> Pairs:
                 problems.add("wrong-type", f"{name}.{key[:MAX_NAME]}", "must be text", "Send text.")
         elif text := text_of(one, MAX_VALUE):
             labels[line_of(key, MAX_NAME)] = text
+    if len(labels) > FEW_PAIRS and size_of(labels) > MAX_SAID // 4:
+        cause = f"{size_of(labels)} characters of labels, at most {MAX_SAID // 4}"
+        problems.add("limit-exceeded", name, cause, "Put what tells nothing apart into the annotations.")
+        return {}
     return labels
 
 
@@ -134,7 +144,15 @@ def details_of(value: object, *, besides: frozenset[str] = frozenset()) -> Pairs
         shown = json.dumps(one, ensure_ascii=False) if isinstance(one, dict | list) else one
         if key not in besides and (text := text_of(shown, MAX_VALUE)):
             found[line_of(key, MAX_NAME) or "-"] = text
-    return dict(islice(found.items(), MAX_PAIRS))
+    return _cut(found)
+
+
+def joined(*parts: Pairs) -> Pairs:
+    """Return details from several places: of one name the first, in all as many as are kept."""
+    found: Pairs = {}
+    for one in parts:
+        found |= {key: text for key, text in one.items() if key not in found}
+    return _cut(found)
 
 
 def values_of(value: object) -> Values:
@@ -147,7 +165,14 @@ def values_of(value: object) -> Values:
             found[line_of(key, MAX_NAME)] = one
         elif isinstance(one, str) and one:
             found[line_of(key, MAX_NAME)] = text_of(one, MAX_VALUE)
-    return found
+    return _cut(found, MAX_SAID // 4)
+
+
+def size_of(pairs: Mapping[str, str | float]) -> int:
+    """Return the characters of names and texts."""
+    return sum(
+        [len(name) + len(value) if isinstance(value, str) else len(name) for name, value in pairs.items()]
+    )
 
 
 def link_of(*values: object) -> str:
@@ -177,3 +202,11 @@ def instant_of(value: object) -> datetime | None:
 
 def _shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "\u2026"
+
+
+def _cut(pairs: Mapping[str, T], most: int = MAX_SAID // 2) -> dict[str, T]:
+    """Return the first of them, as many as one event may have."""
+    found = dict(islice(pairs.items(), MAX_PAIRS))
+    while len(found) > FEW_PAIRS and size_of(found) > most:
+        found.popitem()
+    return found

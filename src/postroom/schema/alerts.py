@@ -27,11 +27,13 @@ from postroom.schema.alert_parts import (
     MAX_LINK,
     MAX_NAME,
     MAX_PAIRS,
+    MAX_SAID,
     MAX_TEXT,
     MAX_VALUE,
     SEVERITIES,
     is_link,
     severity_of,
+    size_of,
 )
 from postroom.schema.bodies import Body
 from postroom.schema.json_text import read_json
@@ -137,6 +139,11 @@ def _event(body: AlertBody, problems: Problems, tenant: TenantId) -> NewAlertEve
     if body.state is not None and (state := _STATES.get(body.state)) is None:
         cause = "neither firing nor resolved"
         problems.add("unknown-value", "state", cause, "Use firing or resolved, or leave it out.")
+    if len(body.labels) + len(body.details) + len(body.values) > MAX_SAID // (MAX_NAME + MAX_VALUE):
+        size = size_of(body.labels) + size_of(body.details) + size_of(body.values)
+        if size > MAX_SAID:
+            cause = f"labels, details and values have {size} characters, at most {MAX_SAID} are allowed"
+            problems.add("limit-exceeded", "details", cause, "Leave out what nobody reads in a mail.")
     if body.link and not is_link(body.link):
         problems.add("url-syntax", "link", "not an http or https URL", "Write it with https://.")
     return NewAlertEvent(
