@@ -2,8 +2,9 @@
 
 from typing import Any
 
-# Prometheus, "Alertmanager configuration", <webhook_config> (version 4), with the sample values of
-# docs.rs/alertmanager-webhook-types 0.1.0, assets/sample-v4-payload.json.
+# Prometheus, "Alertmanager configuration", <webhook_config> (version 4; names and types of the members):
+# https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
+# The values are those of https://docs.rs/crate/alertmanager-webhook-types/0.1.0/source/assets/sample-v4-payload.json
 ALERTMANAGER: dict[str, Any] = {
     "receiver": "sms",
     "status": "firing",
@@ -28,15 +29,25 @@ ALERTMANAGER: dict[str, Any] = {
         }
     ],
     "groupLabels": {"alertname": "ProbeFailure"},
-    "commonLabels": {"alertname": "ProbeFailure", "job": "http_checks", "severity": "critical"},
-    "commonAnnotations": {"summary": "BlackBox Probe Failure: https://server.example.org"},
+    "commonLabels": {
+        "alertname": "ProbeFailure",
+        "instance": "https://server.example.org",
+        "job": "http_checks",
+        "monitor": "master",
+        "severity": "critical",
+    },
+    "commonAnnotations": {
+        "description": "Instance https://server.example.org has been down for over 5m.",
+        "summary": "BlackBox Probe Failure: https://server.example.org",
+    },
     "externalURL": "http://prometheus.example.org:9093",
     "version": "4",
     "groupKey": '{}/{severity="critical"}:{alertname="ProbeFailure"}',
     "truncatedAlerts": 0,
 }
 
-# github.com/prometheus/alertmanager, api/v2/openapi.yaml, postableAlerts; Go's times have nanoseconds.
+# Alertmanager, "Alertmanager API" (version 2), postableAlerts; Go's times have nanoseconds:
+# https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml
 PROMETHEUS: list[dict[str, Any]] = [
     {
         "labels": {"alertname": "InstanceDown", "instance": "localhost:9090", "severity": "page"},
@@ -47,8 +58,8 @@ PROMETHEUS: list[dict[str, Any]] = [
     }
 ]
 
-# grafana.com/docs/grafana, "Configure the webhook notifier for Alerting", Webhook JSON payload; the second
-# alert is left out.
+# Grafana, "Configure the webhook notifier for Alerting", JSON payload; hosts and ``message`` are shorter:
+# https://grafana.com/docs/grafana/latest/alerting/configure-notifications/manage-contact-points/integrations/webhook-notifier/
 GRAFANA: dict[str, Any] = {
     "receiver": "My Super Webhook",
     "status": "firing",
@@ -66,11 +77,30 @@ GRAFANA: dict[str, Any] = {
             "endsAt": "0001-01-01T00:00:00Z",
             "generatorURL": "https://play.example.org/alerting/1afz29v7z/edit",
             "fingerprint": "c6eadffa33fcdf37",
-            "silenceURL": "https://play.example.org/alerting/silence/new?alertmanager=grafana",
+            "silenceURL": "https://play.example.org/alerting/silence/new?alertmanager=grafana&matchers="
+            "alertname%3DT2%2Cteam%3Dblue%2Czone%3Dus-1",
             "dashboardURL": "",
             "panelURL": "",
             "values": {"B": 44.23943737541908, "C": 1},
-        }
+        },
+        {
+            "status": "firing",
+            "labels": {"alertname": "High CPU usage", "team": "blue", "zone": "eu-1"},
+            "annotations": {
+                "description": "The system has high CPU usage",
+                "runbook_url": "https://myrunbook.example.com/runbook/1234",
+                "summary": "This alert was triggered for zone eu-1",
+            },
+            "startsAt": "2021-10-12T09:56:03.157076+02:00",
+            "endsAt": "0001-01-01T00:00:00Z",
+            "generatorURL": "https://play.example.org/alerting/d1rdpdv7k/edit",
+            "fingerprint": "bc97ff14869b13e3",
+            "silenceURL": "https://play.example.org/alerting/silence/new?alertmanager=grafana&matchers="
+            "alertname%3DT1%2Cteam%3Dblue%2Czone%3Deu-1",
+            "dashboardURL": "",
+            "panelURL": "",
+            "values": {"B": 44.23943737541908, "C": 1},
+        },
     ],
     "groupLabels": {},
     "commonLabels": {"team": "blue"},
@@ -81,10 +111,11 @@ GRAFANA: dict[str, Any] = {
     "truncatedAlerts": 0,
     "title": "[FIRING:2]  (blue)",
     "state": "alerting",
-    "message": "**Firing**\n\nLabels:\n - alertname = T2\n",
+    "message": "**Firing**\n\nLabels:\n - alertname = T2\n - team = blue\n - zone = us-1\n",
 }
 
-# github.com/grafana/grafana, docs/sources/alerting/notifications.md (version 6), Webhook.
+# Grafana (version 6), "Alert notifications", Webhook:
+# https://github.com/grafana/grafana/blob/v6.7.x/docs/sources/alerting/notifications.md
 GRAFANA_LEGACY: dict[str, Any] = {
     "dashboardId": 1,
     "evalMatches": [{"value": 1, "metric": "Count", "tags": {}}],
@@ -100,8 +131,9 @@ GRAFANA_LEGACY: dict[str, Any] = {
     "title": "[Alerting] Panel Title alert",
 }
 
-# PagerDuty, "Events API v2", Send an event, as quoted in github.com/influxdata/kapacitor,
-# services/pagerduty2/service.go.
+# PagerDuty, "Send an Alert Event", Example Request Payloads (the address of the image is ours):
+# https://developer.pagerduty.com/docs/events-api-v2/trigger-events/
+# https://github.com/PagerDuty/developer-docs/blob/main/docs/events-API-v2/02-Trigger-Events.md
 PAGERDUTY: dict[str, Any] = {
     "payload": {
         "summary": "Example alert on host1.example.com",
@@ -123,9 +155,20 @@ PAGERDUTY: dict[str, Any] = {
     "client": "Sample Monitoring Service",
     "client_url": "https://monitoring.example.com",
 }
+PAGERDUTY_ACKNOWLEDGE: dict[str, Any] = {
+    "routing_key": "routingkeyhere",
+    "dedup_key": "dedupkeyhere",
+    "event_action": "acknowledge",
+}
+PAGERDUTY_RESOLVE: dict[str, Any] = {
+    "routing_key": "routingkeyhere",
+    "dedup_key": "dedupkeyhere",
+    "event_action": "resolve",
+}
 
-# github.com/tapdata/tapdata-web, WebhookAlerts.vue, the default customTemplate; the values are of the types
-# and words of github.com/tapdata/tapdata, WebHookAlterInfoDto.java.
+# TapData, the page of webhook alarms, its default customTemplate; the values are of the types and words of
+# WebHookAlterInfoDto.java in github.com/tapdata/tapdata:
+# https://github.com/tapdata/tapdata-web, WebhookAlerts.vue
 TAPDATA: dict[str, Any] = {
     "action": "TaskAlter",
     "hookId": "66b1c2d3e4f5061728394a5b",
@@ -156,7 +199,8 @@ TAPDATA: dict[str, Any] = {
     },
 }
 
-# github.com/cloudevents/spec, cloudevents/formats/json-format.md, sections 3.2 and 4.3.
+# CloudEvents, "JSON Event Format for CloudEvents" (version 1.0.2), sections 3.2 and 4.3:
+# https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 CLOUDEVENT: dict[str, Any] = {
     "specversion": "1.0",
     "type": "com.example.someevent",
@@ -185,7 +229,8 @@ CLOUDEVENT_TEXT: dict[str, Any] = {
     "id": "D234-1234-1234",
     "data": "I'm just a string",
 }
-# The same, cloudevents/bindings/http-protocol-binding.md, section 3.1.4.
+# CloudEvents, "HTTP Protocol Binding for CloudEvents" (version 1.0.2), section 3.1.4:
+# https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md
 CLOUDEVENT_HEADERS: dict[str, str] = {
     "ce-specversion": "1.0",
     "ce-type": "com.example.someevent",

@@ -52,12 +52,12 @@ def test_alertmanagers_webhook() -> None:
         )
         == event
     )
-    over = {
-        **published.ALERTMANAGER,
-        "alerts": [{**published.ALERTMANAGER["alerts"][0], "status": "resolved"}],
-    }
+    ended = {**published.ALERTMANAGER["alerts"][0], "status": "resolved", "endsAt": "2023-02-06T13:18:45Z"}
+    over = {**published.ALERTMANAGER, "alerts": [ended], "truncatedAlerts": 12}
     (resolved,) = alertmanager.read_webhook(over, tenant=TENANT)
     assert (RESOLVED, alert_id(event)) == (resolved.state, alert_id(resolved))
+    assert datetime(2023, 2, 6, 13, 18, 45, tzinfo=UTC) == resolved.occurred_at
+    assert {"truncatedAlerts": "12"} == resolved.details
 
 
 def test_prometheus_says_by_the_end_whether_it_is_over() -> None:
@@ -77,6 +77,7 @@ def test_prometheus_says_by_the_end_whether_it_is_over() -> None:
     later = starts_at + timedelta(hours=1)
     (over,) = alertmanager.read_alerts(published.PROMETHEUS, now=later, tenant=TENANT)
     assert (RESOLVED, None, alert_id(event)) == (over.state, over.ends_at, alert_id(over))
+    assert starts_at + timedelta(minutes=4) == over.occurred_at
     endless = [{"labels": {"alertname": "X", "empty": ""}, "endsAt": "0001-01-01T00:00:00Z"}]
     (event,) = alertmanager.read_alerts(endless, now=later, tenant=TENANT)
     assert (FIRING, later + timedelta(minutes=5), {}) == (event.state, event.ends_at, event.labels)
@@ -92,7 +93,9 @@ def test_wrong_alerts_of_alertmanager_are_named() -> None:
 
 def test_grafanas_webhook() -> None:
     """Values and links come with the alert; the page of the rule is the link where no panel is named."""
-    (event,) = grafana.read(published.GRAFANA, tenant=TENANT)
+    event, other = grafana.read(published.GRAFANA, tenant=TENANT)
+    assert ("High CPU usage", "eu-1") == (other.key, other.labels["zone"])
+    assert alert_id(event) != alert_id(other)
     assert ("High memory usage", "This alert was triggered for zone us-1") == (event.key, event.title)
     assert {"B": 44.23943737541908, "C": 1} == event.values
     assert {"team": "blue", "zone": "us-1"} == event.labels
@@ -107,7 +110,7 @@ def test_grafanas_webhook() -> None:
     }
     (over,) = grafana.read({**published.GRAFANA, "alerts": [alert]}, tenant=TENANT)
     assert (RESOLVED, alert["panelURL"], alert_id(event)) == (over.state, over.link, alert_id(over))
-    assert {"runbook_url", "silenceURL", "imageURL", "valueString", "panelURL"} == set(over.details)
+    assert {"runbook_url", "silenceURL", "imageURL", "valueString", "generatorURL"} == set(over.details)
 
 
 def test_grafanas_older_webhook() -> None:
@@ -185,16 +188,21 @@ def test_pagerdutys_events() -> None:
     )
     assert datetime(2015, 7, 17, 8, 42, 58, 315000, tzinfo=UTC) == event.occurred_at
     assert {"ping time": "1500ms", "load avg": 0.75} == event.values
-    assert {"ping time", "load avg", "client", "client_url", "Link text", "Example text"} == set(
-        event.details
-    )
+    assert {
+        "ping time": "1500ms",
+        "load avg": "0.75",
+        "client": "Sample Monitoring Service",
+        "client_url": "https://monitoring.example.com",
+        "Link text": "https://example.com/",
+        "Example text": "https://www.example.com/logo.png",
+        "Example text (link)": "https://example.com/",
+    } == event.details
     assert ("https://example.com/", FIRING, "") == (event.link, event.state, event.acknowledged_by)
-    others = {
-        action: pagerduty.read({"event_action": action, "dedup_key": "samplekeyhere"}, tenant=TENANT)
-        for action in ("acknowledge", "resolve")
-    }
-    assert {alert_id(event)} == {alert_id(one) for one in others.values()}
-    assert ("PagerDuty", RESOLVED) == (others["acknowledge"].acknowledged_by, others["resolve"].state)
+    trigger = pagerduty.read({**published.PAGERDUTY, "dedup_key": "dedupkeyhere"}, tenant=TENANT)
+    acknowledge = pagerduty.read(published.PAGERDUTY_ACKNOWLEDGE, tenant=TENANT)
+    resolve = pagerduty.read(published.PAGERDUTY_RESOLVE, tenant=TENANT)
+    assert alert_id(trigger) == alert_id(acknowledge) == alert_id(resolve) != alert_id(event)
+    assert ("PagerDuty", FIRING, RESOLVED) == (acknowledge.acknowledged_by, acknowledge.state, resolve.state)
 
 
 def test_pagerdutys_key_is_made_where_there_is_none() -> None:

@@ -147,7 +147,7 @@ def details_of(value: object, *, besides: frozenset[str] = frozenset()) -> Pairs
     return _cut(found)
 
 
-def joined(*parts: Pairs) -> Pairs:
+def joined(*parts: Mapping[str, str]) -> Pairs:
     """Return details from several places: of one name the first, in all as many as are kept."""
     found: Pairs = {}
     for one in parts:

@@ -5,6 +5,10 @@ others stay labels. The annotations ``summary`` and ``description`` (or ``messag
 rest details.
 ``severity`` is read by ``alert_parts.SEVERITIES``; a word that is none says nothing, and stays a label.
 
+What a group says of its alerts (``groupKey``, ``commonLabels``) each of them says in full, and is not read;
+how many a sender left out of a group (``truncatedAlerts``) is a detail of the others. What is over happened
+at its end.
+
 Prometheus posts what fires again and again with an end a few minutes ahead, and what is over with an end that
 has passed: the end says it all there. A firing alert without an end ends five minutes later, Alertmanager's
 ``resolve_timeout``.
@@ -24,6 +28,7 @@ from postroom.schema.alert_parts import (
     details_of,
     instant_of,
     items_of,
+    joined,
     labels_of,
     line_of,
     link_of,
@@ -46,8 +51,7 @@ def read_webhook(value: object, *, tenant: TenantId) -> list[NewAlertEvent]:
     items = items_of(members.get("alerts"), "alerts", problems)
     events = [
         replace(
-            event_of(one, f"alerts.{number}", problems, tenant=tenant),
-            state=state_of(one, members),
+            in_group(event_of(one, f"alerts.{number}", problems, tenant=tenant), one, members),
             link=link_of(_member(one, "generatorURL"), members.get("externalURL")),
             source="alertmanager",
             door="alertmanager",
@@ -72,6 +76,7 @@ def read_alerts(value: object, *, now: datetime, tenant: TenantId) -> list[NewAl
             replace(
                 event,
                 state=state,
+                occurred_at=ends_at if state is AlertState.RESOLVED else event.occurred_at,
                 ends_at=ends_at if state is AlertState.FIRING else None,
                 link=link_of(_member(one, "generatorURL")),
                 source="prometheus",
@@ -109,10 +114,17 @@ def event_of(value: object, place: str, problems: Problems, *, tenant: TenantId)
     )
 
 
-def state_of(value: object, group: Mapping[str, Any]) -> AlertState:
-    """Return the state of an alert of a webhook, the group's where it has none."""
-    status = line_of(_member(value, "status") or group.get("status")).lower()
-    return AlertState.RESOLVED if status in ("resolved", "ok") else AlertState.FIRING
+def in_group(event: NewAlertEvent, value: object, group: Mapping[str, Any]) -> NewAlertEvent:
+    """Return an alert of a webhook with its state, the group's where it has none, and when that began."""
+    is_over = line_of(_member(value, "status") or group.get("status")).lower() in ("resolved", "ok")
+    ended_at = instant_of(_member(value, "endsAt")) if is_over else None
+    cut = group.get("truncatedAlerts")
+    return replace(
+        event,
+        state=AlertState.RESOLVED if is_over else AlertState.FIRING,
+        occurred_at=ended_at or event.occurred_at,
+        details=joined(details_of({"truncatedAlerts": cut or None}), event.details),
+    )
 
 
 def _member(value: object, name: str) -> object:

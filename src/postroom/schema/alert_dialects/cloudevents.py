@@ -21,10 +21,10 @@ from postroom.model.alert import AlertState, NewAlertEvent, Severity
 from postroom.model.ids import TenantId
 from postroom.schema.alert_parts import (
     MAX_KEY,
-    MAX_PAIRS,
     details_of,
     instant_of,
     items_of,
+    joined,
     labels_of,
     line_of,
     link_of,
@@ -143,7 +143,7 @@ def _event(value: object, place: str, problems: Problems, tenant: TenantId) -> N
             else data
         ),
         labels=labels_of(said.get("labels"), f"{place}data.labels", problems),
-        details=_bounded(details_of(said.get("details")), details_of(said, besides=_OURS), details_of(shown)),
+        details=joined(details_of(said.get("details")), details_of(said, besides=_OURS), details_of(shown)),
         values=values_of(said.get("values")),
         state=_STATES.get(line_of(said.get("state")).lower()),
         dedup=line_of(said.get("dedup")),
@@ -196,10 +196,3 @@ def _severity(members: Mapping[str, Any]) -> Severity | None:
 
 def _is_text(kind: str) -> bool:
     return kind.startswith("text/") or kind == "application/xml" or kind.endswith("+xml")
-
-
-def _bounded(*parts: dict[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for one in parts:
-        found = {**one, **found}
-    return dict(list(found.items())[:MAX_PAIRS])

@@ -1,6 +1,7 @@
 """Grafana's webhook: unified alerting, and the form of the older dashboard alerts. Pure.
 
-Unified alerts are Alertmanager's with more links and the measured values. The older form is one rule, whose
+Unified alerts are Alertmanager's with more links and the measured values; ``title`` and ``message`` are about
+the whole group and not read, because its alerts are told one by one. The older form is one rule, whose
 identity is organisation and rule id; ``ok`` and ``paused`` are over; ``alerting``, ``pending`` and
 ``no_data`` are not.
 
@@ -13,14 +14,14 @@ from typing import Any
 
 from postroom.model.alert import AlertState, NewAlertEvent, Severity
 from postroom.model.ids import TenantId
-from postroom.schema.alert_dialects.alertmanager import event_of, state_of
+from postroom.schema.alert_dialects.alertmanager import event_of, in_group
 from postroom.schema.alert_parts import (
     MAX_KEY,
     MAX_PAIRS,
-    Pairs,
     Values,
     details_of,
     items_of,
+    joined,
     labels_of,
     line_of,
     link_of,
@@ -32,7 +33,8 @@ from postroom.schema.alert_parts import (
 )
 from postroom.schema.submission import Problems
 
-_LINKS = ("dashboardURL", "panelURL", "silenceURL", "imageURL", "valueString")
+_PAGES = ("panelURL", "dashboardURL", "generatorURL")
+_SHOWN = (*_PAGES, "silenceURL", "imageURL", "valueString")
 _OVER = frozenset({"ok", "paused", "resolved"})
 
 
@@ -55,19 +57,17 @@ def read(value: object, *, tenant: TenantId) -> list[NewAlertEvent]:
 def _unified(
     value: object, place: str, group: Mapping[str, Any], problems: Problems, *, tenant: TenantId
 ) -> NewAlertEvent:
-    event = event_of(value, place, problems, tenant=tenant)
     one: Mapping[str, Any] = value if isinstance(value, dict) else {}
-    links = {name: text for name in _LINKS if (text := text_of(one.get(name), 2000))}
+    event = in_group(event_of(value, place, problems, tenant=tenant), one, group)
+    link = link_of(*(one.get(name) for name in _PAGES), group.get("externalURL"))
+    shown = details_of({name: text for name in _SHOWN if (text := one.get(name)) != link})
     return replace(
         event,
-        state=state_of(value, group),
         source="grafana",
         door="grafana",
-        details=_bounded({**event.details, **links}),
+        details=joined(shown, event.details),
         values=values_of(one.get("values")),
-        link=link_of(
-            one.get("panelURL"), one.get("dashboardURL"), one.get("generatorURL"), group.get("externalURL")
-        ),
+        link=link,
     )
 
 
@@ -101,7 +101,3 @@ def _measured(matches: list[Any]) -> Values:
         if isinstance(one, dict):
             found[line_of(one.get("metric"), 100) or "value"] = one.get("value")
     return values_of(found)
-
-
-def _bounded(pairs: Pairs) -> Pairs:
-    return dict(list(pairs.items())[-MAX_PAIRS:])

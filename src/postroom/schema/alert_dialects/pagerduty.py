@@ -17,9 +17,9 @@ from postroom.policy.alerting.identity import digest_of
 from postroom.schema.alert_parts import (
     MAX_KEY,
     MAX_LINE,
-    MAX_PAIRS,
     details_of,
     instant_of,
+    joined,
     line_of,
     link_of,
     object_of,
@@ -102,15 +102,17 @@ def _identity(payload: Mapping[str, Any]) -> str:
 
 
 def _details(members: Mapping[str, Any], payload: Mapping[str, Any]) -> dict[str, str]:
-    """Return the custom details, the client and every further link and image, by their texts."""
+    """Return the custom details, the client, every link, every image and where it leads, by their texts."""
     custom = payload.get("custom_details")
-    found = details_of(custom if isinstance(custom, dict) else {"details": custom})
-    found |= details_of({"client": members.get("client"), "client_url": members.get("client_url")})
+    client = {"client": members.get("client"), "client_url": members.get("client_url")}
+    more = {}
     for kind, place, label in (("links", "href", "text"), ("images", "src", "alt")):
         for number, one in enumerate(_entries(members.get(kind)), 1):
             name = line_of(one.get(label), 80) or f"{kind} {number}"
-            found |= details_of({name: one.get(place)})
-    return dict(list(found.items())[:MAX_PAIRS])
+            more[name] = one.get(place)
+            more[f"{name} (link)"] = one.get("href") if kind == "images" else None
+    said = details_of(custom if isinstance(custom, dict) else {"details": custom})
+    return joined(said, details_of(client), details_of(more))
 
 
 def _hrefs(value: object) -> list[object]:
