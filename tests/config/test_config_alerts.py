@@ -302,6 +302,31 @@ def test_wrong_values_of_a_type_are_refused(tmp_path: Path, line: str) -> None:
     assert 1 == len(refused(tmp_path, f'[[alerts.types]]\nkey = "k"\n{line}\n'))
 
 
+def test_addresses_beside_tables_are_told_what_to_write(tmp_path: Path) -> None:
+    """A list of addresses and tables is refused with the way to write it."""
+    (tmp_path / "postroom.toml").write_text('[alerts]\nreceivers = ["a@example.com", { name = "b" }]\n')
+    with pytest.raises(ConfigError) as error:
+        load(Flags(), {}, tmp_path)
+    (problem,) = error.value.problems
+    assert ("alerts.receivers", True) == (problem.field, 'name = "default"' in problem.cause)
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_told"),
+    [
+        ('receivers = [{ name = "ops", to = "a@example.com" }]', True),
+        ('receivers = [{ name = "ops", to = "a@example.com" }]\n[alerts.root]\nreceiver = "ops"', False),
+        ('receivers = "a@example.com"', False),
+        ('sets = ["tapdata"]', False),
+    ],
+)
+def test_receivers_that_hear_of_nothing_are_told(lines: str, is_told: bool, tmp_path: Path) -> None:
+    """Where there are receivers and the root has none of them, the start warns."""
+    (tmp_path / "postroom.toml").write_text(f"[alerts]\n{lines}\n")
+    warnings = load(Flags(), {}, tmp_path).warnings
+    assert is_told == any("told to nobody" in warning for warning in warnings)
+
+
 def test_routes_are_not_nested_without_end(tmp_path: Path) -> None:
     """Twenty below each other are enough."""
     name, text = "alerts.routes", ""

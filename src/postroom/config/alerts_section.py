@@ -32,6 +32,9 @@ def _receivers(value: object) -> object:
     """Addresses alone are the receiver ``default``."""
     if isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value)):
         return [{"name": "default", "to": value}] if value else []
+    if isinstance(value, list) and any(isinstance(one, str) for one in value):
+        msg = 'addresses stand beside tables: write the addresses as { name = "default", to = [...] }'
+        raise ValueError(msg)
     return value
 
 
@@ -97,6 +100,16 @@ def alert_rules(section: AlertsSection) -> tuple[AlertRules, Sequence[Problem]]:
     places = _places(section)
     problems += unfitting(rules, lambda kind, name: places.get((kind, name), f"alerts.{kind}.{name}"))
     return rules, problems
+
+
+def alert_warnings(rules: AlertRules) -> Iterator[str]:
+    """Yield what is right, and not what its writer will have meant."""
+    receiver = rules.root.receiver or ROOT.receiver
+    if rules.receivers and receiver not in rules.receivers:
+        yield (
+            "alerts.receivers: none is named default, and alerts.root names no other: "
+            "what no route takes is told to nobody"
+        )
 
 
 def _first_of(entries: Iterable[tuple[_Name, _Entry]]) -> dict[_Name, _Entry]:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from postroom.config.alerts_section import alert_rules
+from postroom.config.alerts_section import alert_rules, alert_warnings
 from postroom.config.checks import exposure_problems, keyless_problems, keyless_warnings
 from postroom.config.document import Document
 from postroom.config.hap import hap_problems, hap_settings, hap_warnings
@@ -166,6 +166,8 @@ class _Loading:
         # What was left out because it is wrong is not missing.
         told = tuple(problem.field for problem in self.problems)
         self.problems.extend(one for one in problems if not any(f.startswith(one.field) for f in told))
+        if not problems:
+            self._warnings.extend(alert_warnings(rules))
         return rules
 
     def _look_at(self, settings: Settings) -> None:
