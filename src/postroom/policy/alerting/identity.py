@@ -36,8 +36,10 @@ def alert_id(event: NewAlertEvent) -> AlertId:
     """Return the identity of the alert that an event belongs to."""
     if event.dedup:
         return AlertId(digest_of(event.tenant, event.dedup))
-    parts = (event.tenant, event.key, event.source, event.object, event.node)
-    return AlertId(digest_of(*parts, *_pairs(event.labels) if event.labels else ()))
+    tenant, key, source, name, node = event.tenant, event.key, event.source, event.object, event.node
+    # As ``_written`` does, in one go: it is asked twice for each event.
+    text = f"{len(tenant)}:{tenant}{len(key)}:{key}{len(source)}:{source}{len(name)}:{name}{len(node)}:{node}"
+    return AlertId(_digest(text + _written(_pairs(event.labels)) if event.labels else text))
 
 
 def labels_of(alert: Labelled) -> dict[str, str]:
@@ -64,7 +66,15 @@ def group_id(route: Iterable[str], receiver: str, own: Iterable[str], labels: Ma
 
 def digest_of(*parts: str) -> str:
     """Return 20 hex digits that differ where any part does."""
-    text = "".join([f"{len(part)}:{part}" for part in parts])
+    return _digest(_written(parts))
+
+
+def _written(parts: Iterable[str]) -> str:
+    """Return text that differs where any part does."""
+    return "".join([f"{len(part)}:{part}" for part in parts])
+
+
+def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=10).hexdigest()
 
 

@@ -18,7 +18,7 @@ ANY_KEY = "*"
 """The entry that holds for keys without one."""
 _NOTHING = AlertType(key=ANY_KEY)
 _MAX_KEPT = 4096
-"""Answers kept, by key and object; forgotten all at once (security limit)."""
+"""Answers kept, by key and object, where a type names objects; forgotten all at once (security limit)."""
 
 _T = TypeVar("_T")
 
@@ -48,35 +48,40 @@ class Kinds:
 
     def __init__(self, rules: AlertRules) -> None:
         """Take the types."""
-        self._types = rules.types
+        self._kinds = {key: _kind(entry, TypeSettings()) for key, entry in rules.types.items()}
+        self._any = self._kinds.get(ANY_KEY) or _kind(_NOTHING, TypeSettings())
         self._kept: dict[tuple[str, str], Kind] = {}
 
     def settings(self, key: str, object_name: str = "") -> Kind:
         """Return what holds for an event of this key about this object."""
+        kind = self._kinds.get(key, self._any)
+        if not kind.type.objects:
+            return kind
         asked = (key, object_name)
         if found := self._kept.get(asked):
             return found
         if len(self._kept) >= _MAX_KEPT:
             self._kept.clear()
-        found = self._kept[asked] = self._settle(key, object_name)
+        own = next((one.settings for one in kind.type.objects if fits(one.object, object_name)), None)
+        found = self._kept[asked] = kind if own is None else _kind(kind.type, own)
         return found
 
-    def _settle(self, key: str, object_name: str) -> Kind:
-        entry = self._types.get(key) or self._types.get(ANY_KEY, _NOTHING)
-        own = next((one.settings for one in entry.objects if fits(one.object, object_name)), TypeSettings())
-        all_of = entry.settings
-        return Kind(
-            type=entry,
-            is_open=_first(own.is_open, all_of.is_open, True),
-            mail=_first(own.mail, all_of.mail, True),
-            interval=_first(own.interval, all_of.interval, DEFAULT_INTERVAL),
-            severity=_first(own.severity, all_of.severity, Severity.WARNING),
-            resolved=all_of.resolved if own.resolved is None else own.resolved,
-            repeat=_first(own.repeat, all_of.repeat, Repeat.ACTIVE),
-            receivers=_first(own.receivers, all_of.receivers, ()),
-            rule=own.rule or all_of.rule,
-            resolve_after=all_of.resolve_after if own.resolve_after is None else own.resolve_after,
-        )
+
+def _kind(entry: AlertType, own: TypeSettings) -> Kind:
+    """Return what holds where an entry has these settings of an object."""
+    all_of = entry.settings
+    return Kind(
+        type=entry,
+        is_open=_first(own.is_open, all_of.is_open, True),
+        mail=_first(own.mail, all_of.mail, True),
+        interval=_first(own.interval, all_of.interval, DEFAULT_INTERVAL),
+        severity=_first(own.severity, all_of.severity, Severity.WARNING),
+        resolved=all_of.resolved if own.resolved is None else own.resolved,
+        repeat=_first(own.repeat, all_of.repeat, Repeat.ACTIVE),
+        receivers=_first(own.receivers, all_of.receivers, ()),
+        rule=own.rule or all_of.rule,
+        resolve_after=all_of.resolve_after if own.resolve_after is None else own.resolve_after,
+    )
 
 
 def fits(pattern: str, name: str) -> bool:
