@@ -1,11 +1,12 @@
 """The webhook transports of a run, and the keys that sign their links.
 
 ``DATA/links.key`` has the form of ``secret.key``: keys in Base64, the current one first. It is made with the
-first webhook that may need links; a line put before the others begins a new key, a line taken away ends the
-links that it signed.
+first webhook or alert mail that may need links; a line put before the others begins a new key, a line taken
+away ends the links that it signed.
 """
 
 import ssl
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +28,9 @@ from postroom.web.gate import Operation
 FILE_NAME = "links.key"
 KEY_BYTES = 32
 
+_making = threading.Lock()
+"""Letters are written side by side, and all of them need the same key."""
+
 log = logger("bootstrap")
 
 
@@ -38,11 +42,12 @@ def known_link_keys(data: Path) -> LinkKeys | None:
 
 def link_keys(data: Path) -> LinkKeys:
     """Return the keys, made when there are none. Raises StoreError."""
-    known = known_link_keys(data)
-    if known is not None:
-        return known
-    keys = (SystemDice().token(KEY_BYTES),)
-    write_key_file(data / FILE_NAME, keys)
+    with _making:
+        known = known_link_keys(data)
+        if known is not None:
+            return known
+        keys = (SystemDice().token(KEY_BYTES),)
+        write_key_file(data / FILE_NAME, keys)
     return LinkKeys(keys)
 
 
