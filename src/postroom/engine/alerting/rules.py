@@ -10,7 +10,6 @@ order it is asked, stored and used.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 from postroom.engine.alerting.evaluator import Evaluator
@@ -110,21 +109,29 @@ class Rulebook:
 
     def _holding(self, stored: Sequence[StoredRule]) -> _Holding:
         """Return what holds, and why some do not."""
-        with suppress(InputError):
-            return _Holding(self._merged(self._settings, stored), {})
-        rules, taken, left = self._settings, list[StoredRule](), list(stored)
+        taken, left = list[StoredRule](), list(stored)
         while True:  # what a rule needs may have been stored after it
             wrong: dict[_Name, InputError] = {}
-            for one in tuple(left):
-                try:
-                    rules = self._merged(self._settings, [*taken, one])
-                except InputError as error:
-                    wrong[one[:2]] = error
-                else:
-                    taken.append(one)
+            self._add(left, taken, wrong)
             if len(wrong) in (0, len(left)):
-                return _Holding(rules, wrong)
+                return _Holding(self._merged(self._settings, taken), wrong)
             left = [one for one in left if one[:2] in wrong]
+
+    def _add(
+        self, some: Sequence[StoredRule], taken: list[StoredRule], wrong: dict[_Name, InputError]
+    ) -> None:
+        """Add to ``taken`` what fits it, halves by halves: of thousands a few are wrong, if any."""
+        try:
+            self._merged(self._settings, [*taken, *some])
+        except InputError as error:
+            if len(some) == 1:
+                wrong[some[0][:2]] = error
+            else:
+                half = len(some) // 2
+                self._add(some[:half], taken, wrong)
+                self._add(some[half:], taken, wrong)
+        else:
+            taken += some
 
     def _refuse_settings(self, kind: RuleKind, name: str) -> None:
         if name in _names(self._settings, kind):
