@@ -114,6 +114,9 @@ def test_everything_that_is_wrong_is_told_with_its_place() -> None:
     with pytest.raises(InputError) as caught:
         read({"key": "k", "recievers": [], "severity": "critcal"})
     assert ["Did you mean receivers?", "Use critical."] == [one.fix for one in caught.value.problems]
+    with pytest.raises(InputError) as caught:
+        read([])
+    assert ["Send one."] == [one.fix for one in caught.value.problems]
 
 
 @each(

@@ -135,7 +135,7 @@ def _event(body: AlertBody, problems: Problems, tenant: TenantId) -> NewAlertEve
     severity = state = None
     if body.severity is not None and (severity := severity_of(body.severity)) is None:
         near = difflib.get_close_matches(body.severity.lower(), SEVERITIES, 1) or list(Severity)
-        problems.add("unknown-value", "severity", "no known severity", f"Use {' or '.join(near)}.")
+        problems.add("unknown-value", "severity", "no known severity", f"Use {', '.join(near)}.")
     if body.state is not None and (state := _STATES.get(body.state)) is None:
         cause = "neither firing nor resolved"
         problems.add("unknown-value", "state", cause, "Use firing or resolved, or leave it out.")
@@ -202,7 +202,7 @@ def _add_all(value: object, problems: Problems) -> None:
         problems.add("wrong-type", "alerts" if isinstance(value, dict) else "body", "not a list", fix)
     elif not 1 <= len(items) <= MAX_EVENTS:
         cause = f"{len(items)} alerts, 1 to {MAX_EVENTS} are allowed"
-        problems.add("limit-exceeded", "alerts", cause, "Send several requests.")
+        problems.add("limit-exceeded", "alerts", cause, "Send several requests." if items else "Send one.")
     else:
         for number, item in enumerate(items):
             _add_wrong(item, f"alerts.{number}", problems)
