@@ -157,3 +157,19 @@ def test_what_is_no_span(written: object) -> None:
     """Months have no length; ten years are the most."""
     with pytest.raises(ValueError, match=r"."):
         parse_span(written)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule"),
+    [
+        ("type", {"expect": {"every": "1 h", "objects": ["\ud800"]}}),
+        ("inhibition", {"source": 'a="\ud800"', "target": 'a="b"'}),
+        ("route", {"matchers": ["\udfff\ud800"]}),
+    ],
+)
+def test_what_is_no_unicode_is_refused(kind: str, rule: dict[str, object]) -> None:
+    """The book could not be stored with it, and no alert would be told any more; an emoji is Unicode."""
+    with pytest.raises(InputError) as refused:
+        merged(SETTINGS, [(kind, "own", json.dumps(rule))])
+    assert ["setting-value"] == [one.code for one in refused.value.problems]
+    assert "own" in merged(SETTINGS, [("type", "own", json.dumps({"label": "\U0001f600"}))]).types

@@ -156,11 +156,18 @@ def _read(kind: str, name: str, text: str, problems: list[Problem]) -> Section |
 
     try:
         given = json.loads(text)
+        if "\\" in text:  # a lone surrogate stands there as an escape, and could not be stored in the book
+            json.dumps(given, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):
         problems.append(
-            Problem(code="setting-value", field=named(()), cause="not an object", fix="Send one.")
+            Problem(
+                code="setting-value",
+                field=named(()),
+                cause="not an object, or not Unicode",
+                fix="Send an object in UTF-8.",
+            )
         )
         return None
     if given.setdefault(own, name) != name:
