@@ -168,8 +168,16 @@ class Book:
         return True
 
     def drain(self) -> tuple[Sequence[BookRow], Sequence[AlertDecision], Sequence[Letter]]:
-        """Return what has changed since the last time, each entry once, and forget that it has."""
+        """Return what has changed since the last time, each entry once, and forget that it has.
+
+        Which rules hold is returned with other entries only: an idle start stores nothing, and where there
+        are no alerts nothing is routed again.
+        """
         ledger = self._ledger
+        if ledger.changed.keys() == {ruling.SIGNATURE}:
+            decisions, letters = ledger.decisions, ledger.letters
+            ledger.decisions, ledger.letters = [], []
+            return (), decisions, letters
         changed = [
             BookRow(kind=kind, id=number, data=None if entry is None else rows.written(kind, entry))
             for (kind, number), entry in ledger.changed.items()

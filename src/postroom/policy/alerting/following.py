@@ -89,10 +89,10 @@ def became_active(ledger: Ledger, member: Member, now: datetime) -> tuple[Clause
     return Clause.THROTTLED, free_at
 
 
-def rerouted(ledger: Ledger, member: Member, now: datetime) -> datetime | None:
-    """Let a new member of an alert that is active for a while be news; return when."""
+def rerouted(ledger: Ledger, member: Member, now: datetime) -> tuple[Clause, datetime | None] | None:
+    """Let a new member of an active alert be news where nobody knows of it; return as ``became_active``."""
     if member.told is not AlertState.FIRING:
-        return became_active(ledger, member, now)[1]
+        return became_active(ledger, member, now)
     ledger.settle(member)
     if member.is_worse:
         ledger.make_due(member, now, now)

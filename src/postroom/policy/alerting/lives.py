@@ -1,5 +1,6 @@
 """How alerts begin, go on, end and are forgotten."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -45,7 +46,7 @@ def begin(ledger: Ledger, alert: Alert, report: Report) -> None:
     _heard(alert, report)
     follow(ledger, alert, now)
     for member in alert.members:
-        _say(ledger, member, became_active(ledger, member, now), report)
+        _say(ledger, member, became_active(ledger, member, now), now, number=report.number)
     _finish(ledger, alert, report)
 
 
@@ -64,20 +65,23 @@ def go_on(ledger: Ledger, alert: Alert, report: Report) -> None:
         alert.acknowledged_by, alert.acknowledged_until = "", None
         ledger.look_again([member.group.id for member in alert.members], now)
     _heard(alert, report)
-    if is_relabelled:
-        relabel(ledger, alert, now, number=report.number)
+    begun = relabel(ledger, alert, now, number=report.number) if is_relabelled else ()
     for member in alert.members:
-        _say(ledger, member, heard_again(ledger, member, now), report)
+        if member not in begun:
+            _say(ledger, member, heard_again(ledger, member, now), now, number=report.number)
     _finish(ledger, alert, report)
 
 
-def relabel(ledger: Ledger, alert: Alert, now: datetime, *, number: int | None) -> None:
-    """Route an active alert again."""
+def relabel(ledger: Ledger, alert: Alert, now: datetime, *, number: int | None) -> Sequence[Member]:
+    """Route an active alert again; return the members for which it became active by that."""
+    begun = []
     for member in follow(ledger, alert, now):
-        until = rerouted(ledger, member, now)
-        data = {} if until is None else {"until": until.isoformat()}
-        ledger.say_of(now, member, Clause.REROUTED, event=number, data=data)
+        ledger.say_of(now, member, Clause.REROUTED, event=number)
+        if (told := rerouted(ledger, member, now)) is not None:
+            begun.append(member)
+            _say(ledger, member, told, now, number=number)
     ledger.look_again([member.group.id for member in alert.members if member.group.is_held], now)
+    return begun
 
 
 def end(ledger: Ledger, alert: Alert, clause: Clause, now: datetime, *, number: int | None = None) -> None:
@@ -180,9 +184,16 @@ def _finish(ledger: Ledger, alert: Alert, report: Report) -> None:
     schedule(ledger, alert)
 
 
-def _say(ledger: Ledger, member: Member, told: tuple[Clause, datetime | None], report: Report) -> None:
+def _say(
+    ledger: Ledger,
+    member: Member,
+    told: tuple[Clause, datetime | None],
+    now: datetime,
+    *,
+    number: int | None,
+) -> None:
     clause, until = told
     data = {"count": str(member.alert.tally)}
     if until is not None:
         data["until"] = until.isoformat()
-    ledger.say_of(report.now, member, clause, event=report.number, data=data)
+    ledger.say_of(now, member, clause, event=number, data=data)

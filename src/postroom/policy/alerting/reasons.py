@@ -30,7 +30,7 @@ class Reasons:
 
 ENGLISH = Reasons(
     sentences={
-        C.NEW: "It was not active: it will be told",
+        C.NEW: "It is news: it will be told",
         C.COUNTED: "It was told already, and one mail in its interval is enough: counted",
         C.THROTTLED: "It is active again within its interval: not told before that is over",
         C.AGAIN: "It was reported again after its interval: it will be told again",

@@ -11,6 +11,9 @@ from postroom.policy.alerting.ledger import Ledger, Rank
 from postroom.policy.alerting.muting import Muting
 from postroom.policy.alerting.routing import Router
 
+SIGNATURE = "rules", ""
+"""The entry that says which rules hold."""
+
 
 class Signed:
     """Which rules the book holds to."""
@@ -24,7 +27,7 @@ class Signed:
 
 def sign(ledger: Ledger) -> None:
     """Remember which rules hold, to notice after a restart that they were changed."""
-    ledger.changed["rules", ""] = Signed(ledger.rules)
+    ledger.changed[SIGNATURE] = Signed(ledger.rules)
 
 
 def adopt(ledger: Ledger, rules: AlertRules, now: datetime) -> None:
