@@ -80,6 +80,7 @@ class ScriptedServer:
 
             do_GET = answer  # noqa: N815 - the library's name
             do_POST = answer  # noqa: N815 - as above
+            do_PUT = answer  # noqa: N815 - as above
             do_PATCH = answer  # noqa: N815 - as above
             do_DELETE = answer  # noqa: N815 - as above
 

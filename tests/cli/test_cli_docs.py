@@ -21,7 +21,7 @@ def commands() -> Iterator[tuple[str, set[str]]]:
         inner = getattr(command, "commands", {})
         found += [(f"{name} {key}", one) for key, one in inner.items()]
         options = {option for param in getattr(command, "params", ()) for option in param.opts}
-        if not inner or name in {"postroom captured", "postroom providers"}:
+        if not inner or name in {"postroom captured", "postroom providers", "postroom alerts rules"}:
             yield name, {option for option in options if option.startswith("--")}
 
 

@@ -1,12 +1,14 @@
 """Who makes mails of the letters of alerts, and what tells them when no mail can be sent."""
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from postroom.bootstrap.hooks_out import link_keys
 from postroom.bootstrap.naming import installation
+from postroom.bootstrap.seeing import begin_log
 from postroom.bootstrap.templates import renderer_of, templating_of
 from postroom.bootstrap.way_in import WayIn
 from postroom.clock import Clock, SystemClock
@@ -55,10 +57,11 @@ def writer_of(
     )
 
 
-def letter_alone(settings: Settings, letter: Letter) -> WrittenLetter:
+def letters_alone(settings: Settings, letters: Sequence[Letter]) -> Sequence[WrittenLetter]:
     """Return what would be mailed, made without a server. Raises OverloadError."""
+    begin_log(settings, level=logging.ERROR)
 
-    async def write() -> WrittenLetter:
+    async def write() -> Sequence[WrittenLetter]:
         clock = SystemClock()
         renderer = renderer_of(settings.templates, clock=clock)
         templating = templating_of(settings.templates, renderer, MemoryTemplates(), clock=clock)
@@ -69,7 +72,7 @@ def letter_alone(settings: Settings, letter: Letter) -> WrittenLetter:
             installation=installation(settings),
         )
         try:
-            return await writer.written(letter)
+            return [await writer.written(letter) for letter in letters]
         finally:
             await renderer.close()
 

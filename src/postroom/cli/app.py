@@ -11,6 +11,7 @@ import typer
 from postroom.cli import (
     acting,
     alert,
+    alerts,
     captured,
     checking,
     diagnosing,
@@ -82,6 +83,7 @@ app.command("diagnose")(diagnosing.diagnose)
 app.command("setup")(setting_up.setup)
 for verb in (acting.retry, acting.cancel, acting.resolve, acting.release, events.events):
     app.command(verb.__name__)(verb)
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(keys.app, name="keys")
 app.add_typer(captured.app, name="captured")
 app.add_typer(hap.app, name="hap")

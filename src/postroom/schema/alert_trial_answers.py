@@ -16,7 +16,7 @@ from postroom.policy.alerting.types import Kind
 from postroom.schema.alert_answers import SilenceAnswer, silence
 from postroom.schema.alert_fields import window_text
 from postroom.schema.alert_rule_answers import settings_rule
-from postroom.schema.answers import Json, Mode, instant, or_null
+from postroom.schema.answers import Json, Mode, or_null
 
 
 class _Answer(BaseModel):
@@ -52,7 +52,7 @@ class AskedAnswer(_Answer):
 
 
 class HearingAnswer(_Answer):
-    """One address; ``later`` says why not at once, and ``at`` until when: null there is never."""
+    """One address; ``later`` says why not with the first letter. ``at`` is null where that is never."""
 
     address: str
     language: str
@@ -75,7 +75,7 @@ class BranchAnswer(_Answer):
     active: list[str]
     mute: list[str]
     outside_hours: bool = Field(description="The tables of the route are against telling now.")
-    outside_until: str | None
+    told_at: str | None = Field(description="Of the first mail; null: never.")
     pierces: bool = Field(description="Digests and quiet hours do not hold for this severity.")
     told: list[HearingAnswer]
 
@@ -187,7 +187,7 @@ def _branch(reach: Reach) -> Json:
         "active": list(one.active),
         "mute": list(one.mute),
         "outside_hours": reach.outside is not None,
-        "outside_until": None if reach.outside is None else or_null(reach.outside.until),
+        "told_at": or_null(reach.told_at),
         "pierces": reach.is_piercing,
         "told": [_hearing(each) for each in reach.hearings],
     }
@@ -199,5 +199,5 @@ def _hearing(one: Hearing) -> Json:
         "language": one.person.language,
         "time_zone": one.person.time_zone,
         "later": one.later,
-        "at": None if one.at is None else instant(one.at),
+        "at": or_null(one.at),
     }

@@ -42,6 +42,17 @@ matchers = ['team="db"']
 receiver = "db"
 active = ["office"]
 
+[[routes]]
+name = "late"
+matchers = ['team="late"']
+receiver = "db"
+
+[[routes]]
+name = "never"
+matchers = ['team="never"']
+active = ["office"]
+mute = ["office"]
+
 [[tables]]
 name = "office"
 windows = ["mon-fri 09:00-17:00"]
@@ -82,23 +93,24 @@ def test_the_type_says_what_the_report_does_not(rules: AlertRules) -> None:
 
 
 def test_who_hears_when(rules: AlertRules) -> None:
-    """Digests and quiet hours of each person, the hours of the route, and what pierces them."""
-    trial = tried(rules, event_of({"key": "disk", "team": "db"}), NIGHT)
-    (reach,) = trial.reaches
-    assert reach.outside is not None
-    assert NIGHT.replace(hour=9) == reach.outside.until
+    """The hours of the route, then digests and quiet hours of each person, and what pierces these."""
+    (reach,) = tried(rules, event_of({"key": "disk", "team": "late"}), NIGHT).reaches
+    assert (None, NIGHT) == (reach.outside, reach.told_at)
     assert [("kim@example.com", Clause.QUIET_HOURS, 7), ("jo@example.com", Clause.IN_DIGEST, 9)] == [
         (one.person.address, one.later, one.at.hour if one.at else None) for one in reach.hearings
     ]
-    assert [("office", False)] == [(table.name, is_now) for table, is_now in trial.tables]
-    (reach,) = tried(rules, event_of({"key": "disk", "team": "db", "severity": "critical"}), NIGHT).reaches
+    trial = tried(rules, event_of({"key": "disk", "team": "db", "severity": "critical"}), NIGHT)
+    (reach,) = trial.reaches
     assert reach.is_piercing
-    assert [None, None] == [one.later for one in reach.hearings]
+    assert NIGHT.replace(hour=9) == reach.told_at
+    assert [(None, reach.told_at)] * 2 == [(one.later, one.at) for one in reach.hearings]
+    assert [("office", False)] == [(table.name, is_now) for table, is_now in trial.tables]
 
 
 def test_nobody_hears(rules: AlertRules) -> None:
-    """A closed type and a receiver that is not there tell nobody; what does not match a silence is told."""
+    """Closed types, missing receivers and tables that never allow it; a silence only says that it matches."""
     assert not tried(rules, event_of({"key": "off"}), NIGHT).is_told
+    assert not tried(rules, event_of({"key": "x", "team": "never"}), NIGHT).is_told
     assert not tried(AlertRules(), event_of({"key": "off"}), NIGHT).is_told
     silence = Silence(
         id="s",

@@ -49,9 +49,9 @@ class Hearing:
 
     person: Person
     later: Clause | None = None
-    """Why later; ``None``: at once."""
-    at: datetime | None = None
-    """When, if it is later; ``None``: never."""
+    """Why later than others; ``None``: with the first letter."""
+    at: datetime | None
+    """``None``: never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,9 @@ class Reach:
     """Digests and quiet hours do not hold for this severity."""
     hearings: tuple[Hearing, ...]
     outside: Mute | None
-    """The tables of the route are against telling now."""
+    """The tables of the route are against telling when the wait of the group is over."""
+    told_at: datetime | None
+    """Of the first letter; ``None``: the tables never allow one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ class Trial:
     def is_told(self) -> bool:
         """Whether somebody would hear of it, now or later."""
         hearings = (one for reach in self.reaches for one in reach.hearings)
-        is_heard = any(one.later is None or one.at is not None for one in hearings)
+        is_heard = any(one.at is not None for one in hearings)
         return self.kind.is_open and self.kind.mail and is_heard
 
 
@@ -129,13 +131,19 @@ def tried(rules: AlertRules, event: NewAlertEvent, now: datetime, silences: Iter
     directory, muting = Directory(rules), Muting(rules)
 
     def reach(branch: Branch) -> Reach:
+        at = now + branch.group_wait
+        outside = muting.outside(branch.active, branch.mute, at)
+        told_at = at if outside is None else outside.until
+        if outside and told_at and muting.outside(branch.active, branch.mute, told_at):
+            told_at = None  # it gave up looking for an instant
         is_piercing = directory.pierces(branch.receiver, event.severity)
         people = directory.people(branch.receiver, branch.own)
         return Reach(
             branch=branch,
             is_piercing=is_piercing,
-            hearings=tuple(_hearing(one, now, is_piercing=is_piercing) for one in people),
-            outside=muting.outside(branch.active, branch.mute, now),
+            hearings=tuple(_hearing(one, told_at, is_piercing=is_piercing) for one in people),
+            outside=outside,
+            told_at=told_at,
         )
 
     named = {name: None for one in trace.branches for name in (*one.active, *one.mute)}
@@ -200,8 +208,10 @@ def _said_by(kind: Kind, object_name: str) -> dict[str, str]:
     return found
 
 
-def _hearing(person: Person, now: datetime, *, is_piercing: bool) -> Hearing:
-    cause, at = (None if is_piercing else later(person, now, None)) or (None, None)
+def _hearing(person: Person, told_at: datetime | None, *, is_piercing: bool) -> Hearing:
+    if told_at is None or is_piercing:
+        return Hearing(person=person, at=told_at)
+    cause, at = later(person, told_at, None) or (None, told_at)
     return Hearing(person=person, later=cause, at=at)
 
 
