@@ -4,19 +4,17 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from egress.smtp_peer import end, wire
 from postroom.model.secret import Secret
 
 PASSWORD = "correct-horse-battery"
 LOGIN: dict[str, Any] = {"username": "user@example.com", "password": Secret(PASSWORD)}
 REFUSED = "nobody@example.net"
-
-_ROUNDS = 5
-"""Turns of the event loop after which an aborted connection is closed."""
 
 
 class Kept:
@@ -60,24 +58,21 @@ async def aiosmtpd(
 ) -> AsyncIterator[int]:
     """Serve aiosmtpd on a free loopback port."""
     loop = asyncio.get_running_loop()
-    dialogues: list[SMTP] = []
+    wires: list[asyncio.Transport] = []
 
-    def begun() -> SMTP:
-        dialogues.append(SMTP(kept, loop=loop, authenticator=authenticate, **options))
-        return dialogues[-1]
+    class Dialogue(SMTP):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            wires.append(wire(transport))
+            super().connection_made(transport)
 
-    server = await loop.create_server(begun, "127.0.0.1", 0, ssl=implicit)
+    server = await loop.create_server(
+        lambda: Dialogue(kept, loop=loop, authenticator=authenticate, **options),
+        "127.0.0.1",
+        0,
+        ssl=implicit,
+    )
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        await _some_turns()  # what was just accepted gets its dialogue first
-        for dialogue in dialogues:
-            if dialogue.transport is not None:
-                cast("asyncio.Transport", dialogue.transport).abort()
-        await _some_turns()
-
-
-async def _some_turns() -> None:
-    for _ in range(_ROUNDS):
-        await asyncio.sleep(0)
+        await end(wires)

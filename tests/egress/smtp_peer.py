@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
@@ -10,6 +10,8 @@ from typing import cast
 EXTENSIONS = ("PIPELINING", "8BITMIME", "SIZE 10000000", "SMTPUTF8")
 Answer = Callable[[str, "Dialogue"], bytes | None]
 """From a command to the reply, ``None`` for the usual one, ``b""`` for no reply and an end."""
+_ROUNDS = 5
+"""Turns of the event loop after which an aborted connection is closed."""
 
 
 @dataclass
@@ -47,7 +49,7 @@ class SmtpPeer:
     breaks_content_with: bytes = b""
     """Said, with an end, as soon as the content has begun."""
     transports: list[asyncio.Transport] = field(default_factory=list)
-
+    wires: list[asyncio.Transport] = field(default_factory=list)
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def until(self, is_true: Callable[[], bool]) -> None:
@@ -78,6 +80,7 @@ class ServerSide(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
         self.peer.transports.append(self.transport)
+        self.peer.wires.append(wire(transport))
         self.peer.stirred.set()
         self.peer.dialogues.append(self.dialogue)
         self.transport.write(self.peer.greeting)
@@ -177,6 +180,31 @@ async def listening(peer: SmtpPeer) -> AsyncIterator[int]:
     """Serve on a free loopback port."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: ServerSide(peer), "127.0.0.1", 0, ssl=peer.tls)
-    async with server:
-        peer.port = int(server.sockets[0].getsockname()[1])
+    peer.port = int(server.sockets[0].getsockname()[1])
+    try:
         yield peer.port
+    finally:
+        server.close()
+        await end(peer.wires)
+
+
+def wire(transport: asyncio.BaseTransport) -> asyncio.Transport:
+    """Return what is below TLS: the transport above, closed twice, forgets it and aborts nothing.
+
+    aiosmtpd closes so, and while STARTTLS shakes hands it has no transport at all.
+    """
+    layer = getattr(transport, "_ssl_protocol", None)
+    return cast("asyncio.Transport", transport if layer is None else layer._transport)
+
+
+async def end(wires: Sequence[asyncio.Transport]) -> None:
+    """Abort the connections of a closed server, which no test leaves to the collector of garbage."""
+    await _some_turns()  # what was just accepted gets its dialogue first
+    for one in wires:
+        one.abort()
+    await _some_turns()
+
+
+async def _some_turns() -> None:
+    for _ in range(_ROUNDS):
+        await asyncio.sleep(0)
