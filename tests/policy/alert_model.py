@@ -113,6 +113,11 @@ class Alert:
         return not self.is_state or self.kind.by_event
 
     @property
+    def is_still_so(self) -> bool:
+        """Whether it counts as still active."""
+        return self.is_active and self.is_state
+
+    @property
     def end(self) -> datetime | None:
         """When it ends by itself."""
         if not self.is_active or self.last_at is None or (self.is_flapping and self.was_resolved):
@@ -198,6 +203,8 @@ class Model:
         self.entries: dict[tuple[str, str, datetime], dict[Name, Alert]] = {}
         self.receivers: dict[tuple[str, str, datetime], str] = {}
         self.sent: dict[str, list[datetime]] = {}
+        self.summarised: dict[str, datetime] = {}
+        """When the last summaries of storms were sent."""
         self.seen: dict[str, datetime | None] = {
             key: at for key, kind in world.kinds.items() if kind.every is not None
         }
@@ -638,7 +645,7 @@ class Model:
             recipients=(),
             news=frozenset((one.alert.name, state_of(one.alert)) for one in news),
             listed=listed,
-            active=sum(member.alert.is_active for member in group.members.values()),
+            active=sum(member.alert.is_still_so for member in group.members.values()),
             nth=group.nth + 1,
         )
         self._send(group, mail, news or repeated, told)
@@ -659,7 +666,10 @@ class Model:
             elif quiet is not None:
                 self._keep(mail, person, ("quiet-hours", quiet), told)
             elif self.world.mails and len(window) >= self.world.mails:
-                self._keep(mail, person, ("storm", window[-self.world.mails] + self.world.mails_within), told)
+                address = person.address
+                waiting = [at for whose, why, at in self.entries if (whose, why) == (address, "storm")]
+                until = window[-self.world.mails] + self.world.mails_within
+                self._keep(mail, person, ("storm", min(waiting, default=until)), told)
             else:
                 at_once.setdefault(person.language, []).append(person.address)
         for addresses in at_once.values():
@@ -675,16 +685,19 @@ class Model:
         entry |= {member.alert.name: member.alert for member in told}
 
     def _digest(self, entry: tuple[str, str, datetime], now: datetime) -> None:
-        kept = self.entries.pop(entry)
+        kept, receiver = self.entries.pop(entry), self.receivers.pop(entry)
+        if entry[1] == "storm" and self.summarised.get(receiver) != now:
+            self.summarised[receiver] = now
+            self.sent.setdefault(receiver, []).append(now)
         self.mails.append(
             Mail(
                 at=now,
                 kind="summary" if entry[1] == "storm" else "digest",
-                receiver=self.receivers.pop(entry),
+                receiver=receiver,
                 recipients=(entry[0],),
                 news=frozenset((name, state_of(alert)) for name, alert in kept.items()),
                 listed=frozenset(),
-                active=sum(alert.is_active for alert in kept.values()),
+                active=sum(alert.is_still_so for alert in kept.values()),
                 nth=1,
             )
         )

@@ -108,7 +108,7 @@ class Clause(StrEnum):
     """Why something was told, or not, or not yet."""
 
     NEW = "new"
-    """An alert that was not active: it will be told."""
+    """It was not active, or is new in this group: it will be told."""
     COUNTED = "counted"
     """It was told already, and one mail in its interval is enough: counted."""
     THROTTLED = "throttled"
@@ -282,10 +282,12 @@ class Letter:
     time_zone: str
     items: tuple[LetterItem, ...]
     """News first, then the worst; bounded."""
+    news: int = 0
+    """How many are news, with those that found no room."""
     more: int = 0
     """Alerts that found no room in ``items``."""
     active: int
-    """How many of the group, or of a digest's alerts, are still active."""
+    """How many of the group, or of a digest's alerts, are still active; never one that only happened."""
     avoid: tuple[str, ...] = ()
     """Transports that it is about: it goes by another way."""
 

@@ -109,6 +109,11 @@ class Alert:
             return False
         return self.is_occurrence or self.kind.repeat is Repeat.EVENT
 
+    @property
+    def is_active_state(self) -> bool:
+        """Whether it is still so; what only happened is not."""
+        return self.is_active and not self.is_occurrence
+
     def is_acknowledged(self, now: datetime) -> bool:
         """Say whether somebody works on it."""
         return bool(self.acknowledged_by) and (
@@ -146,6 +151,13 @@ class Alert:
         if self.values != event.values:
             self.values = event.values or _NO_VALUES
         return is_changed
+
+    def close(self, event: NewAlertEvent) -> None:
+        """Take what an event says of the end, as far as it says anything."""
+        self.text = event.text or self.text
+        self.link = event.link or self.link
+        self.details = event.details or self.details
+        self.values = event.values or self.values
 
     def end_at(self) -> datetime | None:
         """Return when it ends by itself."""

@@ -16,7 +16,7 @@ class Entry:
         self.digest = digest
         self.alert = alert
         self.count = 0
-        """How often it was told of."""
+        """How often it was told that it is so."""
         self.since = since
         """When first."""
 

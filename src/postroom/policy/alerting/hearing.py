@@ -153,6 +153,7 @@ def _hear_state(
         ledger.changed["alert", alert.id] = alert
     if alert is not None and alert.is_active:
         alert.last_at = now
+        alert.close(event)
         _resolve(ledger, alert, Clause.RESOLVED, now=now, number=event.number)
     else:
         ledger.say(now, stranger, Clause.NOT_ACTIVE, event=event.number)

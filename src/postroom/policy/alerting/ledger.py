@@ -57,6 +57,8 @@ class Ledger:
         self.samples: dict[str, Sample] = {}
         self.watches: dict[str, Watch] = {}
         self.digests: dict[str, Digest] = {}
+        self.summaries: dict[str, str] = {}
+        """Of storms: the digest that waits, by the address in lower case."""
         self.sent: dict[str, Letters] = {}
         self.muting = Muting(rules)
         self.last_letter = 0
@@ -225,13 +227,30 @@ class Ledger:
         history = () if sample is None else tuple(sample.history)
         return alert.view(now, muted="" if mute is None else str(mute.clause), history=history)
 
+    def summary_at(self, address: str) -> datetime | None:
+        """Return when the summary comes that waits for an address, if there is one."""
+        digest = self.digests.get(self.summaries.get(address.lower(), ""))
+        return None if digest is None else digest.due_at
+
+    def add_digest(self, digest: Digest) -> None:
+        """Remember a letter to come."""
+        self.digests[digest.id] = digest
+        if digest.cause is Clause.STORM:
+            self.summaries[digest.address.lower()] = digest.id
+
+    def forget_digest(self, digest: Digest) -> None:
+        """Forget a letter that was written."""
+        del self.digests[digest.id]
+        if digest.cause is Clause.STORM:
+            self.summaries.pop(digest.address.lower(), None)
+
     def enter(self, digest: Digest, alert: Alert, now: datetime) -> None:
         """Put an alert into a digest, once more."""
         entry = digest.entries.get(alert.id)
         if entry is None:
             entry = digest.entries[alert.id] = Entry(digest, alert, now)
             alert.digests += 1
-        entry.count += 1
+        entry.count += alert.is_active
         self.changed["entry", entry.id] = entry
 
     def forget_member(self, member: Member) -> None:

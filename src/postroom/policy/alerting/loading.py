@@ -104,7 +104,7 @@ def _enter_group(ledger: Ledger, row: BookRow, members: dict[str, Any]) -> None:
         case "digest":
             digest = Digest(members["address"], members["cause"], members["due_at"])
             rows.fill(digest, members)
-            ledger.digests[row.id] = digest
+            ledger.add_digest(digest)
         case _:
             digest, alert = ledger.digests[members["digest.id"]], ledger.alerts[members["alert.id"]]
             entry = digest.entries[alert.id] = Entry(digest, alert, members["since"])

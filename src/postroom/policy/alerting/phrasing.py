@@ -23,6 +23,17 @@ from typing import Any
 from postroom.model.alert import AlertState, AlertView, Letter, LetterItem, LetterKind, Severity
 from postroom.model.alert_rules import AlertRules, AlertType, Receiver
 from postroom.policy.alerting import chart
+from postroom.policy.alerting.contents import (
+    count_of,
+    heads_of,
+    is_missing,
+    is_over,
+    is_same,
+    look,
+    where_of,
+    worst_of,
+)
+from postroom.policy.alerting.expecting import MISSING_LABEL
 from postroom.policy.alerting.filling import filled, plain, short, written
 from postroom.policy.alerting.links import AlertAct, AlertDeed, AlertLinks
 from postroom.policy.alerting.words import Words, clock_time, counted, words_of, zone_of
@@ -41,7 +52,6 @@ MAX_LISTED = 40
 _SHOWN = frozenset({"alertname", "key", "severity", "category", "source", "object", "node", "title", "text"})
 """Labels that have a place of their own."""
 _MIDDLE = " · "
-_LOOKS = {Severity.WARNING: "warning", Severity.INFO: "info"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +103,7 @@ def bare(letter: Letter) -> Phrased:
     """Return a letter in as few words as there can be, for one at which ``phrased`` fails."""
     names = [
         plain(f"[{item.alert.severity.value}] {item.alert.key} {item.alert.object}", MAX_SUBJECT)
-        for item in _heads(letter)
+        for item in heads_of(letter)
     ]
     subject = names[0] if names else f"[alert] {plain(letter.receiver, MAX_SUBJECT)}"
     return Phrased(subject=subject, lead=subject, text="\n".join(names), variables={})
@@ -108,13 +118,13 @@ class _Phrasing:
     words: Words = field(init=False)
     zone: tzinfo = field(init=False)
     heads: tuple[LetterItem, ...] = field(init=False)
-    """Why the letter was written."""
+    """See ``heads_of``."""
 
     def __post_init__(self) -> None:
         self.language = self.letter.language or self.manner.rules.language
         self.words = words_of(self.language)
         self.zone = zone_of(self.letter.time_zone or self.manner.rules.time_zone)
-        self.heads = _heads(self.letter)
+        self.heads = heads_of(self.letter)
 
     def phrased(self) -> Phrased:
         lead, cards, pictures = self._lead(), [], []
@@ -132,7 +142,7 @@ class _Phrasing:
             "subject": self._subject(),
             "news": cards,
             "groups": groups,
-            "more": self.words.more.format(left) if left > 0 else "",
+            "more": counted(self.words.more, left) if left > 0 else "",
             "actions": self._actions(),
             "details": cards[0]["rows"] if cards else [],
         }
@@ -152,9 +162,9 @@ class _Phrasing:
         if own:
             mark = "" if self._word() in self.words.severities else f"[{self._word()}] "
             return plain(f"{receiver.subject_prefix}{mark}{own}", MAX_OWN_SUBJECT)
-        stem = self._stem(self.heads)
-        if self.first is not None and _same(_heads(self.first), self.heads):
-            stem = self._stem(_heads(self.first))
+        first = self.first
+        kept = first if first is not None and is_same(heads_of(first), self.heads) else self.letter
+        stem = self._stem(kept)
         own = plain(f"[{self._word()}] {stem}", MAX_SUBJECT)
         return plain(receiver.subject_prefix + own, MAX_OWN_SUBJECT)
 
@@ -164,30 +174,34 @@ class _Phrasing:
         item = self.heads[0]
         return filled(self._type(item.alert).subject_in(self.language), self._variables(item))
 
-    def _stem(self, heads: Sequence[LetterItem]) -> str:
-        if self.letter.kind is not LetterKind.ALERT:
-            count = len(self.letter.items) + self.letter.more
-            title = self.words.storm if self.letter.kind is LetterKind.SUMMARY else self.words.digest
-            return f"{title}{self.words.colon}{counted(self.words.alerts, count)}"
-        if len(heads) == 1:
+    def _stem(self, letter: Letter) -> str:
+        heads, count = heads_of(letter), count_of(letter)
+        if count == 1:
             alert = heads[0].alert
-            where = _where(alert)
-            return self._title(alert) + (_MIDDLE + where if where else "")
-        return f"{counted(self.words.alerts, len(heads))}{_MIDDLE}{self._common_title(heads)}"
+            where = where_of(alert)
+            stem = self._title(alert) + (_MIDDLE + where if where else "")
+        else:
+            stem = counted(self.words.alerts, count)
+        if letter.kind is not LetterKind.ALERT:
+            title = self.words.storm if letter.kind is LetterKind.SUMMARY else self.words.digest
+            return f"{title}{self.words.colon}{stem}"
+        return stem if count == 1 else f"{stem}{_MIDDLE}{self._common_title(heads)}"
 
     def _lead(self) -> str:
         words = self.words
         if len(self.heads) == 1 and self.letter.kind is LetterKind.ALERT:
             item = self.heads[0]
-            what, where = self._title(item.alert), short(_where(item.alert), 30)
+            what, where = self._title(item.alert), short(where_of(item.alert), 30)
             when = self._when(item)
         else:
-            what = self._stem(self.heads)
-            places = dict.fromkeys(_where(item.alert) for item in self.heads)
+            what = self._stem(self.letter)
+            is_named = len(self.heads) == 1  # in the summary that has it alone
+            places = dict.fromkeys("" if is_named else where_of(item.alert) for item in self.heads)
             named = [short(place, 20) for place in places if place]
             where = words.comma.join(named[:2])
-            if len(named) > 2:
-                where = f"{where} {words.more.format(len(named) - 2)}"
+            others = len(named) - 2 + count_of(self.letter) - len(self.heads)
+            if named and others > 0:
+                where = f"{where} {counted(words.more, others)}"
             since = min((item.alert.first_at for item in self.heads), default=self.letter.at)
             when = words.since.format(self._time(since))
         word = self._word() + words.colon
@@ -199,11 +213,11 @@ class _Phrasing:
 
     def _word(self) -> str:
         """Return the word of the whole letter: that of its worst news."""
-        item = _worst(self.heads)
+        item = worst_of(self.heads)
         return self.words.severity(Severity.INFO) if item is None else self._state(item)
 
     def _common_look(self) -> str:
-        item = _worst(self.heads)
+        item = worst_of(self.heads)
         return "info" if item is None else look(item.alert)
 
     def _state(self, item: LetterItem) -> str:
@@ -220,13 +234,15 @@ class _Phrasing:
         if alert.is_occurrence:
             if alert.tally < 2:
                 return self._time(alert.last_at)
-            return f"{words.times.format(alert.tally)} {words.since.format(self._time(alert.first_at))}"
+            return words.often.format(alert.tally, self._time(alert.first_at))
         span = words.span(self._duration(alert))
         if alert.state is AlertState.RESOLVED and alert.resolved_at is not None:
             when = f"{self._time(alert.first_at)}–{self._time(alert.resolved_at)}"  # noqa: RUF001 - a span
-            return f"{when} ({span})" if span else when
+            return words.aside.format(when, span) if span else when
         since = words.since.format(self._time(alert.first_at))
-        return f"{since} ({words.duration.format(span)})" if span else since
+        if span:
+            since = words.aside.format(since, words.duration.format(span))
+        return f"{since}{words.comma}{words.unsteady}" if alert.is_flapping else since
 
     # ------------------------------------------------------------------ variables
 
@@ -234,7 +250,8 @@ class _Phrasing:
         letter, words = self.letter, self.words
         only = self.heads[0].alert if len(self.heads) == 1 and letter.kind is LetterKind.ALERT else None
         text = "" if only is None else plain(only.text, MAX_TEXT)
-        stem, zone = self._stem(self.heads), letter.time_zone or self.manner.rules.time_zone
+        is_all = only is not None and not is_over(only)  # it says of itself that it is active
+        stem, zone = self._stem(letter), letter.time_zone or self.manner.rules.time_zone
         return {
             "kind": letter.kind.value,
             "severity": self._common_look(),
@@ -251,7 +268,7 @@ class _Phrasing:
             "time_zone": zone,
             "total": len(letter.items) + letter.more,
             "active": letter.active,
-            "still": counted(words.active, letter.active) if letter.active else "",
+            "still": counted(words.active, letter.active) if letter.active > is_all else "",
             "details_url": next((item.alert.link for item in self.heads if item.alert.link), ""),
             "details_name": words.details,
             "receiver": letter.receiver,
@@ -276,11 +293,11 @@ class _Phrasing:
             "title": self._title(alert),
             "severity": look(alert),
             "word": self._state(item),
-            "where": _where(alert),
+            "where": where_of(alert),
             "when": self._when(item),
             "since": alert.first_at.isoformat(),
             "count": alert.tally,
-            "active": not _is_over(alert),
+            "active": not is_over(alert),
             "suppressed": self._suppressed(item),
             "url": alert.link,
         }
@@ -290,11 +307,16 @@ class _Phrasing:
         pairs = list(zip(names, (alert.object, alert.node, alert.source, alert.category), strict=False))
         if alert.tally > 1:
             pairs += [(names[4], str(alert.tally)), (names[5], self._time(alert.last_at))]
-        pairs += [(name, value) for name, value in alert.labels.items() if name not in _SHOWN]
+        known = {*_SHOWN, *(MISSING_LABEL if is_missing(alert) else ())}
+        pairs += [(name, value) for name, value in alert.labels.items() if name not in known]
         pairs += [(name, written(value)) for name, value in alert.values.items()]
         pairs += alert.details.items()
         rows = [(plain(name, 100), plain(value, MAX_VALUE)) for name, value in dict(pairs).items()]
-        return [{"label": name, "value": value} for name, value in rows if name and value][:MAX_ROWS]
+        rows = [(name, value) for name, value in rows if name and value]
+        if len(rows) > MAX_ROWS:
+            left = len(rows) - MAX_ROWS + 1
+            rows[MAX_ROWS - 1 :] = [("…", counted(self.words.more, left))]
+        return [{"label": name, "value": value} for name, value in rows]
 
     def _groups(self, carded: int) -> list[dict[str, Any]]:
         """Return what is not told at length, in lists by what it is."""
@@ -302,11 +324,15 @@ class _Phrasing:
         lists: list[tuple[str, Iterable[LetterItem]]]
         if self.letter.kind is LetterKind.ALERT:
             others = items[len(self.heads) :]
-            lists = [(words.news, self.heads[carded:]), (words.ongoing, others)]
-        else:
-            over = [item for item in items if _is_over(item.alert)]
             lists = [
-                (words.ongoing, [item for item in items if not _is_over(item.alert)]),
+                (words.news, self.heads[carded:]),
+                (words.ongoing, [item for item in others if not item.alert.is_occurrence]),
+                (words.happened, [item for item in others if item.alert.is_occurrence]),
+            ]
+        else:
+            over = [item for item in items if is_over(item.alert)]
+            lists = [
+                (words.ongoing, [item for item in items if not is_over(item.alert)]),
                 (words.happened, [item for item in over if item.alert.is_occurrence]),
                 (words.over, [item for item in over if not item.alert.is_occurrence]),
             ]
@@ -382,6 +408,8 @@ class _Phrasing:
         return next(kind.label[tag] for tag in tags if tag in kind.label)
 
     def _title(self, alert: AlertView) -> str:
+        if is_missing(alert):
+            return plain(self.words.missing.format(self._label(alert)), 200)
         return plain(alert.title or self._label(alert), 200)
 
     def _heading(self, alert: AlertView) -> str:
@@ -400,11 +428,14 @@ class _Phrasing:
         return self.words.comma.join(self.letter.group_labels.values()) or self.letter.receiver
 
     def _suppressed(self, item: LetterItem) -> str:
-        if not item.suppressed:
-            return ""
-        since = item.suppressed_since or item.alert.told_at or item.alert.first_at
-        one, many = self.words.suppressed
-        return (one if item.suppressed == 1 else many).format(item.suppressed, self._time(since))
+        said = []
+        if item.suppressed:
+            since = item.suppressed_since or item.alert.told_at or item.alert.first_at
+            one, many = self.words.suppressed
+            said.append((one if item.suppressed == 1 else many).format(item.suppressed, self._time(since)))
+        if item.alert.is_flapping and not is_over(item.alert):
+            said.append(self.words.calming)
+        return _MIDDLE.join(said)
 
     def _picture_text(self, values: tuple[float, ...]) -> str:
         numbers = (f"{value:.6g}" for value in (min(values), max(values), values[-1]))
@@ -416,40 +447,6 @@ class _Phrasing:
     def _duration(self, alert: AlertView) -> timedelta:
         """Return how long it is or was so: to its end, or to the letter."""
         return max((alert.resolved_at or self.letter.at) - alert.first_at, timedelta(0))
-
-
-def look(alert: AlertView) -> str:
-    """Return the colours of an alert: ``critical``, ``warning``, ``info``, or ``success`` when it is over."""
-    if alert.state is AlertState.RESOLVED and not alert.is_occurrence:
-        return "success"
-    return _LOOKS.get(alert.severity, "critical")
-
-
-def _heads(letter: Letter) -> tuple[LetterItem, ...]:
-    return tuple(item for item in letter.items if item.is_news) or letter.items
-
-
-def _worst(items: Sequence[LetterItem]) -> LetterItem | None:
-    def weight(item: LetterItem) -> tuple[bool, int]:
-        return look(item.alert) != "success", item.alert.severity.rank
-
-    return max(items, key=weight, default=None)
-
-
-def _is_over(alert: AlertView) -> bool:
-    return alert.state is AlertState.RESOLVED or alert.is_occurrence
-
-
-def _same(some: Sequence[LetterItem], others: Sequence[LetterItem]) -> bool:
-    return {item.alert.id for item in some} == {item.alert.id for item in others}
-
-
-def _where(alert: AlertView) -> str:
-    """Return what an alert is about, as far as its title does not say it."""
-    where = alert.object or alert.source
-    if where and where.casefold() in alert.title.casefold():
-        return ""
-    return plain(f"{where} ({alert.node})" if where and alert.node else where, 100)
 
 
 def _picture(letter: Letter, item: LetterItem, number: int) -> Picture | None:

@@ -81,18 +81,26 @@ class Directory:
 class Letters:
     """When a receiver had its last letters."""
 
-    __slots__ = ("id", "instants")
+    __slots__ = ("id", "instants", "summary_at")
 
     def __init__(self, receiver: str) -> None:
         """Begin without any."""
         self.id = receiver
         self.instants: deque[datetime] = deque()
+        self.summary_at: datetime | None = None
+        """Of the last summaries; what is due after a start has the instant of the start."""
 
     def add(self, rules: Storm, now: datetime) -> None:
         """Note one."""
         self.instants.append(now)
         while len(self.instants) > rules.mails:
             self.instants.popleft()
+
+    def add_summary(self, rules: Storm, now: datetime) -> None:
+        """Note the summaries of one instant."""
+        if self.summary_at != now:
+            self.summary_at = now
+            self.add(rules, now)
 
     def storm_until(self, rules: Storm, now: datetime) -> datetime | None:
         """Return when it may have another one; ``None``: now."""
@@ -103,11 +111,14 @@ class Letters:
 
 
 def later(
-    person: Person, now: datetime, storm_until: datetime | None
+    person: Person, now: datetime, summary_at: datetime | None
 ) -> tuple[Clause, datetime | None] | None:
-    """Return why and when a person hears of a letter later; ``None``: at once. No instant: never."""
+    """Return why and when a person hears of a letter later; ``None``: at once. No instant: never.
+
+    ``summary_at`` is when the summary of a storm comes, if there is one.
+    """
     if person.digest:
         return Clause.IN_DIGEST, next_cron(person.digest, person.time_zone, now)
     if person.quiet and is_in(person.quiet, person.time_zone, now):
         return Clause.QUIET_HOURS, next_edge(person.quiet, person.time_zone, now)
-    return None if storm_until is None else (Clause.STORM, storm_until)
+    return None if summary_at is None else (Clause.STORM, summary_at)

@@ -78,9 +78,7 @@ class Look:
         at_once, deferred = self._split(people, worst)
         letters = self._letters(at_once, news) if at_once else []
         if letters:
-            sent = ledger.sent.setdefault(group.branch.receiver, Letters(group.branch.receiver))
-            sent.add(ledger.rules.storm, now)
-            ledger.changed["sent", sent.id] = sent
+            _sent(ledger, group.branch.receiver).add(ledger.rules.storm, now)
         for member, clause in [(one, Clause.TOLD) for one in news] + [
             (one, Clause.REPEATED) for one in repeated
         ]:
@@ -99,11 +97,12 @@ class Look:
         ledger, receiver, now = self._ledger, self._group.branch.receiver, self._now
         is_piercing = ledger.directory.pierces(receiver, worst)
         sent = ledger.sent.get(receiver)
-        storm_until = None if sent is None else sent.storm_until(ledger.rules.storm, now)
+        until = None if sent is None else sent.storm_until(ledger.rules.storm, now)
         at_once: dict[tuple[str, str], list[str]] = {}
         deferred: dict[tuple[Clause, datetime | None], list[Person]] = {}
         for person in people:
-            when = None if is_piercing else later(person, now, storm_until)
+            summary_at = None if until is None else ledger.summary_at(person.address) or until
+            when = None if is_piercing else later(person, now, summary_at)
             if when is None:
                 at_once.setdefault((person.language, person.time_zone), []).append(person.address)
             else:
@@ -121,7 +120,7 @@ class Look:
         shown = nsmallest(MAX_ITEMS, news, key=_by_worst)
         shown += nsmallest(MAX_ITEMS - len(shown), others, key=_by_worst)
         items = tuple(_item(ledger, one, now, is_news=one in is_news) for one in shown)
-        active = sum(one.alert.is_active for one in group.members.values())
+        active = sum(one.alert.is_active_state for one in group.members.values())
         group.letters += 1
         made = []
         for (language, time_zone), recipients in at_once.items():
@@ -142,6 +141,7 @@ class Look:
                     language=language,
                     time_zone=time_zone,
                     items=items,
+                    news=len(news),
                     more=len(news) + len(others) - len(shown),
                     active=active,
                     avoid=_avoided(one.alert for one in shown),
@@ -178,7 +178,8 @@ class Look:
         number = digest_id(person.address, cause, due_at)
         digest = ledger.digests.get(number)
         if digest is None:
-            digest = ledger.digests[number] = Digest(person.address, cause, due_at)
+            digest = Digest(person.address, cause, due_at)
+            ledger.add_digest(digest)
             digest.receiver = self._group.branch.receiver
             digest.language, digest.time_zone = person.language, person.time_zone
             ledger.changed["digest", number] = digest
@@ -242,7 +243,9 @@ def write_digest(ledger: Ledger, digest: Digest, now: datetime) -> None:
     ledger.letters.append(letter)
     ledger.changed["book", "letters"] = ledger
     ledger.changed["digest", digest.id] = None
-    del ledger.digests[digest.id]
+    ledger.forget_digest(digest)
+    if digest.cause is Clause.STORM:
+        _sent(ledger, digest.receiver).add_summary(ledger.rules.storm, now)
     for number, entry in sorted(digest.entries.items()):
         ledger.changed["entry", entry.id] = None
         data = {
@@ -266,7 +269,7 @@ def digest_letter(ledger: Ledger, digest: Digest, now: datetime, *, number: int)
         LetterItem(
             alert=ledger.view(one.alert, now),
             is_news=True,
-            suppressed=one.count - 1,
+            suppressed=max(one.count - 1, 0),
             suppressed_since=one.since if one.count > 1 else None,
         )
         for one in shown
@@ -285,8 +288,9 @@ def digest_letter(ledger: Ledger, digest: Digest, now: datetime, *, number: int)
         language=digest.language,
         time_zone=digest.time_zone,
         items=items,
+        news=len(entries),
         more=len(entries) - len(shown),
-        active=sum(one.alert.is_active for one in entries),
+        active=sum(one.alert.is_active_state for one in entries),
         avoid=_avoided(one.alert for one in shown),
     )
 
@@ -301,6 +305,13 @@ def _item(ledger: Ledger, member: Member, now: datetime, *, is_news: bool) -> Le
         suppressed=max(suppressed, 0),
         suppressed_since=(member.told_at or alert.first_at) if suppressed > 0 else None,
     )
+
+
+def _sent(ledger: Ledger, receiver: str) -> Letters:
+    """Return the last letters of a receiver, to add one."""
+    sent = ledger.sent.setdefault(receiver, Letters(receiver))
+    ledger.changed["sent", sent.id] = sent
+    return sent
 
 
 def _avoided(alerts: Iterable[Alert]) -> tuple[str, ...]:

@@ -36,14 +36,19 @@ class Words:
     days: tuple[str, str]
     hours: tuple[str, str]
     minutes: tuple[str, str]
-    times: str
-    """How often something was reported."""
+    often: str
+    """How often something was reported, since when."""
     alerts: tuple[str, str]
     active: tuple[str, str]
     """How many are still active."""
-    more: str
+    more: tuple[str, str]
     suppressed: tuple[str, str]
     """Reports that were not mailed, since a time."""
+    missing: str
+    """What an alert is called that says that an expected event did not come."""
+    unsteady: str
+    calming: str
+    """Of an alert that flaps: in a few words, and what follows from it."""
     digest: str
     storm: str
     """Titles of letters of many alerts."""
@@ -62,6 +67,8 @@ class Words:
     """For whom the letter is and in which zone its times are."""
     colon: str = ": "
     comma: str = ", "
+    aside: str = "{} ({})"
+    """Something, and a remark on it."""
 
     def severity(self, severity: Severity) -> str:
         """Return the word of a severity."""
@@ -115,11 +122,14 @@ _LANGUAGES: Mapping[str, Words] = {
         days=("{} day", "{} days"),
         hours=("{} hour", "{} hours"),
         minutes=("{} minute", "{} minutes"),
-        times="{} times",
+        often="{} times since {}",
         alerts=("{} alert", "{} alerts"),
         active=("{} still active", "{} still active"),
-        more="and {} more",
+        more=("and {} more", "and {} more"),
         suppressed=("{} more since {}", "{} more since {}"),
+        missing="{} is overdue",
+        unsteady="keeps changing",
+        calming="Keeps changing: its changes are not mailed until it is calm",
         digest="Summary of alerts",
         storm="Many alerts at once",
         news="More news",
@@ -149,11 +159,14 @@ _LANGUAGES: Mapping[str, Words] = {
         days=("{} Tag", "{} Tage"),
         hours=("{} Stunde", "{} Stunden"),
         minutes=("{} Minute", "{} Minuten"),
-        times="{}-mal",
+        often="{}-mal seit {}",
         alerts=("{} Alarm", "{} Alarme"),
         active=("{} noch aktiv", "{} noch aktiv"),
-        more="und {} weitere",
+        more=("und {} weiterer", "und {} weitere"),
         suppressed=("{} weitere Meldung seit {}", "{} weitere Meldungen seit {}"),
+        missing="{} ist überfällig",
+        unsteady="wechselt ständig",
+        calming="Wechselt ständig: die Wechsel werden erst wieder gemeldet, wenn Ruhe ist",
         digest="Alarme im Überblick",
         storm="Viele Alarme auf einmal",
         news="Weitere Neuigkeiten",
@@ -183,11 +196,14 @@ _LANGUAGES: Mapping[str, Words] = {
         days=("{} jour", "{} jours"),
         hours=("{} heure", "{} heures"),
         minutes=("{} minute", "{} minutes"),
-        times="{} fois",
+        often="{} fois depuis {}",
         alerts=("{} alerte", "{} alertes"),
         active=("{} encore active", "{} encore actives"),
-        more="et {} autres",
+        more=("et {} autre", "et {} autres"),
         suppressed=("{} autre signalement depuis {}", "{} autres signalements depuis {}"),
+        missing="{} n’est pas arrivé",
+        unsteady="change sans cesse",
+        calming="Change sans cesse : ses changements ne sont plus signalés avant le retour au calme",
         digest="Résumé des alertes",
         storm="Beaucoup d’alertes à la fois",
         news="Autres nouvelles",
@@ -225,11 +241,14 @@ _LANGUAGES: Mapping[str, Words] = {
         days=("{} 天", "{} 天"),
         hours=("{} 小时", "{} 小时"),
         minutes=("{} 分钟", "{} 分钟"),
-        times="{} 次",
+        often="{1} 起 {0} 次",
         alerts=("{} 条告警", "{} 条告警"),
         active=("{} 条仍未恢复", "{} 条仍未恢复"),
-        more="另有 {} 条",
+        more=("另有 {} 条", "另有 {} 条"),
         suppressed=("自 {1} 起另有 {0} 次", "自 {1} 起另有 {0} 次"),
+        missing="{} 未按时上报",
+        unsteady="反复变化",
+        calming="状态反复变化，稳定之前不再逐次通知",
         digest="告警汇总",
         storm="短时间内告警较多",
         news="其他新告警",
@@ -250,6 +269,7 @@ _LANGUAGES: Mapping[str, Words] = {
         why="按 {1} 的告警规则发送给 {0}。时间：{2}。",
         colon="：",
         comma="，",
+        aside="{}（{}）",
     ),
     "ko": Words(
         severities=("긴급", "심각", "오류", "경고", "안내"),
@@ -261,11 +281,14 @@ _LANGUAGES: Mapping[str, Words] = {
         days=("{}일", "{}일"),
         hours=("{}시간", "{}시간"),
         minutes=("{}분", "{}분"),
-        times="{}회",
+        often="{1}부터 {0}회",
         alerts=("알림 {}건", "알림 {}건"),
         active=("{}건 계속 발생 중", "{}건 계속 발생 중"),
-        more="외 {}건",
-        suppressed=("{1}부터 {0}건 더", "{1}부터 {0}건 더"),
+        more=("외 {}건", "외 {}건"),
+        suppressed=("{1}부터 {0}회 더 보고됨", "{1}부터 {0}회 더 보고됨"),
+        missing="{} 보고 없음",
+        unsteady="계속 바뀜",
+        calming="상태가 계속 바뀝니다. 안정될 때까지 변화를 하나하나 알리지 않습니다",
         digest="알림 요약",
         storm="짧은 시간에 알림이 많습니다",
         news="그 밖의 새 알림",
