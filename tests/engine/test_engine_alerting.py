@@ -181,6 +181,26 @@ def test_an_event_at_which_the_book_fails_stops_nobody(
     asyncio.run(scenario())
 
 
+def test_a_book_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nothing can be looked at the status says so, and no longer when it goes on."""
+
+    def broken(*_: object, **__: object) -> Book:
+        raise ZeroDivisionError
+
+    async def scenario() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(Book, "load", broken)
+            async with house("memory", tmp_path).life() as life:
+                await life.alerts.accept([firing()])
+                await life.until(lambda: bool(life.evaluator.trouble))
+                assert [life.evaluator.trouble] == list(life.alerts.troubles)
+                patched.undo()
+                await life.passes(1.0, letters=1)
+                await life.until(lambda: not life.alerts.troubles)
+
+    asyncio.run(scenario())
+
+
 def test_a_clock_at_which_the_book_fails_stops_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -324,7 +324,8 @@ class Alerts:
     @property
     def troubles(self) -> Sequence[str]:
         """What a person should look at, in sentences."""
-        return self._rulebook.troubles
+        trouble = self._evaluator.trouble
+        return (*self._rulebook.troubles, trouble) if trouble else self._rulebook.troubles
 
     # ------------------------------------------------------------------ checks
 

@@ -95,6 +95,8 @@ class Evaluator:
         self._task: asyncio.Task[None] | None = None
         self.waiting = 0
         """Events that were not looked at yet."""
+        self.trouble = ""
+        """What a person should look at, as a sentence; ``""`` while everything works."""
 
     @property
     def active(self) -> int:
@@ -177,9 +179,10 @@ class Evaluator:
                 log.warning("alerts put off", error=str(error))
             except Exception:  # supervision: alerts never end by a bug; the book is read again
                 self._book = None
+                self.trouble = "alerts are reported and nobody is told: they cannot be looked at, see the log"
                 log.exception("alerts put off")
             else:
-                busy_s = FIRST_BUSY_S
+                busy_s, self.trouble = FIRST_BUSY_S, ""
                 await (self._pause(wait_s) if wait_s else asyncio.sleep(0))
                 continue
             await self._clock.sleep(busy_s)
