@@ -12,6 +12,8 @@ from engine.test_engine_alert_courier import RULES, life
 from peers.alert_letters import alert, letter, news
 from postroom.errors import DiskFullError
 from postroom.model.alert import Letter, Severity
+from postroom.model.ids import DEFAULT_TENANT
+from postroom.model.view import MessageFilter
 
 WEBHOOK = replace(RULES, fallback=("webhook:https://x.example.com/s",))
 
@@ -107,5 +109,21 @@ def test_nothing_is_rendered_while_nothing_works(tmp_path: Path, monkeypatch: py
             await room.write(letter(news(alert(severity=Severity.WARNING)), number=1))
             assert 0 < await room.courier._turn()
             assert ([], "") == (written, (await room.stored(1)).sent_by)
+
+    asyncio.run(main())
+
+
+def test_very_many_recipients_are_told_in_several_mails(tmp_path: Path) -> None:
+    """A mail has a bound, a receiver's groups have none; handed in again they are told nothing."""
+
+    async def main() -> None:
+        async with life(tmp_path) as room:
+            people = tuple(f"p{number}@example.net" for number in range(1001))
+            many = letter(number=1, recipients=people)
+            await room.write(many)
+            for _ in range(2):
+                await room.courier._told(many)
+            found = await room.store.spool.list(MessageFilter(tenant=DEFAULT_TENANT))
+            assert [1, 1000] == sorted(sum(one.counts.values()) for one in found)
 
     asyncio.run(main())

@@ -24,6 +24,7 @@ from postroom.clock import Clock
 from postroom.engine.alerting.fallbacks import Fallbacks, is_severe, mailboxes, once
 from postroom.engine.alerting.letters import LetterWriter, WrittenLetter
 from postroom.engine.intake import Intake
+from postroom.engine.limits import MessageLimits
 from postroom.engine.routes import Routes
 from postroom.engine.ways import Way, Ways
 from postroom.errors import (
@@ -60,6 +61,8 @@ PARALLEL = 8
 POLL_S = 5.0
 BUSY_S = 15.0
 WAIT_FOR_WAY = timedelta(seconds=60)
+MAX_TO = MessageLimits().max_recipients
+"""Recipients of one mail."""
 MAX_FAULTS = 5
 """Tries of a letter at which this program fails."""
 FATAL = (StoreError, UnknownOutcomeError)
@@ -326,18 +329,27 @@ class Courier:
         return None
 
     async def _submit(self, submission: Submission, choice: _Choice) -> MessageId | None:
-        """Hand a mail in; one that was handed in before in other words has no id here."""
+        """Hand a mail in, to very many as several; return the id of the first.
+
+        One that was handed in before in other words has no id here.
+        """
         way = choice.way
         if way.default_from is None:  # the account, else the reader
             from_ = submission.to[0] if way.account is None else Mailbox(way.account)
             submission = replace(submission, from_=from_)
-        try:
-            message_id, _, _ = await self._intake.submit(submission, senders=(), route=choice.route)
-        except InputError as error:
-            if any(problem.code == "idempotency-key-reused" for problem in error.problems):
-                return None
-            raise
-        return message_id
+        ids: list[MessageId | None] = []
+        for begin in range(0, len(submission.to), MAX_TO):
+            key = submission.idempotency_key if not ids else f"{submission.idempotency_key}-{len(ids) + 1}"
+            part = replace(submission, to=submission.to[begin : begin + MAX_TO], idempotency_key=key)
+            try:
+                message_id, _, _ = await self._intake.submit(part, senders=(), route=choice.route)
+            except InputError as error:
+                if all(problem.code != "idempotency-key-reused" for problem in error.problems):
+                    raise
+                ids.append(None)
+            else:
+                ids.append(message_id)
+        return ids[0]
 
     # ------------------------------------------------------------------ without mail
 
