@@ -166,6 +166,7 @@ def test_the_night_of_a_person(postroom: Run, tmp_path: Path) -> None:
         assert "label zone: x" in ask(f"alerts show {alert}")
         assert alert in ask(f"alerts events --alert {alert}")
         assert "type disk (file)" in ask("alerts types")
+        assert "Das ist neu" in ask(f"alerts why {alert} --lang de")
         one = ask(f"alerts silence {alert} --for 2h --reason replaced").split()[1]
         many = ask("alerts silence zone=x object=~'/s.*' --for 1h --reason 'a test'").split()[1]
         assert "silenced" in ask("alerts list")

@@ -15,7 +15,7 @@ from postroom.model.alert import Clause
 from postroom.model.outcome import Action, FaultKind
 from postroom.model.step import Step
 from postroom.policy.alerting.links import AlertDeed
-from postroom.policy.alerting.reasons import ENGLISH
+from postroom.policy.alerting.reason_words import ENGLISH
 from postroom.providers.replies import Rule, find_by_stage, find_rule, group_of, rules, words
 from postroom.providers.words import fix_sentence
 
