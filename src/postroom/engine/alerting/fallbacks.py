@@ -126,8 +126,7 @@ def is_severe(letter: Letter) -> bool:
     """Say whether a letter is told by a fallback rather than late."""
     news = [item.alert for item in letter.items if item.is_news] or [item.alert for item in letter.items]
     return any(
-        (alert.severity.is_urgent and alert.state is AlertState.FIRING) or is_own(alert)
-        for alert in news
+        (alert.severity.is_urgent and alert.state is AlertState.FIRING) or is_own(alert) for alert in news
     )
 
 
