@@ -24,6 +24,7 @@ from postroom.model.alert import (
 )
 from postroom.model.alert_rules import AlertRules
 from postroom.policy.alerting import hearing, lives, loading, rows, ruling, telling
+from postroom.policy.alerting.alerts import Alert
 from postroom.policy.alerting.ledger import Ledger, Rank
 from postroom.policy.alerting.muting import Stilled
 
@@ -194,6 +195,11 @@ class Book:
     def views(self, now: datetime) -> Iterator[AlertView]:
         """Walk all alerts, active and remembered. The book must not change meanwhile."""
         return (self._ledger.view(alert, now) for alert in self._ledger.alerts.values())
+
+    def alerts(self, numbers: Iterable[AlertId]) -> Iterator[Alert]:
+        """Walk those that are still known, as the book has them: to look at, not to keep or change."""
+        held = self._ledger.alerts
+        return (held[number] for number in numbers if number in held)
 
     @property
     def ids(self) -> Sequence[AlertId]:

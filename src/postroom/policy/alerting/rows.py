@@ -4,16 +4,15 @@ An entry is a list of its members in the order of ``_FORMS``; only this module r
 anew from the rules and from other entries is not in it.
 """
 
-import json
 from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from operator import attrgetter
 from sys import intern
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from postroom.model.alert import AlertState, Clause, GroupId, Severity
 from postroom.policy.alerting.routing import Branch
@@ -33,12 +32,9 @@ def _span(value: float | None) -> timedelta | None:
     return None if value is None else timedelta(seconds=value)
 
 
-def _state(value: str | None) -> AlertState | None:
-    return None if value is None else AlertState(value)
-
-
-def _severity(value: str | None) -> Severity | None:
-    return None if value is None else Severity(value)
+_STATES: dict[str | None, AlertState | None] = {None: None, **{str(one): one for one in AlertState}}
+_SEVERITIES: dict[str | None, Severity | None] = {None: None, **{str(one): one for one in Severity}}
+"""Three times as quick as asking the class."""
 
 
 def _interned(value: dict[str, str]) -> dict[str, str]:
@@ -78,7 +74,7 @@ _FORMS: dict[str, dict[str, _Reader]] = {
         "tenant": intern,
         "key": intern,
         "category": intern,
-        "severity": Severity,
+        "severity": _SEVERITIES.__getitem__,
         "source": intern,
         "object": intern,
         "node": intern,
@@ -116,9 +112,9 @@ _FORMS: dict[str, dict[str, _Reader]] = {
         "rhythm_by": _same,
     },
     "member": {
-        "told": _state,
+        "told": _STATES.__getitem__,
         "told_at": _instant,
-        "told_severity": _severity,
+        "told_severity": _SEVERITIES.__getitem__,
         "told_tally": _same,
         "due": _instant,
         "reason": _same,
@@ -149,7 +145,11 @@ _FORMS: dict[str, dict[str, _Reader]] = {
     "book": {"last_letter": _same},
 }
 _MEMBERS = {kind: attrgetter(*form) for kind, form in _FORMS.items()}
-_READERS = {kind: tuple(form.items()) for kind, form in _FORMS.items()}
+_NAMES = {kind: tuple(form) for kind, form in _FORMS.items()}
+_READERS = {
+    kind: tuple([(name, reader) for name, reader in form.items() if reader is not _same])
+    for kind, form in _FORMS.items()
+}
 _SINGLE = {kind for kind, form in _FORMS.items() if len(form) == 1}
 
 
@@ -162,8 +162,10 @@ def written(kind: str, entry: object) -> str:
 
 def read(kind: str, data: str) -> dict[str, Any]:
     """Return the members of an entry by name."""
-    values: Sequence[Any] = json.loads(data)
-    return {name: reader(value) for (name, reader), value in zip(_READERS[kind], values, strict=True)}
+    members: dict[str, Any] = dict(zip(_NAMES[kind], from_json(data), strict=True))
+    for name, reader in _READERS[kind]:
+        members[name] = reader(members[name])
+    return members
 
 
 def fill(entry: object, members: dict[str, Any]) -> None:
