@@ -201,3 +201,14 @@ def test_who_stands_in_two_groups_gets_two_letters() -> None:
     assert [("ops@example.org",)] == [one.recipients for one in room.letters]
     assert {FIRING} == {item.alert.state for one in room.letters for item in one.items}
     assert AlertState.FIRING is room.letters[0].items[0].alert.state
+
+
+def test_no_letter_grows_too_long_for_a_mail_program() -> None:
+    """Gmail cuts a mail at 102 kB; Chinese has three bytes for each character."""
+    labels = {f"{'数' * 90}{number}": "据" * 500 for number in range(64)}
+    for count in (1, 4, 50):
+        big = [
+            news(alert(f"k{number}", object="库" * 100, title="满" * 200, text="因" * 2000, labels=labels))
+            for number in range(count)
+        ]
+        assert 60_000 > len(say(letter(*big, active=count)).text.encode())

@@ -45,9 +45,13 @@ MAX_OWN_SUBJECT = 400
 MAX_TEXT = 2000
 MAX_VALUE = 500
 MAX_ROWS = 30
+MAX_NAME = 100
+BESIDE_OTHERS = 4
+"""So much less room has an alert that is told at length with others."""
 MAX_CARDS = 4
 """News that are told at length; a mail with more of them is read as a list."""
 MAX_LISTED = 40
+MAX_LISTED_TITLE, MAX_LISTED_PLACE = 80, 40
 """So that no mail reaches the 102 kB at which Gmail cuts it."""
 _SHOWN = frozenset({"alertname", "key", "severity", "category", "source", "object", "node", "title", "text"})
 """Labels that have a place of their own."""
@@ -278,11 +282,12 @@ class _Phrasing:
 
     def _card(self, item: LetterItem, picture: Picture | None) -> dict[str, Any]:
         body = self._type(item.alert).body_in(self.language)
+        share = 1 if len(self.heads) == 1 else BESIDE_OTHERS
         return {
             **self._line(item),
-            "text": plain(item.alert.text, MAX_TEXT, keep_lines=True),
+            "text": plain(item.alert.text, MAX_TEXT // share, keep_lines=True),
             "body": filled(body, self._variables(item), escape=escape) if body else "",
-            "rows": self._rows(item),
+            "rows": self._rows(item, share),
             "picture": "" if picture is None else f"cid:{picture.content_id}",
             "picture_text": "" if picture is None else self._picture_text(picture.values),
         }
@@ -302,8 +307,13 @@ class _Phrasing:
             "url": alert.link,
         }
 
-    def _rows(self, item: LetterItem) -> list[dict[str, str]]:
-        alert, names = item.alert, self.words.rows
+    def _listed(self, item: LetterItem) -> dict[str, Any]:
+        line = self._line(item)
+        title, where = short(line["title"], MAX_LISTED_TITLE), short(line["where"], MAX_LISTED_PLACE)
+        return {**line, "title": title, "where": where}
+
+    def _rows(self, item: LetterItem, share: int) -> list[dict[str, str]]:
+        alert, names, most = item.alert, self.words.rows, MAX_ROWS // share
         pairs = list(zip(names, (alert.object, alert.node, alert.source, alert.category), strict=False))
         if alert.tally > 1:
             pairs += [(names[4], str(alert.tally)), (names[5], self._time(alert.last_at))]
@@ -311,11 +321,14 @@ class _Phrasing:
         pairs += [(name, value) for name, value in alert.labels.items() if name not in known]
         pairs += [(name, written(value)) for name, value in alert.values.items()]
         pairs += alert.details.items()
-        rows = [(plain(name, 100), plain(value, MAX_VALUE)) for name, value in dict(pairs).items()]
+        rows = [
+            (plain(name, MAX_NAME // share), plain(value, MAX_VALUE // share))
+            for name, value in dict(pairs).items()
+        ]
         rows = [(name, value) for name, value in rows if name and value]
-        if len(rows) > MAX_ROWS:
-            left = len(rows) - MAX_ROWS + 1
-            rows[MAX_ROWS - 1 :] = [("…", counted(self.words.more, left))]
+        if len(rows) > most:
+            left = len(rows) - most + 1
+            rows[most - 1 :] = [("…", counted(self.words.more, left))]
         return [{"label": name, "value": value} for name, value in rows]
 
     def _groups(self, carded: int) -> list[dict[str, Any]]:
@@ -338,7 +351,7 @@ class _Phrasing:
             ]
         room, groups = MAX_LISTED, []
         for name, some in lists:
-            alerts = [self._line(item) for item in some][:room]
+            alerts = [self._listed(item) for item in some][:room]
             room -= len(alerts)
             if alerts:
                 groups.append({"name": name, "alerts": alerts})
