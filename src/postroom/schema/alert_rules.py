@@ -8,7 +8,7 @@ empty one here, so that everything else can be looked at too.
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, RootModel, model_validator
 
 from postroom.errors import ConfigError
 from postroom.model.alert import Severity
@@ -467,3 +467,9 @@ class StormSection(Section):
     def storm(self) -> Storm:
         """Return it as a value."""
         return Storm(mails=self.mails, within=self.within)
+
+
+class AlertRuleBody(
+    RootModel[TypeSection | AlertRouteSection | ReceiverSection | TableSection | InhibitionSection]
+):
+    """A rule as it is stored; which of them, the path says."""

@@ -8,6 +8,7 @@ from postroom.ingress.http.alerts import MAX_BODY, AlertDoors, AlertRoom
 from postroom.ingress.http.language import ACCEPT_LANGUAGE
 from postroom.schema import alert_answers, alert_bodies, alert_rule_answers, alert_trial_answers, filters
 from postroom.schema.alert_dialects.pagerduty import MAX_BODY as MAX_PAGERDUTY
+from postroom.schema.alert_rules import AlertRuleBody
 from postroom.schema.alerts import AlertReport
 from postroom.web.budget import ByteBudget
 from postroom.web.gate import Operation
@@ -173,6 +174,7 @@ def _rule_operations(doors: AlertDoors) -> list[Operation]:
             "`[[alerts.types]]` and the others in the settings. It holds when this is answered. An entry of "
             "the settings is 409.",
             media_types=JSON,
+            body=AlertRuleBody,
             answers={200: ("The rule that holds now.", alert_rule_answers.OneRuleAnswer)},
         ),
         Operation(
