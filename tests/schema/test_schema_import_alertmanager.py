@@ -150,6 +150,20 @@ def test_what_has_no_counterpart_is_named(tmp_path: Path) -> None:
     } == left  # fmt: skip
 
 
+def test_a_relay_that_wants_no_login_is_taken() -> None:
+    """Without user and password the account has none."""
+    text = (
+        "global: {smtp_smarthost: 'relay.example.com:25', smtp_from: a@example.com}\nroute: {receiver: a}\n"
+    )
+    found = import_alertmanager(text.encode() + b"receivers: [{name: a}]\n", "alertmanager.yml")
+    assert found.transport is not None
+    assert {"host": "relay.example.com", "port": 25} == {
+        key: value
+        for key, value in found.transport.items()
+        if key in {"host", "port", "username", "password"}
+    }
+
+
 def test_alertmanagers_own_defaults_hold(tmp_path: Path) -> None:
     """A file that says nothing keeps 30 s, 5 min and 4 h, one group for all, and no mail of the end."""
     settings, left = loaded(tmp_path, "route:\n  receiver: a\nreceivers:\n- name: a\n")

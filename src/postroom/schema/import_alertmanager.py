@@ -285,4 +285,4 @@ def _take_account(given: _Given, found: Imported) -> None:
     named = {"host": "smtp_smarthost", "port": "smtp_smarthost", **keys}
     known = {key: value for key, value in found.transport.items() if key != "password_file"}
     names = {ours: f"global.{name}" for ours, name in named.items()}
-    found.notes += checked(known, names, hidden=True)
+    found.notes += checked(known, names, hidden="password_file" in transport)
