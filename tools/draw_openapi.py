@@ -122,7 +122,11 @@ def _extra(operation: Operation) -> dict[str, Any]:
             }
         extra["requestBody"] = {"required": "" not in operation.media_types, "content": content}
     elif operation.media_types:
-        extra["requestBody"] = {"required": True, "content": {kind: {} for kind in operation.media_types}}
+        kinds = sorted(operation.media_types - {""})
+        extra["requestBody"] = {
+            "required": "" not in operation.media_types,
+            "content": {kind: {} for kind in kinds},
+        }
     return extra
 
 

@@ -107,8 +107,9 @@ def show_story(answer: Mapping[str, Any]) -> None:
         say(f"{instant(step['at'])}  {step['clause']}, {event}", style="bold")
         say_wrapped(step["text"])
         if step["letter"] is not None:
-            mail = f": mail {step['message_id']} {step['message_state']}" if step["message_id"] else ""
-            say(f"  letter {step['letter']}{mail}")
+            mail = f" {step['message_id']} {step['message_state']}" if step["message_id"] else ""
+            way = f": {step['sent_by']}{mail}" if step.get("sent_by") else ""  # an older server says none
+            say(f"  letter {step['letter']}{way}")
     if not steps:
         say("nothing was decided yet")
     if answer["next"] is not None:

@@ -5,7 +5,8 @@ The rules are written in ``schema.alert_rule_answers``, what would become of a r
 ``schema.alert_trial_answers``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,6 +16,7 @@ from postroom.model.alert import (
     AlertState,
     AlertView,
     Clause,
+    GroupId,
     NewAlertEvent,
     Severity,
     Silence,
@@ -87,7 +89,10 @@ class AlertListAnswer(_Answer):
 
 
 class StepAnswer(_Answer):
-    """One decision: its clause, and a sentence that says it."""
+    """One decision: its clause, and a sentence that says it.
+
+    ``sent_by`` is ``mail`` or what told the letter in place of it; empty while it waits, or without one.
+    """
 
     number: int
     at: str
@@ -95,6 +100,7 @@ class StepAnswer(_Answer):
     text: str
     event: int | None
     letter: int | None
+    sent_by: str
     message_id: str | None
     message_state: str
     group: str | None
@@ -144,6 +150,21 @@ class AlertEventListAnswer(_Answer):
     mode: Mode
     events: list[AlertEventAnswer]
     next: int | None
+
+
+class RhythmGroupAnswer(_Answer):
+    """A group of alerts that are told together, and the route it hangs at."""
+
+    group: str
+    path: str
+
+
+class RhythmAnswer(_Answer):
+    """The groups of the alert: their mails are repeated so often while anything in them is active."""
+
+    mode: Mode
+    every_s: float
+    groups: list[RhythmGroupAnswer]
 
 
 class SilenceAnswer(_Answer):
@@ -239,6 +260,7 @@ def _step(step: Step) -> Json:
         "text": step.sentence,
         "event": decision.event,
         "letter": decision.letter,
+        "sent_by": "" if step.letter is None else step.letter.sent_by,
         "message_id": None if step.letter is None else step.letter.message_id,
         "message_state": step.message_state,
         "group": decision.group,
@@ -277,6 +299,12 @@ def _event(event: AlertEvent) -> Json:
         "receivers": list(event.receivers),
         "acknowledged_by": event.acknowledged_by,
     }
+
+
+def rhythm(groups: Mapping[GroupId, str], every: timedelta, mode: str) -> Json:
+    """Write which groups are told in which rhythm."""
+    shown = [{"group": group, "path": path} for group, path in groups.items()]
+    return {"mode": mode, "every_s": every.total_seconds(), "groups": shown}
 
 
 def silence(one: Silence) -> Json:
