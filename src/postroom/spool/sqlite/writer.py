@@ -54,6 +54,11 @@ BUSY_TIMEOUT_MS = 5000
 """The thread waits this long for a foreign program (the ``sqlite3`` shell); the event loop never waits."""
 
 
+_OF_ONE = (apsw.ConstraintError, InvariantError, UnicodeEncodeError)
+"""What one operation brings about by its values, and no other one need suffer from: SQLite takes no lone
+surrogates."""
+
+
 class Rank(IntEnum):
     """What goes first into a commit; a batch runs each verb over all its operations at once."""
 
@@ -295,7 +300,7 @@ class Writer:
         try:
             try:
                 answers = self._apply(batch, self._apply_together)
-            except (apsw.ConstraintError, InvariantError) as error:
+            except _OF_ONE as error:
                 if len(batch) > 1:
                     log.warning("one operation failed, running each by itself", error=str(error))
                 answers = self._apply(batch, self._apply_each)
@@ -355,7 +360,7 @@ class Writer:
             ledger.run("SAVEPOINT one")
             try:
                 (answer,) = operation.verb.apply(ledger, [operation.payload])
-            except (apsw.ConstraintError, InvariantError) as error:
+            except _OF_ONE as error:
                 ledger.run("ROLLBACK TO one")
                 ledger.restore(collected)
                 answer = InvariantError(f"{operation.verb.name} failed: {error}")
