@@ -3,7 +3,8 @@
 One task owns the book: it reads events after the place, the urgent lane first, asks the book about each and
 about every clock that is due, and stores the place with everything that changed in one commit. A commit that
 fails changes nothing: the book is read from the store again and the turn is made once more, later. An event
-at which the book fails gets a ``fault`` decision and is passed over; it never stops its lane.
+at which the book fails, or of which nothing can be stored, gets a ``fault`` decision and is passed over; it
+never stops its lane.
 
 What persons change (a silence, rules) goes through ``change``, to be committed in order with the rest.
 
@@ -37,6 +38,8 @@ SLICE_S = 0.004
 """How long the book is asked before others may use the event loop; a step takes 0.06 ms."""
 LOOK_AT_CLOCK = 16
 """Events between two looks at the clock that bounds a slice."""
+MANY = 1_000
+"""Alerts of one look that is taken in a thread: it would hold the event loop for tens of milliseconds."""
 MAX_WAITING = 100_000
 """Events that may wait (security limit): some minutes of work, and a hundred megabytes in the store."""
 COME_BACK_S = 10.0
@@ -86,6 +89,8 @@ class Evaluator:
         self._place = AlertPlace()
         self._faults: dict[int, str] = {}
         """Events at which the book fails, with the name of the error."""
+        self._page = PAGE
+        """Fewer events while what came of one of them cannot be stored."""
         self._passed_over: frozenset[tuple[str, str]] = frozenset()
         """Clocks at which it fails: left alone until the next start."""
         self._reported = 0
@@ -197,14 +202,18 @@ class Evaluator:
                     await self._settle(book, self._place)
                     return 0.0
                 reported = self._reported
-                events = await self._records.waiting(self._place, limit=PAGE)
+                page = self._page
+                events = await self._records.waiting(self._place, limit=page)
                 faults = await self._look(book, events)
+                await self._settle_or_narrow(book, events, faults)
             except _FaultError:
                 self._book = None
                 return 0.0
-            await self._settle(book, _moved(self._place, events), faults)
-            if len(events) == PAGE:
-                self.waiting = max(self.waiting - PAGE, 0)
+            except asyncio.CancelledError:
+                self._book = None  # half a look may be in it
+                raise
+            if len(events) == page:
+                self.waiting = max(self.waiting - page, 0)
                 return 0.0
             self.waiting = self._reported - reported
             next_at = book.next_at
@@ -224,12 +233,16 @@ class Evaluator:
     async def _ticked(self, book: Book) -> bool:
         """Look at clocks that are due; say whether more are than belong in one commit."""
         now, looked = self._clock.now(), 0
+        ends_at = self._clock.monotonic() + SLICE_S
         try:
-            while book.tick(now, limit=LOOK_AT_CLOCK):
-                looked += LOOK_AT_CLOCK
+            while weight := book.weight(now):
+                await self._tick(book, weight, now)
+                looked += weight
                 if looked >= PAGE:
                     return True
-                await asyncio.sleep(0)
+                if self._clock.monotonic() >= ends_at:
+                    await asyncio.sleep(0)
+                    ends_at = self._clock.monotonic() + SLICE_S
         except Exception as error:  # supervision: one clock never stops the others
             log.exception("a clock of the alerts cannot be looked at", clock=book.looking_at)
             if book.looking_at is None:
@@ -237,6 +250,14 @@ class Evaluator:
             self._passed_over |= {book.looking_at}
             raise _FaultError from error
         return False
+
+    @staticmethod
+    async def _tick(book: Book, weight: int, now: datetime) -> None:
+        """Let the next clock act; not in the loop when that takes long."""
+        if weight < MANY:
+            book.tick(now, limit=1)
+        else:
+            await asyncio.to_thread(book.tick, now, limit=1)
 
     async def _look(self, book: Book, events: Sequence[AlertEvent]) -> list[AlertDecision]:
         """Ask the book about events; return the decisions about those at which it fails."""
@@ -251,6 +272,8 @@ class Evaluator:
                 faults.append(_fault(event, error, now))
                 continue
             try:
+                while (weight := book.weight(now)) >= MANY:
+                    await self._tick(book, weight, now)
                 book.take(event, now)
             except Exception as error:  # supervision: one event never stops the others
                 log.exception("an alert event cannot be looked at", number=event.number, key=event.key)
@@ -261,9 +284,30 @@ class Evaluator:
                 raise _FaultError from error
         return faults
 
+    async def _settle_or_narrow(
+        self, book: Book, events: Sequence[AlertEvent], faults: Sequence[AlertDecision]
+    ) -> None:
+        """Store a look at events; where this program cannot, halve the page until one is left to blame."""
+        try:
+            await self._settle(book, _moved(self._place, events), faults)
+        except (*FATAL, OverloadError, DiskFullError):
+            raise
+        except Exception as error:  # supervision: what came of one event never stops the others
+            if not events or self._faults.pop(events[0].number, ""):
+                raise  # nor can anything be stored without it
+            log.exception("what came of alert events cannot be stored", first=events[0].number)
+            if len(events) == 1:
+                self._faults[events[0].number] = type(error).__name__
+            self._page = max(len(events) // 2, 1)
+            raise _FaultError from error
+        self._page = min(2 * self._page, PAGE)
+
     async def _settle(self, book: Book, place: AlertPlace, more: Sequence[AlertDecision] = ()) -> None:
         """Store what changed; when that fails the book is to be read again."""
-        rows, decisions, letters = book.drain()
+        if book.changes < MANY:
+            rows, decisions, letters = book.drain()
+        else:
+            rows, decisions, letters = await asyncio.to_thread(book.drain)
         if not (rows or decisions or letters or more or place != self._place):
             return
         decisions = (*decisions, *more)
