@@ -406,6 +406,11 @@ def test_a_reply_is_whole() -> None:
     assert "5.1.1 No" == logged.text
 
 
+def test_half_a_letter_is_no_error() -> None:
+    """Half a pair of surrogates, which JSON can carry, hides nothing of the text around it."""
+    assert "net-refused" == diagnose("\ud83d connection refused").cause
+
+
 @given(st.text(max_size=500) | st.from_regex(r"(?s).{0,40}[45][0-5][0-9][ -].{0,200}"))
 @settings(max_examples=2 * settings().max_examples)
 def test_nothing_raises(text: str) -> None:
@@ -419,7 +424,8 @@ def test_nothing_raises(text: str) -> None:
 )
 def test_time_is_bounded(piece: str) -> None:
     """A megabyte of anything is looked at in no more time than its beginning."""
+    diagnose("550 5.7.1 no")  # reads the tables
     began = time.process_time()
     diagnose(piece * (1_000_000 // len(piece)))
-    assert time.process_time() - began < 2.0
+    assert time.process_time() - began < 0.5
     assert len(plain(piece * 1_000_000)) <= MAX_PASTED

@@ -21,6 +21,7 @@ from postroom.providers.replies import (
     MAX_TEXT,
     Rule,
     find_by_stage,
+    find_own,
     group_of,
     group_of_provider,
     groups,
@@ -243,9 +244,8 @@ def _looked_up(group: str, stages: Sequence[str], code: int, text: str) -> tuple
     """Return the first rule of the group, wherever it is, else the first for everybody that says much."""
     if group != _ANYBODY and len(stages) > 1:
         for stage in dict.fromkeys((*stages, *_LAST)):
-            row = find_by_stage(group, 0, stage, code=code, text=text)
-            if row is not None and row.provider == group:
-                return row, code
+            if (own := find_own(group, stage, code=code, text=text)) is not None:
+                return own, code
     last: Rule | None = None
     for stage in stages:
         row = find_by_stage(group, 0, stage, code=code, text=text)
@@ -269,8 +269,8 @@ def _by_providers(stages: Sequence[str], code: int, text: str) -> Iterator[tuple
     said = f"{code} {essence(text, MAX_TEXT)}"
     for group in groups():
         for stage in stages:
-            row = find_by_stage(group, 0, stage, code=code, text=text)
-            if row is not None and row.provider == group:
+            row = find_own(group, stage, code=code, text=text)
+            if row is not None:
                 words = row.pattern.search(said)
                 yield (0 if words is None else len(words[0]), row)
                 break

@@ -1,11 +1,12 @@
 """Error texts without a reply: of TLS libraries, of the network, and of mail programs, each with its cause.
 
-The first that fits counts, so the particular stand before the general. Patterns are linear and look at the
-text as it was pasted, whatever stands around them.
+The first that fits counts, so the particular stand before the general. Patterns look at the text as it was
+pasted, whatever stands around them. RE2 reads them: it goes through a long text once for each, where ``re``
+tries every alternative at every letter. It is loaded with the first text: most runs have none.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 _TEXTS: Sequence[tuple[str, str]] = (
     # App Builder, in both languages; the library is MailKit.
@@ -33,7 +34,7 @@ _TEXTS: Sequence[tuple[str, str]] = (
             r"does not support the starttls extension|starttls extension not supported"
             r"|tls is required, but was not offered"
             r"|did not offer tls support|starttls is required but|server does not support secure connections"
-            r"|server doesn't support starttls|tls not available(?! due)"
+            r"|server doesn't support starttls|tls not available(?:\z|[^ ]| (?:\z|[^d]))"
         ),
     ),
     (
@@ -83,7 +84,7 @@ _TEXTS: Sequence[tuple[str, str]] = (
             r"|PKIX path|unable to find valid certification path"
             r"|signed by unknown authority|RemoteCertificateChainErrors"
             r"|remote certificate (?:is invalid|was rejected)|UNABLE_TO_|unknown_?ca\b|certificate problem"
-            r"|zertifikat[^\n]{0,40}ung\u00fcltig|alert unknown ca|certificate is not trusted"
+            r"|zertifikat[^\n]{0,40}ung\x{fc}ltig|alert unknown ca|certificate is not trusted"
         ),
     ),
     (
@@ -200,9 +201,18 @@ _TEXTS: Sequence[tuple[str, str]] = (
     # Alone it is the words of an exception; in a reply they have a code and were found before.
     ("auth-required", r"\bauthentication required\b|authentifizierung erforderlich"),
 )
-_KNOWN = tuple((cause, re.compile(pattern, re.IGNORECASE)) for cause, pattern in _TEXTS)
 
 
 def cause_of_text(text: str) -> str:
     """Return the cause that a text names, empty for an unknown one."""
-    return next((cause for cause, pattern in _KNOWN if pattern.search(text)), "")
+    raw = text.encode("utf-8", "replace")  # once for all, and half a pair of surrogates is no error
+    return next((cause for cause, search in _known() if search(raw)), "")
+
+
+@cache
+def _known() -> Sequence[tuple[str, Callable[[bytes], object]]]:
+    import re2  # noqa: PLC0415 - see above
+
+    options = re2.Options()
+    options.case_sensitive = False
+    return tuple((cause, re2.compile(pattern, options).search) for cause, pattern in _TEXTS)

@@ -105,6 +105,13 @@ def find_by_stage(group: str, port: int, stage: str, *, code: int | None, text: 
     return _first(group, port, stage, code=code, text=said)
 
 
+def find_own(group: str, stage: str, *, code: int, text: str) -> Rule | None:
+    """Return the first rule of ``group`` for a reply, and none of everybody's."""
+    subject = f"{code} {essence(text, MAX_TEXT)}"
+    rows = (row for row in _candidates(group, stage, code) if row.provider == group and not row.ports)
+    return next((row for row in rows if row.pattern.search(subject, 0, row.max_text)), None)
+
+
 @lru_cache(maxsize=2048)
 def _first(group: str, port: int, stage: str, *, code: int | None, text: str) -> Rule | None:
     subject = text if code is None else f"{code} {text}"
