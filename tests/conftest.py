@@ -68,6 +68,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _new_stores_are_copied() -> Generator[None]:
+    from made_store import copied  # noqa: PLC0415 - a store is not loaded where no test runs
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("postroom.spool.sqlite.opening._database", copied)
+        yield
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Spare the collector of garbage the tests themselves: they live to the end, and there are many."""

@@ -11,11 +11,12 @@ from pathlib import Path
 import apsw
 import pytest
 
+import made_store
 from postroom.errors import InvariantError, OverloadError, StoreError, UnknownOutcomeError
 from postroom.model.ids import DEFAULT_TENANT
 from postroom.model.lifecycle import RecipientState
 from postroom.model.view import PauseKind
-from postroom.spool.sqlite import connection
+from postroom.spool.sqlite import connection, opening
 from postroom.spool.sqlite.migrations import Migration, migrate, migrations
 from postroom.spool.sqlite.opening import DATABASE
 from postroom.spool.sqlite.statement import statement, statements
@@ -37,6 +38,12 @@ KEPT = Path(__file__).parent / "kept"
 # --------------------------------------------------------------------------- opening
 
 
+@pytest.fixture
+def _step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "_database", made_store.step_by_step)
+
+
+@pytest.mark.usefixtures("_step_by_step")
 def test_the_directory_is_private_and_the_settings_hold(tmp_path: Path) -> None:
     """The data directory is 0700, and the database is in WAL with auto_vacuum from its first page."""
     data = tmp_path / "data"
@@ -47,6 +54,7 @@ def test_the_directory_is_private_and_the_settings_hold(tmp_path: Path) -> None:
         assert "ok" == db.pragma("integrity_check")
 
 
+@pytest.mark.usefixtures("_step_by_step")
 @pytest.mark.parametrize("umask", [0o000, 0o077])
 def test_every_file_is_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     """Nobody else can read the database, its journal, the ballast, the lock or a blob."""
@@ -114,6 +122,20 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / DATABASE).write_bytes(b"not a database, but long enough to look at" * 100)
     with pytest.raises(StoreError):
         open_(tmp_path)
+
+
+def test_a_new_store_is_what_its_steps_make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store made from nothing takes mail and is, but for the times of its steps, the one tests copy."""
+    made = []
+    for name, way in [("stepwise", made_store.step_by_step), ("copied", made_store.copied)]:
+        monkeypatch.setattr(opening, "_database", way)
+        filled(tmp_path / name, a_message())
+        with database(tmp_path / name) as db:
+            steps = db.execute("SELECT number, sha256 FROM migration").fetchall()
+            made.append((db.execute("SELECT name, sql FROM sqlite_schema").fetchall(), steps))
+            assert [(1,)] == db.execute("SELECT count(*) FROM message").fetchall()
+        assert 0o600 == stat.S_IMODE((tmp_path / name / DATABASE).stat().st_mode)
+    assert made[0] == made[1]
 
 
 def test_later_migrations_are_applied_once_and_in_order() -> None:
