@@ -19,6 +19,7 @@ from postroom.model.alert import (
     AlertState,
     AlertView,
     Clause,
+    GroupId,
     Severity,
     Silence,
     StoredDecision,
@@ -92,6 +93,10 @@ SCRIPT: dict[str, tuple[int, Any] | None] = {
     "POST /v1/alerts/silences": (201, {"mode": "live", **alert_answers.silence(SILENCE)}),
     "DELETE /v1/alerts/silences/s1": (204, b""),
     f"POST /v1/alerts/{ID}/acknowledge": (200, {**ONE, "acknowledged_by": "kim"}),
+    f"POST /v1/alerts/{ID}/rhythm": (
+        200,
+        alert_answers.rhythm({GroupId("g"): "root / db"}, timedelta(hours=12), "live"),
+    ),
     "PUT /v1/alerts/rules/receiver/db": (
         200,
         {
@@ -148,6 +153,7 @@ SHOWN = {
     "silence team=db node=~a.* --until 2030-01-31T10:00:00Z --reason x": ["silence s1"],
     "unsilence s1": ["ended s1"],
     f"ack {ID} --for 1h": [f"{ID} acknowledged by kim until it is over or gets worse"],
+    f"rhythm {ID} 12h": ["told again every 12 h: what is told together by root / db"],
     "rules remove receiver db": ["removed receiver db"],
 }
 

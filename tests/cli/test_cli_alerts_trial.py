@@ -175,6 +175,7 @@ def test_the_night_of_a_person(postroom: Run, tmp_path: Path) -> None:
         for silence in (one, many):
             ask(f"alerts unsilence {silence}")
         assert "acknowledged by" in ask(f"alerts ack {alert} --for 1h")
+        assert "every 12 h: what is told together by root / zones" in ask(f"alerts rhythm {alert} 12h")
         ask("alerts rules put receiver late -", 'to = ["late@example.com"]\n')
         ask("alerts rules put route late -", 'matchers = ["team=late"]\nreceiver = "late"\n')
         assert "late@example.com at once" in ask("alerts test --set key=q --set team=late --server")

@@ -99,6 +99,9 @@ def test_people_acknowledge_and_silence() -> None:
         twice = {"duration": "1 h", "until": later(NOW, 1)}
         assert 422 == (await room.ask("POST", f"{path}/acknowledge", twice)).status
         assert 422 == (await room.ask("POST", f"{path}/acknowledge", {"until": later(NOW, -1)})).status
+        often = (await room.ask("POST", f"{path}/rhythm", {"every": "12 h"})).json()
+        assert (43200.0, ["root"]) == (often["every_s"], [one["path"] for one in often["groups"]])
+        assert 422 == (await room.ask("POST", f"{path}/rhythm", {"every": "1 s"})).status
         made = await room.ask("POST", f"{path}/silence", {"duration": "1 h", "reason": "we know"})
         assert (201, "2030-01-31T13:00:00Z", "all") == (
             made.status,
@@ -121,6 +124,10 @@ def test_people_acknowledge_and_silence() -> None:
         await room.report({**DISK, "state": "resolved"})
         gone = await room.ask("POST", f"{path}/acknowledge")
         assert (409, "alert-not-active") == (gone.status, gone.json()["code"])
+        await room.ask("PUT", "/v1/alerts/rules/type/hushed", {"mail": False})
+        (hushed,) = await room.report({"key": "hushed", "state": "firing"})
+        untold = await room.ask("POST", f"/v1/alerts/{hushed}/rhythm", {"every": "12 h"})
+        assert (409, "alert-not-told") == (untold.status, untold.json()["code"])
 
     on_doors(scenario)
 

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import typer
 
-from postroom.cli import alerts_quiet, alerts_rules, alerts_trial
+from postroom.cli import alerts_rules, alerts_trial
+from postroom.cli.alerts_quiet import ack, rhythm, silence, silences, unsilence
 from postroom.cli.language import Lang
 from postroom.cli.options import Config, Data, EnvFile, Json, Limit, flags_of, server_of
 
@@ -144,7 +145,7 @@ def types(*, data: Data = None, config: Config = None, env_file: EnvFile = None,
         say("there is no type: the defaults hold for every report")
 
 
-for verb in (alerts_quiet.silence, alerts_quiet.silences, alerts_quiet.unsilence, alerts_quiet.ack):
+for verb in (silence, silences, unsilence, ack, rhythm):
     app.command(verb.__name__)(verb)
 app.command("test")(alerts_trial.try_report)
 app.add_typer(alerts_rules.app, name="rules")

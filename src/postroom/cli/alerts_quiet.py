@@ -1,4 +1,4 @@
-"""``postroom alerts silence``, ``silences``, ``unsilence`` and ``ack``: nobody is told for a while."""
+"""``postroom alerts silence``, ``silences``, ``unsilence``, ``ack`` and ``rhythm``: less mail for a while."""
 # ruff: noqa: PLC0415 - commands import what they need when they run, so that --help answers at once
 # ruff: noqa: PLR0913 - the options of a command
 
@@ -145,6 +145,30 @@ def ack(
         until = alert["acknowledged_until"]
         end = instant(until) if until else "it is over or gets worse"
         say(alert["id"], "acknowledged by", alert["acknowledged_by"], "until", end)
+
+
+def rhythm(
+    alert_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the alert.")],
+    every: Annotated[str, typer.Argument(metavar="SPAN", help="Such as 30min, 12h or 1d.")],
+    *,
+    author: Author = None,
+    data: Data = None,
+    config: Config = None,
+    env_file: EnvFile = None,
+    json: Json = False,
+) -> None:
+    """Repeat its mails at another interval while it is active."""
+    from postroom.cli.show import say, say_json
+    from postroom.cli.standing import span as written
+
+    path = f"/v1/alerts/{quote(alert_id, safe='')}/rhythm"
+    with server_of(flags_of(data, config, env_file)) as server:
+        answer = server.ask("POST", path, json={"every": every, "by": author or _me()})
+    if json:
+        say_json(answer)
+        return
+    for one in answer["groups"]:
+        say(f"told again every {written(answer['every_s'])}: what is told together by {one['path']}")
 
 
 def _matched(server: "Server", matchers: Sequence[str]) -> str:

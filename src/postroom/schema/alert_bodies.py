@@ -82,6 +82,13 @@ class SilenceBody(QuietBody):
     starts_at: Instant | None = Field(None, description="Default now.")
 
 
+class RhythmBody(Body):
+    """How often it is told again while it is active."""
+
+    every: Span = Field(description="At least a minute.")
+    by: Phrase | None = Field(None, description="Who; default the name of the key.")
+
+
 class LabelsBody(Body):
     """Labels whose way through the rules is wanted."""
 

@@ -155,6 +155,22 @@ class Alerts:
         ):
             raise NotFoundError(f"there is no group {group_id!r} with alerts")
 
+    async def set_rhythm_of(
+        self, alert_id: str, every: timedelta, *, by: str, tenant: TenantId
+    ) -> Mapping[GroupId, str]:
+        """Repeat the letters of every group of an alert at this interval; return these with their routes.
+
+        Raises NotFoundError; ConflictError: nobody is told of it; InputError; OverloadError, DiskFullError.
+        """
+        alert = await self.view(alert_id, tenant=tenant)
+        groups = await self._evaluator.read(lambda book, _: book.groups_of(alert.id))
+        if not groups:
+            cause, fix = f"nobody is told of the alert {alert_id}", "Only what is mailed is repeated."
+            raise ConflictError(Problem(code="alert-not-told", field="id", cause=cause, fix=fix))
+        for group in groups:
+            await self.set_rhythm(group, every, by=by, tenant=tenant)
+        return groups
+
     async def act(self, act: AlertAct) -> Acted:
         """Do what the reader of a letter asks for by a link of it.
 

@@ -15,6 +15,7 @@ from postroom.web.gate import Operation
 from postroom.web.limits import ANY
 
 _TAKEN = {202: ("Stored; what becomes of them is decided next.", alert_answers.TakenAlertsAnswer)}
+_ONE = {200: ("The alert as it stands.", alert_answers.OneAlertAnswer)}
 _FORM = frozenset({"application/x-www-form-urlencoded", ""})
 
 
@@ -59,7 +60,6 @@ def _report_operations(doors: AlertDoors) -> list[Operation]:
 
 
 def _alert_operations(doors: AlertDoors) -> list[Operation]:
-    one = {200: ("The alert as it stands.", alert_answers.OneAlertAnswer)}
     return [
         Operation(
             method="GET",
@@ -76,7 +76,7 @@ def _alert_operations(doors: AlertDoors) -> list[Operation]:
             endpoint=doors.one,
             needs="read",
             summary="One alert",
-            answers=one,
+            answers=_ONE,
         ),
         Operation(
             method="GET",
@@ -88,6 +88,13 @@ def _alert_operations(doors: AlertDoors) -> list[Operation]:
             parameters=[*filters.WHY_PARAMETERS, ACCEPT_LANGUAGE],
             answers={200: ("One page of its story.", alert_answers.WhyAnswer)},
         ),
+        *_deed_operations(doors),
+    ]
+
+
+def _deed_operations(doors: AlertDoors) -> list[Operation]:
+    """Return what people do about one alert."""
+    return [
         Operation(
             method="POST",
             path="/v1/alerts/{id}/acknowledge",
@@ -97,7 +104,7 @@ def _alert_operations(doors: AlertDoors) -> list[Operation]:
             description="It is not told again until it is over, gets worse, or `until` has come.",
             media_types=JSON_OR_NOTHING,
             body=alert_bodies.AcknowledgeBody,
-            answers=one,
+            answers=_ONE,
         ),
         Operation(
             method="POST",
@@ -109,6 +116,17 @@ def _alert_operations(doors: AlertDoors) -> list[Operation]:
             media_types=JSON,
             body=alert_bodies.QuietBody,
             answers={201: ("The silence.", alert_answers.NewSilenceAnswer)},
+        ),
+        Operation(
+            method="POST",
+            path="/v1/alerts/{id}/rhythm",
+            endpoint=doors.rhythm,
+            needs="operate",
+            summary="Repeat the mails about an alert at another interval",
+            description="For every group that it is told with, until nothing of that is active any more.",
+            media_types=JSON,
+            body=alert_bodies.RhythmBody,
+            answers={200: ("The groups.", alert_answers.RhythmAnswer)},
         ),
     ]
 

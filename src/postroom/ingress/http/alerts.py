@@ -27,7 +27,7 @@ from postroom.ingress.http.transports import refuse_tenants
 from postroom.model.alert import NewAlertEvent
 from postroom.policy.links import LinkKeys
 from postroom.schema import alert_answers, alert_rule_answers, alert_trial_answers, filters
-from postroom.schema.alert_bodies import AcknowledgeBody, LabelsBody, QuietBody, SilenceBody
+from postroom.schema.alert_bodies import AcknowledgeBody, LabelsBody, QuietBody, RhythmBody, SilenceBody
 from postroom.schema.alerts import read_alerts
 from postroom.schema.bodies import read_as
 from postroom.web.budget import MIB, ByteBudget
@@ -119,6 +119,15 @@ class AlertDoors:
             tenant=actor.tenant,
         )
         return JsonReply({"mode": self._service.mode, **alert_answers.alert(view)})
+
+    async def rhythm(self, request: Request) -> Response:
+        """Repeat the mails about an alert at another interval."""
+        refuse_tenants(request, "alerts")
+        body, actor = read_as(RhythmBody, await said(request, self._budget)), actor_of(request)
+        groups = await self._alerts.set_rhythm_of(
+            request.path_params["id"], body.every, by=body.by or actor.name or NOBODY, tenant=actor.tenant
+        )
+        return JsonReply(alert_answers.rhythm(groups, body.every, self._service.mode))
 
     # ------------------------------------------------------------------ silences
 
