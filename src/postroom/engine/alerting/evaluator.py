@@ -304,18 +304,17 @@ class Evaluator:
 
     async def _settle(self, book: Book, place: AlertPlace, more: Sequence[AlertDecision] = ()) -> None:
         """Store what changed; when that fails the book is to be read again."""
-        if book.changes < MANY:
-            rows, decisions, letters = book.drain()
-        else:
-            rows, decisions, letters = await asyncio.to_thread(book.drain)
-        if not (rows or decisions or letters or more or place != self._place):
-            return
-        decisions = (*decisions, *more)
-        turn = AlertTurn(
-            place=place if place != self._place else None, rows=rows, decisions=decisions, letters=letters
-        )
         try:
-            await self._records.settle(turn)
+            rows, decisions, letters = (
+                book.drain() if book.changes < MANY else await asyncio.to_thread(book.drain)
+            )
+            decisions = (*decisions, *more)
+            if not (rows or decisions or letters or place != self._place):
+                return
+            moved = place if place != self._place else None
+            await self._records.settle(
+                AlertTurn(place=moved, rows=rows, decisions=decisions, letters=letters)
+            )
         except BaseException:
             self._book = None
             raise

@@ -65,7 +65,26 @@ class Book:
     @property
     def next_at(self) -> datetime | None:
         """When ``tick`` has something to do, at the earliest."""
-        return self._ledger.next_at()
+        found = self._ledger.next_look()
+        return None if found is None else found[0]
+
+    def weight(self, now: datetime) -> int:
+        """Return how many alerts the next look is about; 0 when none is due."""
+        found = self._ledger.next_look()
+        if found is None or found[0] > now:
+            return 0
+        _, kind, number = found
+        match kind:
+            case "group":
+                return len(self._ledger.groups[GroupId(number)].members) or 1
+            case "digest":
+                return len(self._ledger.digests[number].entries) or 1
+        return 1
+
+    @property
+    def changes(self) -> int:
+        """How many entries ``drain`` has to write."""
+        return len(self._ledger.changed)
 
     @property
     def counts(self) -> Counts:

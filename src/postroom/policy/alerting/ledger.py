@@ -91,12 +91,15 @@ class Ledger:
             self._heap = [entry for entry in self._heap if self._is_valid(entry)]
             heapify(self._heap)
 
-    def next_at(self) -> datetime | None:
-        """Return when something is to be looked at."""
+    def next_look(self) -> tuple[datetime, str, str] | None:
+        """Return what is to be looked at next: when, kind and id."""
         heap = self._heap
         while heap and not self._is_valid(heap[0]):
             heappop(heap)
-        return heap[0][0] if heap else None
+        if not heap:
+            return None
+        at, _, number, kind = heap[0]
+        return at, kind, number
 
     def woken(self, now: datetime) -> tuple[datetime, str, str] | None:
         """Take the first clock that is due, and let it be its instant: that, kind and id."""
