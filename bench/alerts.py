@@ -6,6 +6,7 @@ about one of many objects, so most of them are repeats of an alert that is activ
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from bench.postroom import Server, serving
 from bench.report import Bar
 from bench.waiting import Waited, waited
 from bench.watched import Watched, watching
-from bench.work import CONNECTIONS_IN, Work
+from bench.work import CONNECTIONS_IN, Work, json_body
 from postroom.clock import SystemClock
 from postroom.model.alert import AlertState, NewAlertEvent
 from postroom.spool.settings import SpoolSettings
@@ -43,6 +44,9 @@ QUEUED = 10_000
 CRITICAL = 100
 AT_ONCE = 200
 """Requests between two waits: reports of ten thousand."""
+MAILS_S = 50
+"""Mails a second beside the flood."""
+FLOOD_CONNECTIONS = 16
 SETTLED_S = 3.0
 """How long a store without work takes to tidy up."""
 _SETTINGS = '[alerts]\nreceivers = ["ops@example.org"]\n'
@@ -72,11 +76,28 @@ class Growth:
     early_mb: float
     """After a tenth of the updates."""
     late_mb: float
+    disk_mb: float
+    """Of the store in the end: alerts, reports and decisions, which go with their retention."""
 
     @property
     def growth_mb(self) -> float:
         """Return what the updates took."""
         return self.late_mb - self.early_mb
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """How long mails wait to be accepted, alone and beside ``BAR_ACCEPTED_S`` reports a second."""
+
+    mails: int
+    alone_p50_ms: float
+    alone_p99_ms: float
+    flooded_p50_ms: float
+    flooded_p99_ms: float
+    reported_s: float
+    """Reports a second that were really accepted."""
+    waiting: int
+    """Reports that were not looked at when the flood ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +108,16 @@ class Alerts:
     growth: Growth
     mail: Waited
     """From the request with a critical event to the mail's recipient at the sink."""
+    beside: Beside
 
 
 def measure(work: Work, *, active: int = ACTIVE) -> Alerts:
     """Measure everything."""
     return Alerts(
-        accepted=_measure_accepted(work), growth=_measure_growth(work, active), mail=_measure_mail(work)
+        accepted=_measure_accepted(work),
+        growth=_measure_growth(work, active),
+        mail=_measure_mail(work),
+        beside=_measure_beside(work),
     )
 
 
@@ -129,12 +154,14 @@ def _measure_growth(work: Work, active: int) -> Growth:
             _send_slowly(server, part)
             time.sleep(SETTLED_S)
             found.append(usage.pss_mb(server.pid))
+        disk_mb = sum(file.stat().st_size for file in server.store.rglob("*") if file.is_file()) / 1e6
     return Growth(
         active=active,
         updates=len(bodies) * IN_REQUEST,
         empty_mb=empty,
         early_mb=found[0],
         late_mb=found[1],
+        disk_mb=disk_mb,
     )
 
 
@@ -152,6 +179,51 @@ def _measure_mail(work: Work) -> Waited:
             spans.append(sink.wait_for(address, timeout_s=60) - began)
         left = _waiting(server)
     return waited(spans[1:], queued=left)  # the first also starts the renderer and opens the connection
+
+
+def _measure_beside(work: Work) -> Beside:
+    bodies = _bodies(OBJECTS)
+    floods: list[load.Result] = []
+
+    def flood() -> None:
+        floods.append(
+            load.open_loop(
+                server.target,
+                *bodies,
+                rate=BAR_ACCEPTED_S // IN_REQUEST,
+                seconds=work.open_loop_s,
+                connections=FLOOD_CONNECTIONS,
+                path="/v1/alerts",
+            )
+        )
+
+    with _alerted(work) as (server, _):
+        _send(server, *bodies, requests=len(bodies))
+        alone = _mails(server, work.open_loop_s)
+        thread = threading.Thread(target=flood, name="flood")
+        thread.start()
+        flooded = _mails(server, work.open_loop_s)
+        thread.join()
+        left = _waiting(server)
+    seen = floods[0]
+    return Beside(
+        mails=flooded.accepted,
+        alone_p50_ms=alone.percentile_ms(0.5),
+        alone_p99_ms=alone.percentile_ms(0.99),
+        flooded_p50_ms=flooded.percentile_ms(0.5),
+        flooded_p99_ms=flooded.percentile_ms(0.99),
+        reported_s=seen.accepted * IN_REQUEST / (seen.ended - seen.began),
+        waiting=left,
+    )
+
+
+def _mails(server: Server, seconds: float) -> load.Result:
+    seen = load.open_loop(
+        server.target, json_body(), rate=MAILS_S, seconds=seconds, connections=FLOOD_CONNECTIONS
+    )
+    if seen.accepted != len(seen.latencies_s):
+        raise RuntimeError(f"not every mail was accepted: {seen.statuses}")
+    return seen
 
 
 @contextmanager
@@ -258,15 +330,18 @@ async def _fill(data: Path, count: int) -> None:
 
 def alerts_lines(found: Alerts) -> str:
     """Return the figures."""
-    accepted, growth, mail = found.accepted, found.growth, found.mail
+    accepted, growth, mail, beside = found.accepted, found.growth, found.mail, found.beside
     return (
         f"\nalerts: {accepted.events:,} reports in requests of {IN_REQUEST}: "
         f"{accepted.accepted_s:,.0f} /s accepted, {accepted.looked_at_s:,.0f} /s looked at, "
         f"{accepted.cpu_us:.0f} us CPU each, request p99 {accepted.request_p99_ms:.0f} ms\n"
         f"  {growth.active:,} active: {growth.empty_mb:.0f} MB empty, {growth.early_mb:.0f} MB after a tenth "
-        f"of {growth.updates:,} updates, {growth.late_mb:.0f} MB after all\n"
+        f"of {growth.updates:,} updates, {growth.late_mb:.0f} MB after all; {growth.disk_mb:.0f} MB on disk\n"
         f"  a critical one to its mail, {mail.queued:,} reports and more before it: "
-        f"p50 {mail.p50_ms:.0f} ms, p99 {mail.p99_ms:.0f} ms, worst {mail.max_ms:.0f} ms"
+        f"p50 {mail.p50_ms:.0f} ms, p99 {mail.p99_ms:.0f} ms, worst {mail.max_ms:.0f} ms\n"
+        f"  mails accepted at {MAILS_S} /s: alone p50 {beside.alone_p50_ms:.0f} ms, p99 "
+        f"{beside.alone_p99_ms:.0f} ms; beside {beside.reported_s:,.0f} reports a second p50 "
+        f"{beside.flooded_p50_ms:.0f} ms, p99 {beside.flooded_p99_ms:.0f} ms"
     )
 
 
@@ -276,20 +351,20 @@ def alerts_bars(found: Alerts | None) -> list[Bar]:
         return []
     return [
         Bar(
-            name=f"alert events, in requests of {IN_REQUEST}",
-            wanted=f">= {BAR_ACCEPTED_S:,} /s",
+            name="alert events",
+            wanted=f"at least {BAR_ACCEPTED_S:,} /s",
             found=f"{found.accepted.accepted_s:,.0f} /s",
             is_met=found.accepted.accepted_s >= BAR_ACCEPTED_S,
         ),
         Bar(
-            name=f"memory of updates, {found.growth.active:,} alerts",
-            wanted=f"< {BAR_GROWTH_MB:.0f} MB",
+            name="alerts, memory",
+            wanted=f"under {BAR_GROWTH_MB:.0f} MB more",
             found=f"{found.growth.growth_mb:.1f} MB",
             is_met=found.growth.growth_mb < BAR_GROWTH_MB,
         ),
         Bar(
-            name=f"critical alert to mail p99, {found.mail.queued:,}+ queued",
-            wanted=f"< {BAR_MAIL_MS:,.0f} ms",
+            name="critical alert",
+            wanted=f"under {BAR_MAIL_MS:,.0f} ms",
             found=f"{found.mail.p99_ms:.0f} ms",
             is_met=found.mail.p99_ms < BAR_MAIL_MS,
         ),

@@ -123,9 +123,14 @@ def closed_loop(
     return result
 
 
-def open_loop(target: Target, body: bytes, *, rate: int, seconds: float, connections: int) -> Result:
-    """Send ``rate`` messages a second on a fixed timetable; latency counts from the timetable."""
-    request = target.request("/v1/messages", "application/json", len(body)) + body
+def open_loop(
+    target: Target, *bodies: bytes, rate: int, seconds: float, connections: int, path: str = "/v1/messages"
+) -> Result:
+    """Send ``rate`` requests a second on a fixed timetable; latency counts from the timetable.
+
+    Several bodies are sent in turn.
+    """
+    requests = cycle([target.request(path, "application/json", len(body)) + body for body in bodies])
     open_ones = {one.socket.fileno(): one for one in (_Connection(target.port) for _ in range(connections))}
     idle = deque(open_ones.values())
     waiting: deque[float] = deque()
@@ -142,7 +147,7 @@ def open_loop(target: Target, body: bytes, *, rate: int, seconds: float, connect
         while waiting and idle:
             one = idle.popleft()
             one.due = waiting.popleft()
-            one.socket.sendall(request)
+            one.socket.sendall(next(requests))
         pause = max(0.0, result.began + planned / rate - time.perf_counter()) if planned < count else 5.0
         readable, _, _ = select.select(open_ones, (), (), pause)
         for number in readable:

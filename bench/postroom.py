@@ -68,6 +68,8 @@ class Server:
     pid: int
     target: load.Target
     log: Path
+    store: Path
+    """Its data directory."""
 
 
 @contextlib.contextmanager
@@ -112,7 +114,7 @@ def serving(
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd=data
         )
-    server = Server(pid=process.pid, target=load.Target(port=port, key=KEY), log=log)
+    server = Server(pid=process.pid, target=load.Target(port=port, key=KEY), log=log, store=data / "store")
     try:
         _wait_until_ready(server, process)
         yield server
