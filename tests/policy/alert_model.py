@@ -15,7 +15,7 @@ from postroom.model.alert import AlertState, NewAlertEvent, Severity
 
 Labels = Mapping[str, str]
 Fits = Callable[[Labels], bool]
-MINUTES_5 = timedelta(minutes=5)
+MINUTE, MINUTES_5 = timedelta(minutes=1), timedelta(minutes=5)
 DAY = timedelta(days=1)
 Name = tuple[Any, ...]
 Clock = tuple[datetime, int, str, Callable[[datetime], None]]
@@ -399,7 +399,12 @@ class Model:
     def _resolve(self, alert: Alert, now: datetime, clause: str = "") -> None:
         self.sources = {}
         self.touch(alert)
+        held = self._held(now)
         alert.is_active, alert.resolved_at = False, now
+        self.sources = {}
+        for member in held:
+            if member.alert is not alert and not self._is_inhibited(member.alert):
+                member.due = now + MINUTE
         members = self._members_of(alert, now)
         if not members:
             self.clauses.append(clause or "resolved-untold")
@@ -563,6 +568,18 @@ class Model:
                 at = alert.acked_until
                 continue
             return at
+
+    def _held(self, now: datetime) -> list[Member]:
+        """Return the members that are inhibited although it is their time."""
+        return [
+            member
+            for group in self.groups.values()
+            for member in group.members.values()
+            if member.due is not None
+            and max(member.due, self._gate(group)) < now
+            and member.alert.is_active
+            and self._is_inhibited(member.alert)
+        ]
 
     def _is_inhibited(self, alert: Alert) -> bool:
         return any(

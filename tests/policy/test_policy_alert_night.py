@@ -10,6 +10,9 @@ from postroom.model.alert_rules import (
     AlertRules,
     AlertType,
     Expectation,
+    Inhibition,
+    Matcher,
+    MatchKind,
     Receiver,
     Recipient,
     Storm,
@@ -212,3 +215,25 @@ def test_no_letter_grows_too_long_for_a_mail_program() -> None:
             for number in range(count)
         ]
         assert 60_000 > len(say(letter(*big, active=count)).text.encode())
+
+
+def test_what_is_over_with_its_cause_is_never_told() -> None:
+    """A host comes back and its services a moment later; one that does not is told of a minute later."""
+    by_host = Inhibition(
+        source=(Matcher("key", MatchKind.EQUAL, "host"),),
+        target=(Matcher("key", MatchKind.EQUAL, "service"),),
+        equal=("object",),
+    )
+    for is_restarted in (False, True):
+        room = Room(rules(inhibitions=(by_host,)))
+        room.fire("host", object="h1")
+        for node in ("web", "mail"):
+            room.fire("service", object="h1", node=node, after=MINUTE)
+        if is_restarted:
+            room.restart(after=MINUTE)
+        room.resolve("host", object="h1", after=HOUR)
+        over_at = room.now
+        room.resolve("service", object="h1", node="web", after=30 * SECOND)
+        room.wait(HOUR)
+        told = [(one.at, item.alert.node) for one in room.letters for item in one.items if item.alert.node]
+        assert [(over_at + MINUTE, "mail")] == told

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from postroom.model.alert import Clause, NewAlertEvent, Severity
 from postroom.policy.alerting import flapping
@@ -11,6 +11,9 @@ from postroom.policy.alerting.following import became_active, became_over, follo
 from postroom.policy.alerting.groups import Member
 from postroom.policy.alerting.identity import labels_of
 from postroom.policy.alerting.ledger import Ledger, Rank
+
+AFTERMATH = timedelta(minutes=1)
+"""What an alert kept back is mostly over with it, a moment later; its mail would only say what is past."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +98,7 @@ def end(ledger: Ledger, alert: Alert, clause: Clause, now: datetime, *, number: 
         told = became_over(ledger, member, now, is_ended=clause in (Clause.ENDED, Clause.TYPE_OFF))
         ledger.say_of(now, member, told, event=number)
     if ledger.muting.has_inhibitions:
-        ledger.look_again(ledger.muting.ends(alert.id), now)
+        _release(ledger, alert, now)
     ledger.changed["alert", alert.id] = alert
     forget(ledger, alert, now)
 
@@ -156,6 +159,22 @@ def schedule(ledger: Ledger, alert: Alert) -> None:
             ledger.wake(Rank.END, "alert", alert.id, member.free_at)
     if not alert.members and not alert.digests:
         ledger.wake(Rank.END, "alert", alert.id, flapping.forgotten_at(alert, ledger.rules.flapping))
+
+
+def _release(ledger: Ledger, alert: Alert, now: datetime) -> None:
+    """Let the groups look again that an alert inhibited; what it held back waits a little for its own end."""
+    muting = ledger.muting
+
+    def is_inhibited(member: Member) -> bool:
+        other = member.alert
+        return other.is_active and muting.inhibited(other.id, labels_of(other)) is not None
+
+    pending = [one for number in muting.held_by(alert.id) for one in ledger.groups[number].pending]
+    held = [one for one in pending if one.due and max(one.due, one.group.gate) < now and is_inhibited(one)]
+    ledger.look_again(muting.ends(alert.id), now)
+    for member in held:
+        if not is_inhibited(member):
+            ledger.make_due(member, now + AFTERMATH, now)
 
 
 def _calm(ledger: Ledger, alert: Alert, now: datetime) -> None:

@@ -16,6 +16,7 @@ from postroom.policy.alerting.ledger import Ledger, Rank
 from postroom.policy.alerting.muting import Stilled
 from postroom.policy.alerting.recipients import Letters
 from postroom.policy.alerting.samples import Sample
+from postroom.policy.alerting.set_back import set_back
 
 _ORDER = (
     "book",
@@ -57,6 +58,7 @@ def load(rules: AlertRules, stored: Iterable[BookRow], *, at: datetime) -> Ledge
     for alert in ledger.alerts.values():
         place = {number: index for index, number in enumerate(orders[alert.id])}
         alert.members = tuple(sorted(alert.members, key=lambda one: place[one.group.id]))
+    set_back(ledger, at)
     if was_signed != ruling.Signed(rules).id:
         ruling.adopt(ledger, rules, at)
     _wake(ledger, at)
@@ -125,8 +127,14 @@ def _wake(ledger: Ledger, at: datetime) -> None:
             list(ledger.muting.begins(alert.id, labels_of(alert)))
         lives.schedule(ledger, alert)
     for group in ledger.groups.values():
+        waits: dict[tuple[object, ...], None] = {}
         for member in group.pending:
-            ledger.wake(Rank.GROUP, "group", group.id, max(member.due or at, group.gate))
+            due = max(member.due or at, group.gate)
+            ledger.wake(Rank.GROUP, "group", group.id, due)
+            if due <= at and ledger.muting.has_inhibitions:
+                waits.update(dict.fromkeys(ledger.muting.waits(labels_of(member.alert), at)))
+        group.waits = tuple(waits)
+        ledger.muting.wait(group.id, group.waits)
         ledger.wake(Rank.GROUP, "group", group.id, group.repeat_at())
     for digest in ledger.digests.values():
         ledger.wake(Rank.DIGEST, "digest", digest.id, digest.due_at)

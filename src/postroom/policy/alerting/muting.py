@@ -130,6 +130,10 @@ class Muting:
                 del self._sources[key]
             yield from self.waiting.get(key, ())
 
+    def held_by(self, number: AlertId) -> set[GroupId]:
+        """Return the groups that wait for the end of an alert."""
+        return {group for key in self._keys.get(number, ()) for group in self.waiting.get(key, ())}
+
     def silenced(self, labels: Mapping[str, str], now: datetime) -> Mute | None:
         """Return the silence that matches and ends last."""
         found = [
