@@ -114,7 +114,7 @@ def test_nobody(ask: Run, postroom: Run) -> None:
     code, out, _ = ask("--set key=off")
     assert (1, True) == (code, "nobody would hear of it: its type is off" in out)
     code, out, _ = postroom("alerts", "test", "--set", "key=x", key=None)
-    assert (1, True) == (code, "there is no address in receiver default" in out)
+    assert (1, True) == (code, "no address in receiver default; write one" in out)
     assert "no type: the defaults hold" in out
 
 

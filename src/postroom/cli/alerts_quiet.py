@@ -28,7 +28,7 @@ Author = Annotated[str | None, typer.Option("--author", metavar="NAME", help="Wh
 def silence(
     what: Annotated[
         list[str],
-        typer.Argument(metavar="ID|MATCHER...", help="One alert, or what matches all: team=db node=~'a.*'."),
+        typer.Argument(metavar="WHAT", help="Id of an alert, or matchers, all of them: team=db node=~'a.*'."),
     ],
     *,
     span: Span = None,

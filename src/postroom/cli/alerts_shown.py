@@ -52,7 +52,7 @@ def _notes(one: Mapping[str, Any]) -> Iterable[str]:
     if one["muted"]:
         yield one["muted"]
     elif one["told_at"] is None and one["state"] == "firing":
-        yield "not told yet"
+        yield "not told"
 
 
 def what(one: Mapping[str, Any]) -> str:
@@ -78,7 +78,7 @@ def show_alert(one: Mapping[str, Any]) -> None:
     say(f"  since {first}, {reports(one['tally'])}, the last one {last} (event {one['last_event']})")
     if one["resolved_at"]:
         say("  over since", instant(one["resolved_at"]))
-    say("  told", instant(one["told_at"]) if one["told_at"] else "to nobody yet")
+    say(f"  told {instant(one['told_at'])}" if one["told_at"] else "  nobody was told yet")
     if one["flapping"]:
         say("  flapping: its changes are not told before it is calm", style="yellow")
     if one["acknowledged_by"]:

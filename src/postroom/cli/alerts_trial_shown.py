@@ -124,7 +124,7 @@ def _why_nobody(answer: Mapping[str, Any]) -> str:
         return "its type sends no mail"
     if not any(one["told"] for one in answer["branches"]):
         names = ", ".join(dict.fromkeys(one["receiver"] for one in answer["branches"]))
-        return f"there is no address in receiver {names}; write [alerts] receivers = [...]"
+        return f"no address in receiver {names}; write one in [alerts] receivers"
     return "there is no time for it"
 
 
