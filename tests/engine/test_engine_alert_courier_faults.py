@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from engine.test_engine_alert_courier import RULES, life
-from peers.alert_letters import alert, letter, news
+from peers.alert_letters import AT, alert, letter, news
 from postroom.errors import DiskFullError
 from postroom.model.alert import Letter, Severity
 from postroom.model.ids import DEFAULT_TENANT
@@ -125,5 +126,19 @@ def test_very_many_recipients_are_told_in_several_mails(tmp_path: Path) -> None:
                 await room.courier._told(many)
             found = await room.store.spool.list(MessageFilter(tenant=DEFAULT_TENANT))
             assert [1, 1000] == sorted(sum(one.counts.values()) for one in found)
+
+    asyncio.run(main())
+
+
+def test_a_letter_from_tomorrow_is_late_today(tmp_path: Path) -> None:
+    """Before a start the clock was set back: a severe one that finds no way is told by a fallback now."""
+
+    async def main() -> None:
+        async with life(tmp_path, rules=WEBHOOK) as room:
+            for name in room.transports:
+                room.down(name)
+            await room.write(replace(letter(number=1), at=AT + timedelta(days=1)))
+            await room.courier._turn()
+            assert "webhook" == (await room.stored(1)).sent_by
 
     asyncio.run(main())

@@ -222,9 +222,8 @@ class Courier:
         if not self._may_find_way(letter):  # nothing is rendered for days of an outage
             return await self._rescued(letter, cause=NO_WAY)
         first = await self._first(letter)
-        is_late = self._clock.now() - letter.at >= WAIT_FOR_WAY
         written = await self.writer.written(
-            letter, first=None if first is None else first.letter, is_hurried=is_late
+            letter, first=None if first is None else first.letter, is_hurried=self._is_late(letter)
         )
         submission = await self._submission(letter, written, to, first)
         choice = self._choice(letter, submission)
@@ -355,9 +354,13 @@ class Courier:
 
     async def _rescued(self, letter: Letter, *, cause: str) -> tuple[None, str] | None:
         """Tell a severe letter by a fallback once it has waited for long enough."""
-        if not is_severe(letter) or self._clock.now() - letter.at < WAIT_FOR_WAY:
+        if not is_severe(letter) or not self._is_late(letter):
             return None
         return None, await self._fallback(letter, cause=cause)
+
+    def _is_late(self, letter: Letter) -> bool:
+        """Say whether it has waited for long enough; so has one by a clock that was ahead of ours."""
+        return not timedelta() <= self._clock.now() - letter.at < WAIT_FOR_WAY
 
     async def _given_up(self, letter: Letter, *, cause: str) -> tuple[None, str]:
         """Close a letter that can never be sent; a severe one is told by a fallback."""
