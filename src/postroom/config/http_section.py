@@ -73,6 +73,6 @@ class HttpSection(Section):
     tls_key: str | None = None
     """PEM file with the certificate's key."""
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
-    """The URL callers use when a proxy stands before Postroom."""
+    """The URL callers use when a proxy stands before Postroom; links in mails begin with it."""
     trusted_proxies: Networks = ()
     """Networks of proxies whose X-Forwarded-* headers are believed."""
