@@ -399,7 +399,7 @@ class Model:
     def _resolve(self, alert: Alert, now: datetime, clause: str = "") -> None:
         self.sources = {}
         self.touch(alert)
-        held = self._held(now)
+        held = self._held(now) if any(source(alert.labels) for source, _, _ in self.world.inhibitions) else []
         alert.is_active, alert.resolved_at = False, now
         self.sources = {}
         for member in held:
@@ -463,6 +463,12 @@ class Model:
         """Find groups and members, and whether a member is new; those of other groups are forgotten."""
         wanted = self._branches(alert)
         former = self._members_of(alert, now)
+        receivers = {group.branch.receiver for group in wanted}
+        wanted += [
+            group
+            for group, one in former
+            if one.told == "firing" and group.branch.receiver not in receivers and group not in wanted
+        ]
         for group, _ in former:
             if group not in wanted:
                 del group.members[alert.name]

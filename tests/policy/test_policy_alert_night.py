@@ -7,6 +7,7 @@ from peers.alert_letters import AT, SINCE, alert, letter, listed, news
 from policy.alert_room import DAY, FIRING, HOUR, MINUTE, MONDAY, OPS, Room, kind, route, rules
 from postroom.model.alert import AlertState, Letter, LetterKind, Severity
 from postroom.model.alert_rules import (
+    AlertRoute,
     AlertRules,
     AlertType,
     Expectation,
@@ -179,7 +180,7 @@ def test_a_summary_of_one_alert_names_it() -> None:
 
 def test_a_table_says_what_it_leaves_out() -> None:
     """In its last row."""
-    labels = {f"label_{number}": "x" for number in range(64)}
+    labels = {f"label_{number}": f"value {number}" for number in range(64)}
     rows = say(letter(news(alert(labels=labels)))).variables["news"][0]["rows"]
     assert (MAX_ROWS, {"label": "…", "value": "and 36 more"}) == (len(rows), rows[-1])
 
@@ -237,3 +238,21 @@ def test_what_is_over_with_its_cause_is_never_told() -> None:
         room.wait(HOUR)
         told = [(one.at, item.alert.node) for one in room.letters for item in one.items if item.alert.node]
         assert [(over_at + MINUTE, "mail")] == told
+
+
+def test_who_was_told_hears_of_the_end() -> None:
+    """Also where the severity fell meanwhile, and the route is another; also after a restart."""
+    pager = Receiver(name="pager", recipients=(Recipient(address="pager@example.org"),))
+    severe = AlertRoute(receiver="pager", matchers=(Matcher("severity", MatchKind.EQUAL, "critical"),))
+    held = replace(rules(receivers=(OPS, pager)), root=route(routes=(severe,)))
+    for is_restarted in (False, True):
+        room = Room(held)
+        room.fire(severity=Severity.CRITICAL)
+        room.fire(severity=Severity.WARNING, after=HOUR)
+        if is_restarted:
+            room.restart(after=MINUTE)
+        room.resolve(after=HOUR)
+        told = [(one.receiver, one.items[0].alert.state) for one in room.letters]
+        over = AlertState.RESOLVED
+        assert [("pager", FIRING), ("default", FIRING)] == told[:2]
+        assert [("default", over), ("pager", over)] == sorted(told[2:])

@@ -10,10 +10,11 @@ from postroom.policy.alerting.ledger import Ledger, Rank
 from postroom.policy.alerting.routing import Branch
 
 
-def follow(ledger: Ledger, alert: Alert, now: datetime) -> tuple[Member, ...]:
+def follow(ledger: Ledger, alert: Alert, now: datetime, *, stays: bool = False) -> tuple[Member, ...]:
     """Make an alert a member of the groups of its routes; return the members that are new.
 
-    One that is over stays a member where it is one, and becomes none elsewhere.
+    One that is over stays a member where it is one, and becomes none elsewhere. One that ``stays`` is a
+    member also where it was told to somebody who is not told any more: who heard of it hears of its end.
     """
     branches: dict[str, Branch] = {}
     if alert.kind.mail or alert.is_missing:  # that something did not come is told even of a silent type
@@ -22,6 +23,12 @@ def follow(ledger: Ledger, alert: Alert, now: datetime) -> tuple[Member, ...]:
     if not alert.is_active:
         among = {member.group.id for member in alert.members}
         branches = {number: one for number, one in branches.items() if number in among}
+    if stays and branches:
+        receivers = {one.receiver for one in branches.values()}
+        for one in alert.members:
+            branch = one.group.branch
+            if one.told is AlertState.FIRING and branch.receiver not in receivers:
+                branches[branch.group] = branch
     former = [member for member in alert.members if member.group.id not in branches]
     known = {member.group.id: member for member in alert.members}
     members = []

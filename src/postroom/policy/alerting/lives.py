@@ -47,7 +47,7 @@ def begin(ledger: Ledger, alert: Alert, report: Report) -> None:
             now, alert, Clause.FLAPPING_BEGAN, event=report.number, data={"count": str(len(alert.changes))}
         )
     _heard(alert, report)
-    follow(ledger, alert, now)
+    follow(ledger, alert, now, stays=True)
     for member in alert.members:
         _say(ledger, member, became_active(ledger, member, now), now, number=report.number)
     _finish(ledger, alert, report)
@@ -78,7 +78,7 @@ def go_on(ledger: Ledger, alert: Alert, report: Report) -> None:
 def relabel(ledger: Ledger, alert: Alert, now: datetime, *, number: int | None) -> Sequence[Member]:
     """Route an active alert again; return the members for which it became active by that."""
     begun = []
-    for member in follow(ledger, alert, now):
+    for member in follow(ledger, alert, now, stays=number is not None):
         ledger.say_of(now, member, Clause.REROUTED, event=number)
         if (told := rerouted(ledger, member, now)) is not None:
             begun.append(member)
