@@ -151,6 +151,25 @@ def test_a_type_has_a_subject_and_a_body_of_its_own() -> None:
     assert "{ a } {} {b" == filled("{ a } {} {b", {"a": "1", "b": "2"})
 
 
+def test_nothing_is_said_twice() -> None:
+    """What the body or another row says has no row; numbers have one each."""
+    kind = AlertType(key="disk-full", body="<p>{error}</p>", variables=("error",))
+    values = {"error": "no room", "task": "orders", "used": "10", "most": "10", "full": 7}
+    item = news(alert(object="orders", values=values, details={"summary": "no room", "at": "07:00"}))
+    (card,) = say(letter(item), rules=AlertRules(types={"disk-full": kind})).variables["news"]
+    rows = {row["label"]: row["value"] for row in card["rows"]}
+    assert "<p>no room</p>" == card["body"]
+    assert {"Object", "used", "most", "full", "at"} == set(rows)
+
+
+def test_a_late_report_says_when_it_began() -> None:
+    """A minute and more; what came at once needs no second time."""
+    began = alert().first_at - timedelta(minutes=90)
+    for occurred_at, said in ((began, True), (alert().first_at - timedelta(seconds=59), False)):
+        (card,) = say(letter(news(alert(occurred_at=occurred_at)))).variables["news"]
+        assert said is ("Began" in {row["label"] for row in card["rows"]})
+
+
 def test_readers_act_by_links() -> None:
     """On the alert the letter is about, on the group where there are several or for its rhythm."""
     one, two = news(), news(alert(object="storage-3"))

@@ -218,6 +218,8 @@ class AlertView:
     is_flapping: bool = False
     first_at: datetime
     """Since when, this time."""
+    occurred_at: datetime | None = None
+    """When it began, as the report says that it began with."""
     last_at: datetime
     """Of the last report."""
     resolved_at: datetime | None = None

@@ -49,6 +49,7 @@ class Alert:
         "members",
         "node",
         "object",
+        "occurred_at",
         "receivers",
         "resolved_at",
         "severity",
@@ -80,6 +81,7 @@ class Alert:
         self.is_held = False
         """It flaps, and the last that was heard is that it is over."""
         self.first_at: datetime | None = None
+        self.occurred_at: datetime | None = None
         self.last_at: datetime | None = None
         self.resolved_at: datetime | None = None
         self.ends_at: datetime | None = None
@@ -131,6 +133,8 @@ class Alert:
             or self.key != event.key
             or self.receivers != event.receivers
         )
+        if not self.is_active:
+            self.occurred_at = event.occurred_at
         if is_changed:
             self.key = intern(event.key)
             self.category = intern(event.category)
@@ -192,6 +196,7 @@ class Alert:
             is_occurrence=self.is_occurrence,
             is_flapping=self.is_flapping,
             first_at=self.first_at or now,
+            occurred_at=self.occurred_at,
             last_at=self.last_at or now,
             resolved_at=None if self.is_active else self.resolved_at,
             tally=self.tally,

@@ -4,12 +4,14 @@ Pure.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 
 from postroom.model.alert import AlertState, AlertView, Letter, LetterItem, LetterKind, Severity
 from postroom.policy.alerting.expecting import MISSING_LABEL
-from postroom.policy.alerting.filling import plain
+from postroom.policy.alerting.filling import plain, written
 
+_NUMBER = re.compile(r"[-+]?[0-9.,]+\s*%?\Z")
 _LOOKS = {Severity.WARNING: "warning", Severity.INFO: "info"}
 
 
@@ -54,6 +56,22 @@ def is_missing(alert: AlertView) -> bool:
 def is_same(some: Sequence[LetterItem], others: Sequence[LetterItem]) -> bool:
     """Say whether both are about the same alerts."""
     return {item.alert.id for item in some} == {item.alert.id for item in others}
+
+
+def facts_of(alert: AlertView, *, besides: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield labels, values and details for people, but not these names.
+
+    A text of values and details is told under one name; of numbers it says something that two are alike.
+    """
+    yield from ((name, value) for name, value in alert.labels.items() if name not in besides)
+    said = {alert.key, alert.object, alert.node, alert.source, alert.title, alert.text}
+    said |= {str(value) for name, value in alert.values.items() if name in besides}
+    for name, value in chain(alert.values.items(), alert.details.items()):
+        is_text = isinstance(value, str) and _NUMBER.match(value) is None
+        if name in besides or (is_text and value in said):
+            continue
+        said.add(str(value))
+        yield name, written(value)
 
 
 def where_of(alert: AlertView) -> str:

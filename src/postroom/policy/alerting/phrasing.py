@@ -25,6 +25,7 @@ from postroom.model.alert_rules import AlertRules, AlertType, Receiver
 from postroom.policy.alerting import chart
 from postroom.policy.alerting.contents import (
     count_of,
+    facts_of,
     heads_of,
     is_missing,
     is_over,
@@ -34,7 +35,7 @@ from postroom.policy.alerting.contents import (
     worst_of,
 )
 from postroom.policy.alerting.expecting import MISSING_LABEL
-from postroom.policy.alerting.filling import filled, plain, short, written
+from postroom.policy.alerting.filling import filled, names_in, plain, short, written
 from postroom.policy.alerting.links import AlertAct, AlertDeed, AlertLinks
 from postroom.policy.alerting.words import Words, clock_time, counted, words_of, zone_of
 
@@ -48,6 +49,8 @@ MAX_ROWS = 30
 MAX_NAME = 100
 BESIDE_OTHERS = 4
 """So much less room has an alert that is told at length with others."""
+LATE = timedelta(minutes=1)
+"""From when it matters to a reader that a report came later than what it reports."""
 MAX_CARDS = 4
 """News that are told at length; a mail with more of them is read as a list."""
 MAX_LISTED = 40
@@ -315,12 +318,14 @@ class _Phrasing:
     def _rows(self, item: LetterItem, share: int) -> list[dict[str, str]]:
         alert, names, most = item.alert, self.words.rows, MAX_ROWS // share
         pairs = list(zip(names, (alert.object, alert.node, alert.source, alert.category), strict=False))
+        began = alert.occurred_at
+        if began is not None and abs(alert.first_at - began) >= LATE:
+            pairs.append((names[6], self._time(began)))
         if alert.tally > 1:
             pairs += [(names[4], str(alert.tally)), (names[5], self._time(alert.last_at))]
         known = {*_SHOWN, *(MISSING_LABEL if is_missing(alert) else ())}
-        pairs += [(name, value) for name, value in alert.labels.items() if name not in known]
-        pairs += [(name, written(value)) for name, value in alert.values.items()]
-        pairs += alert.details.items()
+        said = names_in(self._type(alert).body_in(self.language))
+        pairs += facts_of(alert, besides={*known, *said})
         rows = [
             (plain(name, MAX_NAME // share), plain(value, MAX_VALUE // share))
             for name, value in dict(pairs).items()

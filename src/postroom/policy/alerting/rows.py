@@ -91,6 +91,7 @@ _FORMS: dict[str, dict[str, _Reader]] = {
         "is_flapping": _same,
         "is_held": _same,
         "first_at": _instant,
+        "occurred_at": _instant,
         "last_at": _instant,
         "resolved_at": _instant,
         "ends_at": _instant,

@@ -235,6 +235,7 @@ def _view(event: NewAlertEvent, now: datetime) -> AlertView:
         state=AlertState.FIRING,
         is_occurrence=event.state is None,
         first_at=now,
+        occurred_at=event.occurred_at,
         last_at=now,
         tally=1,
         last_event=1,

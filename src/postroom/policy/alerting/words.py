@@ -57,7 +57,7 @@ class Words:
     over: str
     happened: str
     """Titles of lists: other news, still active, resolved, what is over as soon as it is told."""
-    rows: tuple[str, str, str, str, str, str]
+    rows: tuple[str, str, str, str, str, str, str]
     """Object, part, source, category, number of reports, last report."""
     chart: str
     details: str
@@ -136,7 +136,7 @@ _LANGUAGES: Mapping[str, Words] = {
         ongoing="Still active",
         over="Resolved",
         happened="Happened",
-        rows=("Object", "Part", "Source", "Category", "Reports", "Last report"),
+        rows=("Object", "Part", "Source", "Category", "Reports", "Last report", "Began"),
         chart="Last {} values: lowest {}, highest {}, last {}",
         details="View details",
         deeds=(
@@ -173,7 +173,7 @@ _LANGUAGES: Mapping[str, Words] = {
         ongoing="Noch aktiv",
         over="Behoben",
         happened="Ereignisse",
-        rows=("Objekt", "Teil", "Quelle", "Kategorie", "Meldungen", "Letzte Meldung"),
+        rows=("Objekt", "Teil", "Quelle", "Kategorie", "Meldungen", "Letzte Meldung", "Begann"),
         chart="Letzte {} Werte: kleinster {}, größter {}, letzter {}",
         details="Details ansehen",
         deeds=(
@@ -217,6 +217,7 @@ _LANGUAGES: Mapping[str, Words] = {
             "Catégorie",
             "Signalements",
             "Dernier signalement",
+            "Début",
         ),
         chart="{} dernières valeurs : minimum {}, maximum {}, dernière {}",
         details="Voir les détails",
@@ -255,7 +256,7 @@ _LANGUAGES: Mapping[str, Words] = {
         ongoing="仍未恢复",
         over="已恢复",
         happened="已发生",
-        rows=("对象", "部分", "来源", "类别", "次数", "最近一次"),
+        rows=("对象", "部分", "来源", "类别", "次数", "最近一次", "发生时间"),
         chart="最近 {} 个值：最低 {}，最高 {}，最新 {}",
         details="查看详情",
         deeds=(
@@ -295,7 +296,7 @@ _LANGUAGES: Mapping[str, Words] = {
         ongoing="계속 발생 중",
         over="해결됨",
         happened="발생함",
-        rows=("대상", "부분", "출처", "분류", "보고 횟수", "마지막 보고"),
+        rows=("대상", "부분", "출처", "분류", "보고 횟수", "마지막 보고", "발생 시각"),
         chart="최근 값 {}개: 최저 {}, 최고 {}, 마지막 {}",
         details="자세히 보기",
         deeds=(
