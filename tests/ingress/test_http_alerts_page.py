@@ -11,7 +11,7 @@ from postroom.config.load import load
 from postroom.config.sources import Flags
 from postroom.model.alert import Clause
 from postroom.policy.alerting.filling import OWN
-from postroom.policy.alerting.reasons import ENGLISH
+from postroom.policy.alerting.reason_words import ENGLISH
 from postroom.schema.alerts import AlertBody
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/alerts.md").read_text("utf-8")
