@@ -1,7 +1,8 @@
 """The entries of the book as JSON and back.
 
 An entry is a list of its members in the order of ``_FORMS``; only this module reads it. What can be found
-anew from the rules and from other entries is not in it.
+anew from the rules and from other entries is not in it. A release may add members, at the end of a form
+alone: an entry that was written before has fewer, and those it lacks are as in a new one.
 """
 
 from array import array
@@ -162,10 +163,14 @@ def written(kind: str, entry: object) -> str:
 
 
 def read(kind: str, data: str) -> dict[str, Any]:
-    """Return the members of an entry by name."""
-    members: dict[str, Any] = dict(zip(_NAMES[kind], from_json(data), strict=True))
+    """Return the members of an entry by name; an older one lacks the last. Raises ValueError: a newer one."""
+    values = from_json(data)
+    if len(values) > len(_NAMES[kind]):
+        raise ValueError(f"an entry of kind {kind} was written by a newer Postroom")
+    members: dict[str, Any] = dict(zip(_NAMES[kind], values, strict=False))
     for name, reader in _READERS[kind]:
-        members[name] = reader(members[name])
+        if name in members:
+            members[name] = reader(members[name])
     return members
 
 
