@@ -2,8 +2,8 @@
 
 import json
 import logging
+import threading
 from collections.abc import Iterator, Sequence
-from threading import Event
 
 import httpx2
 import pytest
@@ -19,7 +19,7 @@ class Desk:
     def __init__(self) -> None:
         """Begin."""
         self.seen: list[Alert] = []
-        self.is_open, self.is_waited_for = Event(), Event()
+        self.is_open, self.is_waited_for = threading.Event(), threading.Event()
         self.error: Exception | None = None
 
     def alerts(self, events: Sequence[Alert]) -> list[TakenAlert]:
@@ -108,6 +108,7 @@ def test_a_log_handler_never_blocks(
     handler.close()
     assert ["first", "number 0", "number 1", "number 2"] == [event["title"] for event in desk.seen]
     assert capsys.readouterr().err.count("postroom:") == 1
+    assert "postroom alerts" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_what_cannot_be_handed_in_is_counted(desk: Desk, logger: logging.Logger) -> None:

@@ -25,6 +25,8 @@ MAX_TEXT = 12_000
 """Characters of a record with its trace; the end is kept, where the error stands."""
 COLLECT_S = 0.2
 """What is logged within this time is handed in together."""
+CLOSE_S = 5.0
+"""How long closing waits for what is not handed in yet."""
 _SEVERITIES = ((logging.CRITICAL, "critical"), (logging.ERROR, "error"), (logging.WARNING, "warning"))
 _OWN = ("postroom_client", "httpx2", "httpcore2")
 """Loggers of the way out: what they say of a call must not make another one."""
@@ -133,9 +135,10 @@ class AlertHandler(logging.Handler):
         """Hand in what waits, for some seconds at most, and end."""
         thread, self._thread = self._thread, None
         if thread is not None:
+            ends_at = time.monotonic() + CLOSE_S
             with contextlib.suppress(queue.Full):
-                self._waiting.put_nowait(None)
-            thread.join(timeout=5.0)
+                self._waiting.put(None, timeout=CLOSE_S)  # a full room empties; without this it never ends
+            thread.join(timeout=max(ends_at - time.monotonic(), 0.0))
         super().close()
 
     def _event(self, record: logging.LogRecord) -> Alert:
