@@ -56,3 +56,12 @@ def test_labels_that_say_too_much_are_refused() -> None:
     with pytest.raises(InputError) as refused:
         alertmanager.read_webhook({"alerts": [{"labels": MUCH}]}, tenant=DEFAULT_TENANT)
     assert ["limit-exceeded"] == [one.code for one in refused.value.problems]
+
+
+@pytest.mark.parametrize("form", ["{}", "[{}]", '{{"alerts": [{}]}}'])
+def test_a_name_that_is_no_unicode_is_refused(form: str) -> None:
+    """With everything else that is wrong."""
+    body = form.format('{"key": "k", "\\ud800": 1, "state": "on"}')
+    with pytest.raises(InputError) as refused:
+        read_alerts(body.encode(), tenant=DEFAULT_TENANT)
+    assert ["control-character", "unknown-value"] == [one.code for one in refused.value.problems]

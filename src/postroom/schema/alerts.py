@@ -17,6 +17,7 @@ from typing import Annotated, Any, Union
 
 from pydantic import Field, RootModel, StringConstraints, TypeAdapter, ValidationError
 
+from postroom.grammar import SURROGATE
 from postroom.model.address import AddressError, parse_mailbox
 from postroom.model.alert import AlertState, NewAlertEvent, Severity
 from postroom.model.ids import DEFAULT_TENANT, TenantId
@@ -212,6 +213,9 @@ def _add_wrong(value: object, place: str, problems: Problems) -> None:
     """Add what is wrong with one report: first its shape, then the values of the fields that are right."""
     found, wrong = Problems(), set()
     if isinstance(value, dict):
+        if any(map(SURROGATE.search, value)):  # of such a name the validator cannot say which it is
+            value = {name: one for name, one in value.items() if not SURROGATE.search(name)}
+            found.add("control-character", "", "a name contains a lone surrogate", "Send valid Unicode.")
         try:
             AlertBody.model_validate(value)
         except ValidationError as error:
