@@ -99,7 +99,7 @@ class Life:
     async def passes(self, seconds: float) -> None:
         """Let so much time pass."""
         end = self.clock.monotonic() + seconds
-        await self.until(lambda: self.clock.monotonic() >= end, step_s=max(seconds / 100, 1.0))
+        await self.until(lambda: self.clock.monotonic() >= end, step_s=max(seconds / 40, 1.0))
 
     async def events(self, *kinds: EventKind) -> Sequence[Event]:
         return await self.store.events.page(EventFilter(tenant=None, kinds=kinds, after=0, limit=500))
