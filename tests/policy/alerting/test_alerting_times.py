@@ -171,6 +171,12 @@ def test_what_is_no_cron_expression_is_refused(expression: str) -> None:
         next_cron(expression, "UTC", utc("2026-01-01T00:00"))
 
 
+def test_half_an_hour_that_comes_twice_is_no_trouble_to_cron() -> None:
+    """Where the clocks go back by thirty minutes, the next minute is the next one of the wall clock."""
+    after = utc("2026-04-04T13:55")
+    assert utc("2026-04-05T13:30") == next_cron("*/5 0 * * *", "Australia/Lord_Howe", after)
+
+
 EXPRESSIONS = st.sampled_from(
     [
         "30 2 * * *",

@@ -16,6 +16,8 @@ from postroom.model.alert_rules import WeekWindow
 
 MAX_CRON = 200
 """Characters of a cron expression (security limit)."""
+_OVERLAP = timedelta(hours=3)
+"""More than clocks are ever set back."""
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _SCANNED = (range(-1, 2), range(2, 16))
@@ -61,14 +63,31 @@ def next_cron(expression: str, zone: str, after: datetime) -> datetime:
     # Late, because few have such an expression and a start should not wait for what reads them.
     from cronsim import CronSim, CronSimError  # noqa: PLC0415
 
+    tz = _zone(zone)
+    is_fixed = not (fields[0].startswith("*") or fields[1].startswith("*"))
     try:
-        for local in CronSim(expression, after.astimezone(_zone(zone))):
-            # Where an hour comes twice the library goes by the wall clock and may name what is past.
-            if (found := local.astimezone(UTC)) > after:
-                return found
+        walls = CronSim(expression, after.astimezone(tz).replace(tzinfo=None) - _OVERLAP)
     except CronSimError as error:
         raise CronError(f"not a cron expression: {str(error).lower()}") from None
-    raise CronError("a cron expression that never comes")
+    found: datetime | None = None
+    for wall in walls:
+        if found is not None and wall.replace(tzinfo=tz).astimezone(UTC) >= found:
+            return found
+        found = min((at for at in (found, *_on(wall, tz, is_fixed)) if at and at > after), default=None)
+    if found is None:
+        raise CronError("a cron expression that never comes")
+    return found
+
+
+def _on(wall: datetime, tz: ZoneInfo, is_fixed: bool) -> Iterator[datetime]:
+    """Yield the instants at which the clock on the wall shows this; of what is fixed, the one to take."""
+    first, again = (wall.replace(tzinfo=tz, fold=fold).astimezone(UTC) for fold in (0, 1))
+    if first.astimezone(tz).replace(tzinfo=None) == wall:
+        yield first
+        if not is_fixed:
+            yield again
+    elif is_fixed:  # skipped
+        yield min(_changes(wall.date(), tz), default=first)
 
 
 def is_zone(name: str) -> bool:
