@@ -260,8 +260,8 @@ class Flapping:
 
     changes: int = 4
     """Zero: never."""
-    within: timedelta = timedelta(hours=1)
-    calm: timedelta = timedelta(minutes=30)
+    within: timedelta = timedelta(hours=6)
+    calm: timedelta = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
