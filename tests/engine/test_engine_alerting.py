@@ -9,7 +9,7 @@ import pytest
 from engine.alerting_room import CRITICAL, HOUR, House, firing, house, over, wait_for
 from peers.manual import ManualClock
 from postroom.engine.alerting import evaluator as evaluator_module
-from postroom.engine.alerting.evaluator import LOOK_AT_CLOCK, MAX_WAITING, SLICE_S
+from postroom.engine.alerting.evaluator import FOR_URGENT, LOOK_AT_CLOCK, MAX_WAITING, SLICE_S
 from postroom.engine.alerting.forms import NewSilence
 from postroom.errors import DiskFullError, OverloadError, StoreError
 from postroom.model.alert import Clause
@@ -228,7 +228,7 @@ def test_a_clock_at_which_the_book_fails_stops_nobody(
 
 
 def test_too_many_waiting_events_are_refused(tmp_path: Path) -> None:
-    """Beyond the bound a report is refused for a while, and nothing of it is stored."""
+    """Beyond the bound a report is refused for a while, nothing of it stored; a severe one later."""
 
     async def scenario() -> None:
         async with house("memory", tmp_path).life(is_started=False) as life:
@@ -237,6 +237,10 @@ def test_too_many_waiting_events_are_refused(tmp_path: Path) -> None:
                 await life.alerts.accept([firing()])
             assert 10.0 == refused.value.retry_after_s
             assert [] == list(await life.records.waiting(life.evaluator._place, limit=9))
+            assert 1 == len(await life.alerts.accept([CRITICAL]))
+            life.evaluator.reported(FOR_URGENT)
+            with pytest.raises(OverloadError):
+                await life.alerts.accept([CRITICAL])
 
     asyncio.run(scenario())
 

@@ -87,7 +87,7 @@ class Alerts:
         is busy; DiskFullError; UnknownOutcomeError.
         """
         _refuse_pretenders(events)
-        self._evaluator.refuse_when_full()
+        self._evaluator.refuse_when_full(is_urgent=any(event.severity.is_urgent for event in events))
         numbers = await self._records.add(events, at=self._clock.now())
         self._evaluator.reported(len(events))
         for door, count in Counter(event.door for event in events).items():

@@ -42,6 +42,8 @@ MANY = 1_000
 """Alerts of one look that is taken in a thread: it would hold the event loop for tens of milliseconds."""
 MAX_WAITING = 100_000
 """Events that may wait (security limit): some minutes of work, and a hundred megabytes in the store."""
+FOR_URGENT = 10_000
+"""As many more may wait when one of those that come is severe: a flood never shuts these out."""
 COME_BACK_S = 10.0
 IDLE_S = 3600.0
 """The longest sleep: the machine's clock may have been set."""
@@ -120,9 +122,9 @@ class Evaluator:
 
     # ------------------------------------------------------------------ for the desk
 
-    def refuse_when_full(self) -> None:
+    def refuse_when_full(self, *, is_urgent: bool) -> None:
         """Raise OverloadError while too many events wait."""
-        if self.waiting >= MAX_WAITING:
+        if self.waiting >= MAX_WAITING + FOR_URGENT * is_urgent:
             raise OverloadError(
                 f"{self.waiting} alert events wait to be looked at", retry_after_s=COME_BACK_S
             )
