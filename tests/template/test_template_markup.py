@@ -1,6 +1,7 @@
 # ruff: noqa: E501 -- lists of small sources
 """The tolerant reader: byte for byte, with places, in linear time."""
 
+import gc
 import time
 
 import pytest
@@ -128,4 +129,8 @@ def test_time_is_linear(unit: str) -> None:
         return best
 
     count = 6_000 // len(unit)
-    assert seconds(8 * count, 1) < 30 * seconds(count, 2) + 0.05
+    gc.disable()  # it looks through what all tests left, at one of both measurements
+    try:
+        assert seconds(8 * count, 1) < 30 * seconds(count, 2) + 0.05
+    finally:
+        gc.enable()
