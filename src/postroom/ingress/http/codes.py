@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 ANSWERS: Mapping[str, str] = {
     "alert-not-active": "409. Only an active alert can be acknowledged.",
+    "alert-not-told": "409. Nobody is told of the alert, so nothing of it is repeated.",
     "backup-exists": "409. A backup never overwrites; name a file that does not exist.",
     "checks-running": "429. A few checks run at a time; repeat after the seconds in Retry-After.",
     "disk-full": "507. Intake stops before the disk is full; reading and sending go on. Free space.",
