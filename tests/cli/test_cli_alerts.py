@@ -142,7 +142,7 @@ SHOWN = {
     f"why {ID} --before 9 --limit 1": ["2030-01-31T08:00:00Z  new, event 7", "It is news.", "--before 4"],
     "events --key disk --limit 1": ["7 2030-01-31T08:00:00Z by http", "disk: full", "free 2", "--before 7"],
     "types": ["type disk (file): Full", "every 1 h"],
-    "rules": ["receiver default; group_by key", "changes 4; within 1 h", "types: 1"],
+    "rules": ["receiver default; group_by key", "changes 4; within 6 h", "types: 1"],
     "rules --kind type": ["type disk (file)"],
     "silences": ['s1 key="disk"', "until 2030-01-31T10:00:00Z", "it is being replaced (kim)"],
     f"silence {ID} --for 2h --reason x": [

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import policy.alert_model as plain
@@ -429,7 +429,6 @@ def played(seed: int, count: int, days: int) -> Both:
     return both
 
 
-@settings(max_examples=25)
 @given(seed=st.integers(min_value=0, max_value=2**32), days=st.sampled_from((1, 4, 30)))
 def test_book_and_model_write_the_same_mails(seed: int, days: int) -> None:
     """A hundred events, with restarts, silences and acknowledgements: the same mails at the same instants."""
