@@ -23,7 +23,7 @@ from peers.fork_server import ForkServer
 from peers.ledger_sink import LedgerSink
 from peers.postroom_process import PostroomProcess
 
-KILLS = 8
+KILLS = 5
 CUTS = 4
 SUBJECT = re.compile(rb"(?m)^Subject: .*\bdb-(\d+)-x")
 ALERTS = """

@@ -74,8 +74,8 @@ class World:
     inhibitions: tuple[tuple[Fits, Fits, tuple[str, ...]], ...] = ()
     pierce: frozenset[Severity] = frozenset({Severity.EMERGENCY, Severity.CRITICAL})
     changes: int = 4
-    within: timedelta = timedelta(hours=1)
-    calm: timedelta = timedelta(minutes=30)
+    within: timedelta = timedelta(hours=6)
+    calm: timedelta = timedelta(hours=1)
     mails: int = 20
     mails_within: timedelta = timedelta(minutes=10)
     id_of: Callable[[Name], str] = repr

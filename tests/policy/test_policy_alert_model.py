@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 from functools import cache
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import policy.alert_model as plain
@@ -26,6 +26,7 @@ from postroom.model.alert_rules import (
     AlertRules,
     AlertType,
     Expectation,
+    Flapping,
     Inhibition,
     Receiver,
     Recipient,
@@ -57,6 +58,7 @@ def rules() -> AlertRules:
     }
     expect = Expectation(every=DAY, grace=30 * MINUTE)
     return AlertRules(
+        flapping=Flapping(changes=plain.World.changes, within=plain.World.within, calm=plain.World.calm),
         types={
             key: AlertType(key=key, settings=one, expect=expect if key == "backup" else None)
             for key, one in types.items()
@@ -429,6 +431,7 @@ def played(seed: int, count: int, days: int) -> Both:
     return both
 
 
+@settings(max_examples=15)  # a test below plays far more
 @given(seed=st.integers(min_value=0, max_value=2**32), days=st.sampled_from((1, 4, 30)))
 def test_book_and_model_write_the_same_mails(seed: int, days: int) -> None:
     """A hundred events, with restarts, silences and acknowledgements: the same mails at the same instants."""

@@ -144,7 +144,7 @@ def step(dice: Random, room: Room) -> None:
         room.see(lambda: room.book.adopt(room.rules, room.now))
 
 
-@settings(deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(min_value=0, max_value=2**32))
 def test_restarts_change_nothing(seed: int) -> None:
     """A book that is loaded after any step says and writes the same as the one that goes on."""
