@@ -98,12 +98,15 @@ def test_wrong_password(server: Server, mechanism: str | None) -> None:
     """A wrong password is refused once, by every mechanism, and the reply is the evidence."""
 
     async def main() -> None:
-        before = server.log.count("authentication failed")
+        before, left = server.log.count("authentication failed"), server.log.count("disconnect from")
         async with running(
             server.port, **server.account(password=Secret("another"), auth=mechanism)
         ) as transport:
             evidence = only_line(await transport.attempt(work()))
             assert (Step.AUTH, 535) == (evidence.step, evidence.reply.code)
+        async with asyncio.timeout(20):
+            while server.log.count("disconnect from") == left:  # noqa: ASYNC110 - a log rings no bell
+                await asyncio.sleep(0.01)
         assert before + 1 == server.log.count("authentication failed")
 
     asyncio.run(main())
