@@ -5,7 +5,7 @@ from datetime import time, timedelta
 
 from peers.alert_letters import AT, SINCE, alert, letter, listed, news
 from policy.alert_room import DAY, FIRING, HOUR, MINUTE, MONDAY, OPS, Room, kind, route, rules
-from postroom.model.alert import AlertState, Letter, LetterKind, Severity
+from postroom.model.alert import AlertState, Clause, Letter, LetterKind, Severity
 from postroom.model.alert_rules import (
     AlertRoute,
     AlertRules,
@@ -20,6 +20,7 @@ from postroom.model.alert_rules import (
     WeekWindow,
 )
 from postroom.policy.alerting.phrasing import MAX_ROWS, Manner, Phrased, phrased
+from postroom.policy.alerting.reasons import reason
 from postroom.policy.alerting.words import LANGUAGES
 
 ERROR = Severity.ERROR
@@ -256,3 +257,14 @@ def test_who_was_told_hears_of_the_end() -> None:
         over = AlertState.RESOLVED
         assert [("pager", FIRING), ("default", FIRING)] == told[:2]
         assert [("default", over), ("pager", over)] == sorted(told[2:])
+
+
+def test_what_waits_for_its_group_says_from_when_it_may_be_told() -> None:
+    """The first is told at once, the second when the group's interval is over; it says so in every language."""
+    room = Room()
+    room.fire(object="a")
+    assert "from" not in room.last(Clause.NEW)
+    room.fire(object="b", after=MINUTE)
+    assert (MONDAY + 5 * MINUTE).isoformat() == room.last(Clause.NEW)["from"]
+    assert "not before 2026-01-05 09:05:00 UTC" in reason(room.decisions[-1])
+    assert "frühestens 2026-01-05 09:05:00 UTC" in reason(room.decisions[-1], "de")

@@ -215,4 +215,6 @@ def _say(
     data = {"count": str(member.alert.tally)}
     if until is not None:
         data["until"] = until.isoformat()
+    elif member.due is not None and (gate := member.group.gate) > now:
+        data["from"] = gate.isoformat()
     ledger.say_of(now, member, clause, event=number, data=data)

@@ -64,6 +64,7 @@ ENGLISH = Reasons(
     },
     facts={
         "until": "until {}",
+        "from": "not before {}",
         "silence": "silence {}",
         "rule": "rule {}",
         "source": "{} is active",
@@ -121,6 +122,7 @@ CHINESE = Reasons(
     },
     facts={
         "until": "至 {}",
+        "from": "不早于 {}",
         "silence": "静默 {}",
         "rule": "规则 {}",
         "source": "{} 未恢复",
@@ -180,6 +182,7 @@ KOREAN = Reasons(
     },
     facts={
         "until": "{}까지",
+        "from": "{} 이후",
         "silence": "무음 {}",
         "rule": "규칙 {}",
         "source": "{} 활성 상태",
@@ -236,6 +239,7 @@ GERMAN = Reasons(
     },
     facts={
         "until": "bis {}",
+        "from": "frühestens {}",
         "silence": "Stummschaltung {}",
         "rule": "Regel {}",
         "source": "{} ist aktiv",
@@ -292,6 +296,7 @@ FRENCH = Reasons(
     },
     facts={
         "until": "jusqu’au {}",
+        "from": "au plus tôt le {}",
         "silence": "silence {}",
         "rule": "règle {}",
         "source": "{} est active",

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from postroom.model.alert import AlertDecision
 from postroom.policy.alerting.reason_words import ENGLISH, TONGUES
 
-_INSTANTS = frozenset({"until", "since"})
+_INSTANTS = frozenset({"until", "from", "since"})
 
 
 def reason(decision: AlertDecision, language: str = "en") -> str:
