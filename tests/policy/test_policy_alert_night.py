@@ -260,7 +260,7 @@ def test_who_was_told_hears_of_the_end() -> None:
 
 
 def test_what_waits_for_its_group_says_from_when_it_may_be_told() -> None:
-    """The first is told at once, the second when the group's interval is over; it says so in every language."""
+    """The first is told at once, and the second says when the group's interval is over."""
     room = Room()
     room.fire(object="a")
     assert "from" not in room.last(Clause.NEW)
