@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from engine.test_engine_alert_courier import RULES, life
+from engine.courier_room import RULES, life
 from peers.alert_letters import AT, alert, letter, news
 from postroom.errors import DiskFullError
 from postroom.model.alert import Letter, Severity

@@ -1,193 +1,32 @@
 """A reference model of the clocks of alerts, in plain Python: all is looked at in every step.
 
-Written from ``docs/alert-clocks.md`` alone, by its sections, without a thought of speed. Conditions of
-routes, silences and inhibitions are functions on labels; time tables and cron have tests of their own.
+Written from ``docs/alert-clocks.md`` alone, by its sections, without a thought of speed.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
 from math import inf
-from typing import Any
 
+from policy.alert_post import Post
+from policy.alert_world import (
+    DAY,
+    MINUTE,
+    Alert,
+    Fits,
+    Group,
+    Kind,
+    Mail,
+    Member,
+    Name,
+    World,
+    state_of,
+    values_of,
+)
 from postroom.model.alert import AlertState, NewAlertEvent, Severity
 
-Labels = Mapping[str, str]
-Fits = Callable[[Labels], bool]
-MINUTE, MINUTES_5 = timedelta(minutes=1), timedelta(minutes=5)
-DAY = timedelta(days=1)
-Name = tuple[Any, ...]
 Clock = tuple[datetime, int, str, Callable[[datetime], None]]
 """When it is due, its order among those of one instant, and what it does."""
-
-
-@dataclass(kw_only=True)
-class Kind:
-    """A type."""
-
-    is_open: bool = True
-    mail: bool = True
-    interval: timedelta = MINUTES_5
-    resolved: bool | None = None
-    by_event: bool = False
-    threshold: float | None = None
-    points: int = 1
-    resolve_after: timedelta | None = None
-    every: timedelta | None = None
-    grace: timedelta = MINUTES_5
-
-
-@dataclass(kw_only=True)
-class Branch:
-    """A leaf of the tree with what it inherits; the first that fits is the last unless it says continue."""
-
-    path: str
-    fits: Fits
-    receiver: str
-    group_by: tuple[str, ...]
-    wait: timedelta
-    interval: timedelta
-    repeat: tuple[timedelta, ...]
-    resolved: bool
-    goes_on: bool = False
-
-
-@dataclass(kw_only=True)
-class Person:
-    """A recipient."""
-
-    address: str
-    language: str = "en"
-    digest_at: Callable[[datetime], datetime] | None = None
-    quiet_until: Callable[[datetime], datetime | None] | None = None
-
-
-@dataclass(kw_only=True)
-class World:
-    """The rules."""
-
-    kinds: Mapping[str, Kind]
-    branches: tuple[Branch, ...]
-    """The last one fits everything."""
-    people: Mapping[str, tuple[Person, ...]]
-    inhibitions: tuple[tuple[Fits, Fits, tuple[str, ...]], ...] = ()
-    pierce: frozenset[Severity] = frozenset({Severity.EMERGENCY, Severity.CRITICAL})
-    changes: int = 4
-    within: timedelta = timedelta(hours=6)
-    calm: timedelta = timedelta(hours=1)
-    mails: int = 20
-    mails_within: timedelta = timedelta(minutes=10)
-    id_of: Callable[[Name], str] = repr
-    """The order of alerts at the same instant."""
-    group_id_of: Callable[[Name], str] = repr
-
-
-@dataclass(kw_only=True, eq=False)
-class Alert:
-    """One alert."""
-
-    name: Name
-    kind: Kind
-    key: str
-    labels: Labels = field(default_factory=dict)
-    severity: Severity = Severity.WARNING
-    is_state: bool = True
-    is_active: bool = False
-    tally: int = 0
-    last_at: datetime | None = None
-    ends_at: datetime | None = None
-    resolved_at: datetime | None = None
-    changes: list[datetime] = field(default_factory=list)
-    is_flapping: bool = False
-    calm_from: datetime | None = None
-    was_resolved: bool = False
-    """While it flaps: the last thing heard was that it is over."""
-    acked: bool = False
-    acked_until: datetime | None = None
-    has_members: bool = True
-
-    @property
-    def by_event(self) -> bool:
-        """Whether it is told again only when it is reported again."""
-        return not self.is_state or self.kind.by_event
-
-    @property
-    def is_still_so(self) -> bool:
-        """Whether it counts as still active."""
-        return self.is_active and self.is_state
-
-    @property
-    def end(self) -> datetime | None:
-        """When it ends by itself."""
-        if not self.is_active or self.last_at is None or (self.is_flapping and self.was_resolved):
-            return None
-        if not self.is_state:
-            return self.last_at + max(self.kind.interval, MINUTES_5)
-        if self.ends_at is not None:
-            return self.ends_at
-        return None if self.kind.resolve_after is None else self.last_at + self.kind.resolve_after
-
-
-@dataclass(kw_only=True, eq=False)
-class Member:
-    """An alert in a group."""
-
-    alert: Alert
-    told: str = ""
-    told_at: datetime | None = None
-    told_severity: Severity | None = None
-    told_tally: int = 0
-    due: datetime | None = None
-
-    def rested(self, now: datetime) -> bool:
-        """Whether its interval is over."""
-        return self.told_at is None or now >= self.told_at + self.alert.kind.interval
-
-    def is_forgotten(self, now: datetime) -> bool:
-        """Whether nothing is left to remember."""
-        return not self.alert.is_active and self.due is None and self.rested(now)
-
-
-@dataclass(kw_only=True, eq=False)
-class Group:
-    """A group."""
-
-    name: Name
-    branch: Branch
-    members: dict[Name, Member] = field(default_factory=dict)
-    opened_at: datetime | None = None
-    letter_at: datetime | None = None
-    """Of this incident."""
-    nth: int = 0
-    rhythm: timedelta | None = None
-    look_at: datetime | None = None
-    is_stale: bool = True
-    """Something happened since ``look_at`` was found."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mail:
-    """A letter, as far as it is compared."""
-
-    at: datetime
-    kind: str
-    receiver: str
-    recipients: tuple[str, ...]
-    news: frozenset[tuple[Name, str]]
-    listed: frozenset[Name]
-    active: int
-    nth: int
-
-
-def state_of(alert: Alert) -> str:
-    """Return its state as the book writes it."""
-    return "firing" if alert.is_active else "resolved"
-
-
-def values_of(names: tuple[str, ...], alert: Alert) -> Name:
-    """Return the values of some labels."""
-    return tuple(alert.labels.get(name, "") for name in names)
 
 
 class Model:
@@ -196,20 +35,15 @@ class Model:
     def __init__(self, world: World, at: datetime) -> None:
         """Begin."""
         self.world = world
+        self.post = Post(world)
         self.alerts: dict[Name, Alert] = {}
         self.groups: dict[Name, Group] = {}
         self.samples: dict[Name, tuple[int, datetime]] = {}
         self.silences: dict[str, tuple[Fits, datetime]] = {}
-        self.entries: dict[tuple[str, str, datetime], dict[Name, Alert]] = {}
-        self.receivers: dict[tuple[str, str, datetime], str] = {}
-        self.sent: dict[str, list[datetime]] = {}
-        self.summarised: dict[str, datetime] = {}
-        """When the last summaries of storms were sent."""
         self.seen: dict[str, datetime | None] = {
             key: at for key, kind in world.kinds.items() if kind.every is not None
         }
         """Of expected events; ``None`` while their absence is told."""
-        self.mails: list[Mail] = []
         self.clauses: list[str] = []
         """Of the event that was taken last."""
         self.now = at
@@ -252,9 +86,9 @@ class Model:
                 group.look_at, group.is_stale = self._look_at(group), False
             if (look := group.look_at) is not None and look <= now:
                 yield look, 3, self.world.group_id_of(group.name), partial(self._look, group)
-        for entry in self.entries:
+        for entry in self.post.entries:
             if entry[2] <= now:
-                yield entry[2], 4, repr(entry[:2]), partial(self._digest, entry)
+                yield entry[2], 4, repr(entry[:2]), partial(self.post.digest, entry)
 
     def touch(self, alert: Alert | None = None) -> None:
         """Look anew at the groups that an alert may concern; without one at all of them."""
@@ -582,7 +416,7 @@ class Model:
             for group in self.groups.values()
             for member in group.members.values()
             if member.due is not None
-            and max(member.due, self._gate(group)) < now
+            and max(member.due, group.gate) < now
             and member.alert.is_active
             and self._is_inhibited(member.alert)
         ]
@@ -604,22 +438,6 @@ class Model:
                     found.setdefault(values_of(equal, other), set()).add(other.name)
         return found
 
-    def _gate(self, group: Group) -> datetime:
-        if group.letter_at is not None:
-            return group.letter_at + group.branch.interval
-        if group.opened_at is None:
-            raise AssertionError(group)
-        return group.opened_at + group.branch.wait
-
-    def _repeat_at(self, group: Group) -> datetime | None:
-        if group.letter_at is None or group.opened_at is None:
-            return None
-        steps = group.branch.repeat if group.rhythm is None else (group.rhythm,)
-        if not steps:
-            return None
-        age = group.letter_at - group.opened_at
-        return group.letter_at + max((step for step in steps if step <= age), default=steps[0])
-
     def _repeating(self, group: Group) -> list[Member]:
         return [
             member
@@ -631,9 +449,9 @@ class Model:
         instants = []
         for member in group.members.values():
             if member.due is not None:
-                at = max(member.due, self._gate(group), self.now)
+                at = max(member.due, group.gate, self.now)
                 instants.append(self._free_at(member, at))
-        if (repeat_at := self._repeat_at(group)) is not None:
+        if (repeat_at := group.repeat_at) is not None:
             at = max(repeat_at, self.now)
             instants += [self._free_at(member, at) for member in self._repeating(group)]
         found = [at for at in instants if isinstance(at, datetime)]
@@ -642,9 +460,9 @@ class Model:
     def _look(self, group: Group, now: datetime) -> None:
         group.is_stale = True
         free = [member for member in group.members.values() if self._free_at(member, now) == now]
-        is_past = now >= self._gate(group)
+        is_past = now >= group.gate
         news = [member for member in free if member.due is not None and member.due <= now and is_past]
-        repeat_at = self._repeat_at(group)
+        repeat_at = group.repeat_at
         repeated = []
         if repeat_at is not None and repeat_at <= now:
             repeated = [member for member in self._repeating(group) if member in free]
@@ -671,56 +489,4 @@ class Model:
             active=sum(member.alert.is_still_so for member in group.members.values()),
             nth=group.nth + 1,
         )
-        self._send(group, mail, news or repeated, told)
-
-    # ------------------------------------------------------------------ recipients: section 8
-
-    def _send(self, group: Group, mail: Mail, why: list[Member], told: list[Member]) -> None:
-        now, receiver = mail.at, mail.receiver
-        worst = max((member.alert.severity for member in why), key=lambda one: one.rank)
-        window = [at for at in self.sent.get(receiver, []) if at > now - self.world.mails_within]
-        at_once: dict[str, list[str]] = {}
-        for person in self.world.people[receiver]:
-            quiet = None if person.quiet_until is None else person.quiet_until(now)
-            if worst in self.world.pierce:
-                at_once.setdefault(person.language, []).append(person.address)
-            elif person.digest_at is not None:
-                self._keep(mail, person, ("in-digest", person.digest_at(now)), told)
-            elif quiet is not None:
-                self._keep(mail, person, ("quiet-hours", quiet), told)
-            elif self.world.mails and len(window) >= self.world.mails:
-                address = person.address
-                waiting = [at for whose, why, at in self.entries if (whose, why) == (address, "storm")]
-                until = window[-self.world.mails] + self.world.mails_within
-                self._keep(mail, person, ("storm", min(waiting, default=until)), told)
-            else:
-                at_once.setdefault(person.language, []).append(person.address)
-        for addresses in at_once.values():
-            self.mails.append(replace(mail, recipients=tuple(sorted(addresses))))
-        if at_once:
-            window.append(now)
-            group.nth += 1
-        self.sent[receiver] = window
-
-    def _keep(self, mail: Mail, person: Person, when: tuple[str, datetime], told: list[Member]) -> None:
-        entry = self.entries.setdefault((person.address, *when), {})
-        self.receivers.setdefault((person.address, *when), mail.receiver)
-        entry |= {member.alert.name: member.alert for member in told}
-
-    def _digest(self, entry: tuple[str, str, datetime], now: datetime) -> None:
-        kept, receiver = self.entries.pop(entry), self.receivers.pop(entry)
-        if entry[1] == "storm" and self.summarised.get(receiver) != now:
-            self.summarised[receiver] = now
-            self.sent.setdefault(receiver, []).append(now)
-        self.mails.append(
-            Mail(
-                at=now,
-                kind="summary" if entry[1] == "storm" else "digest",
-                receiver=receiver,
-                recipients=(entry[0],),
-                news=frozenset((name, state_of(alert)) for name, alert in kept.items()),
-                listed=frozenset(),
-                active=sum(alert.is_still_so for alert in kept.values()),
-                nth=1,
-            )
-        )
+        self.post.send(group, mail, news or repeated, told)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import policy.alert_model as plain
+import policy.alert_world as plain
+from policy.alert_model import Model
 from postroom.model.alert import (
     AlertEvent,
     AlertState,
@@ -331,7 +332,7 @@ class Both:
         """Begin."""
         self.rules = rules()
         self.book = Book(self.rules, at=BEGIN)
-        self.model = plain.Model(world(), BEGIN)
+        self.model = Model(world(), BEGIN)
         self.rows: dict[tuple[str, str], str] = {}
         self.letters: list[Letter] = []
         self.asked: dict[int, list[str]] = {}
@@ -407,7 +408,7 @@ class Both:
     def compare(self) -> None:
         """The mails are the same; those of one instant may stand in another order."""
         ours = sorted(map(mail_of, self.letters), key=order)
-        theirs = sorted(self.model.mails, key=order)
+        theirs = sorted(self.model.post.mails, key=order)
         for mine, wanted in zip(ours, theirs, strict=False):
             assert wanted == mine
         assert len(theirs) == len(ours)
