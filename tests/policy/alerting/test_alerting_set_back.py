@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from policy.alert_room import DAY, HOUR, MINUTE, Room, rules
-from postroom.model.alert_rules import AlertType, Expectation, Storm
+from postroom.model.alert import LetterKind
+from postroom.model.alert_rules import AlertType, Expectation, Receiver, Recipient, Storm
 
 YEAR = 365 * DAY
 
@@ -70,3 +71,15 @@ def test_digests_storms_and_expectations_come_in_time() -> None:
     assert before < len(room.letters)
     room.wait(2 * DAY)
     assert "missing" in [str(one.clause) for one in room.decisions]
+
+
+def test_a_digest_of_another_time_survives_more_starts() -> None:
+    """It comes once, whatever instant it was kept for first."""
+    reader = Recipient(address="a@example.org", digest="0 8 * * *")
+    room = Room(rules(receivers=(Receiver(name="default", recipients=(reader,)),)))
+    room.wait(DAY)
+    room.fire()
+    room.restart(after=-2 * HOUR)
+    room.restart()
+    room.wait(DAY)
+    assert [LetterKind.DIGEST] == [one.kind for one in room.letters]

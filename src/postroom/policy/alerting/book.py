@@ -235,14 +235,6 @@ class Book:
         members = () if alert is None else alert.members
         return {one.group.id: one.group.branch.path for one in members}
 
-    def digest_of(self, recipient: str, now: datetime) -> Letter | None:
-        """Return the next digest of an address as it would be now, as letter 0."""
-        found = [one for one in self._ledger.digests.values() if one.address.lower() == recipient.lower()]
-        if not found:
-            return None
-        first = min(found, key=lambda one: (one.due_at, one.id))
-        return telling.digest_letter(self._ledger, first, now, number=0)
-
     def _held(self) -> Iterator[GroupId]:
         """Walk the groups in which something is muted."""
         return (group.id for group in self._ledger.groups.values() if group.is_held)

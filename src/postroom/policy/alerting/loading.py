@@ -58,6 +58,9 @@ def load(rules: AlertRules, stored: Iterable[BookRow], *, at: datetime) -> Ledge
     for alert in ledger.alerts.values():
         place = {number: index for index, number in enumerate(orders[alert.id])}
         alert.members = tuple(sorted(alert.members, key=lambda one: place[one.group.id]))
+    for number, (_, _, expectation) in expected(rules).items():
+        if (known := ledger.watches.get(number)) is not None:
+            known.expectation = expectation
     set_back(ledger, at)
     if was_signed != ruling.Signed(rules).id:
         ruling.adopt(ledger, rules, at)
@@ -77,9 +80,7 @@ def _enter(ledger: Ledger, row: BookRow, members: dict[str, Any], orders: dict[s
         case "sample":
             rows.fill(ledger.samples.setdefault(row.id, Sample(row.id)), members)
         case "expected":
-            known = expected(ledger.rules).get(row.id)
-            expectation = Expectation() if known is None else known[2]
-            watch = ledger.watches[row.id] = Watch(members["key"], members["object"], expectation)
+            watch = ledger.watches[row.id] = Watch(members["key"], members["object"], Expectation())
             rows.fill(watch, members)
         case "alert":
             kind = ledger.kinds.settings(members["key"], members["object"])
@@ -106,6 +107,7 @@ def _enter_group(ledger: Ledger, row: BookRow, members: dict[str, Any]) -> None:
         case "digest":
             digest = Digest(members["address"], members["cause"], members["due_at"])
             rows.fill(digest, members)
+            digest.id = row.id  # made of the first instant, which a clock that is set back moves
             ledger.add_digest(digest)
         case _:
             digest, alert = ledger.digests[members["digest.id"]], ledger.alerts[members["alert.id"]]
