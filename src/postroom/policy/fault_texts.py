@@ -34,7 +34,8 @@ _TEXTS: Sequence[tuple[str, str]] = (
             r"does not support the starttls extension|starttls extension not supported"
             r"|tls is required, but was not offered"
             r"|did not offer tls support|starttls is required but|server does not support secure connections"
-            r"|server doesn't support starttls|tls not available(?:\z|[^ ]| (?:\z|[^d]))"
+            r"|server doesn't support starttls|tls not available"
+            r"(?:\z|[^ ]| (?:\z|[^d]|d(?:\z|[^u]|u(?:\z|[^e]))))"
         ),
     ),
     (
