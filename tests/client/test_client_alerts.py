@@ -75,7 +75,7 @@ def test_a_record_is_an_event(desk: Desk, logger: logging.Logger) -> None:
     try:
         int("no such order")
     except ValueError:
-        logger.exception("order %s failed\nsecond line", 5, extra={"alert": {"object": "order-5"}})
+        logger.exception("\x1b[31morder\t%s failed\nsecond\0 line", 5, extra={"alert": {"object": "order-5"}})
     logger.warning("not bad enough")
     handler.close()
     (event,) = desk.seen
@@ -85,7 +85,8 @@ def test_a_record_is_an_event(desk: Desk, logger: logging.Logger) -> None:
         event["source"],
         event["object"],
     )
-    assert event["title"] == "order 5 failed"
+    assert event["title"] == "[31morder 5 failed"
+    assert "second\ufffd line" in event["text"]
     assert event["node"].startswith("test_client_alerts:")
     assert "ValueError: invalid literal" in event["text"]
     assert event["occurred_at"].endswith("+00:00")

@@ -19,7 +19,8 @@ from typing import Any, Literal, Protocol, TypedDict, cast
 
 from postroom_client.errors import PostroomError
 
-MAX_BATCH = 500
+MAX_BATCH = 50
+"""Records of one request: longest texts in any script stay below the server's 4 MiB."""
 MAX_TITLE = 300
 MAX_TEXT = 12_000
 """Characters of a record with its trace; the end is kept, where the error stands."""
@@ -142,15 +143,17 @@ class AlertHandler(logging.Handler):
         super().close()
 
     def _event(self, record: logging.LogRecord) -> Alert:
-        text = self.format(record)
-        message = record.getMessage()
+        # What no server takes is marked: one odd record must not cost the others of its request.
+        text = self.format(record).replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+        line = (record.getMessage().splitlines() or [""])[0]
+        title = "".join(one if one.isprintable() else " " for one in line)[:MAX_TITLE].strip()
         event: dict[str, Any] = {
             "key": self._key,
             "severity": next((name for level, name in _SEVERITIES if record.levelno >= level), "info"),
             "source": self._source,
             "object": record.name,
             "node": f"{record.module}:{record.lineno}",
-            "title": (message.splitlines() or [""])[0][:MAX_TITLE] or record.name,
+            "title": title or record.name,
             "text": text[-MAX_TEXT:],
             "occurred_at": datetime.fromtimestamp(record.created, UTC).isoformat(),
         }
