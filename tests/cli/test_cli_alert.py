@@ -50,12 +50,12 @@ def reported(server: ScriptedServer) -> dict[str, Any]:
 
 
 def test_every_option_is_a_field(server: ScriptedServer, ask: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is given stands in the event, numbers as numbers; what is not is left out."""
-    monkeypatch.setattr(sys, "stdin", io.StringIO("two\nlines\n"))
+    """What is given stands in the event, numbers as numbers, bytes that are no text marked."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"two\nl\xffnes\0\n")))
     words = (
         "disk-full --object /srv --node a --severity critical --state firing --source s1 --title T --text -"
     )
-    more = "--label team=shop --label a=b=c --value free=2 --value used=9.5 --value note=x --dedup d"
+    more = "--label team=shop --label a=b=c --value free=2 --value used=9.5 --value note=x --value lag=nan --dedup d"
     code, out, _ = ask(
         *shlex.split(words), *shlex.split(more), "--link", "https://example.com/d", "--to", "a@example.com"
     )
@@ -68,9 +68,9 @@ def test_every_option_is_a_field(server: ScriptedServer, ask: Run, monkeypatch: 
         "state": "firing",
         "source": "s1",
         "title": "T",
-        "text": "two\nlines\n",
+        "text": "two\nl\ufffdnes\ufffd\n",
         "labels": {"team": "shop", "a": "b=c"},
-        "values": {"free": 2, "used": 9.5, "note": "x"},
+        "values": {"free": 2, "used": 9.5, "note": "x", "lag": "nan"},
         "dedup": "d",
         "link": "https://example.com/d",
         "receivers": ["a@example.com"],

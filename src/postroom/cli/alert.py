@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable
+from math import inf
 from typing import Annotated, Any
 
 import typer
@@ -145,14 +146,19 @@ def _run(command: list[str]) -> tuple[int, dict[str, Any]]:
         "state": "firing" if code else "resolved",
         "severity": "error",
         "title": f"{command[0]} {ended}",
-        "text": tail.decode("utf-8", "replace"),
+        "text": _readable(bytes(tail)),
         "values": {"exit_code": code, "seconds": round(clock.monotonic() - began, 1)},
     }
     return code if code >= 0 else 128 - code, said
 
 
 def _words(text: str | None) -> str | None:
-    return sys.stdin.read() if text == "-" else text
+    return _readable(sys.stdin.buffer.read()) if text == "-" else text
+
+
+def _readable(output: bytes) -> str:
+    """Return what a program wrote, with marks for what is no text."""
+    return output.decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
 def _pairs(written: Iterable[str] | None, flag: str) -> Iterable[tuple[str, str]]:
@@ -169,7 +175,8 @@ def _pairs(written: Iterable[str] | None, flag: str) -> Iterable[tuple[str, str]
 def _number(text: str) -> str | int | float:
     for kind in (int, float):
         try:
-            return kind(text)
+            number = kind(text)
         except ValueError:
             continue
+        return text if number != number or number in (inf, -inf) else number  # noqa: PLR0124 - JSON has none of these
     return text
