@@ -23,6 +23,7 @@ from postroom.schema.findings import found_problems
 from postroom.schema.import_result import Left
 from postroom.schema.mailbox_lists import mailbox_texts
 from postroom.schema.quantities import parse_span
+from postroom.schema.written import listed
 
 SET = "tapdata"
 VALUE = "sample"
@@ -151,7 +152,7 @@ def _take_notifications(notification: Any, reading: _Reading) -> None:
             return
     groups = notification if isinstance(notification, Mapping) else {}
     for group in _GROUPS:
-        for row in groups.get(group) or ():
+        for row in _rows(groups.get(group)):
             label = str(row.get("label", "")) if isinstance(row, Mapping) else ""
             if not _KEY.match(label):
                 reading.left.append(Left(f"notification {group}", "a row without a label"))
@@ -169,6 +170,10 @@ def _take_notifications(notification: Any, reading: _Reading) -> None:
     reading.left.append(Left("notification notice", "shown inside TapData; Postroom has no such place"))
 
 
+def _rows(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()
+
+
 # --------------------------------------------------------------------------- alarm settings
 
 
@@ -179,7 +184,7 @@ def _take_alarm(row: Any, reading: _Reading, *, task: str = "") -> None:
         reading.left.append(Left("alarms", "a record without a key"))
         return
     entry = reading.object(key, task) if task else reading.entry(key)
-    channels = {str(one) for one in row.get("notify") or ()}
+    channels = {str(one) for one in _rows(listed(row.get("notify")))}
     entry |= {"open": row.get("open") is not False, "mail": "EMAIL" in channels}
     every_s = _span(row.get("interval"), row.get("unit"))
     if every_s is not None:
@@ -201,7 +206,7 @@ def _take_texts(row: Mapping[str, Any], entry: Entry) -> None:
         entry["subject"] = " ".join(subject.split())
     if body:
         entry["body"] = body
-    rows = [one for one in row.get("variables") or () if isinstance(one, Mapping)]
+    rows = [one for one in _rows(row.get("variables")) if isinstance(one, Mapping)]
     declared = [str(one["name"]) for one in rows if one.get("name")]
     used = [name for name in names_in(subject + body) if name not in OWN]
     if declared or used:
@@ -238,10 +243,10 @@ def _take_task(task: Any, reading: _Reading) -> list[str] | None:
         reading.left.append(Left(f"task {name}", "a star in its name stands for any characters here"))
         return None
     nodes = task.get("dag", {}).get("nodes") if isinstance(task.get("dag"), Mapping) else ()
-    for part in (task, *(one for one in nodes or () if isinstance(one, Mapping))):
-        for row in part.get("alarmSettings") or ():
+    for part in (task, *(one for one in _rows(nodes) if isinstance(one, Mapping))):
+        for row in _rows(part.get("alarmSettings")):
             _take_alarm(row, reading, task=name)
-        for row in part.get("alarmRules") or ():
+        for row in _rows(part.get("alarmRules")):
             _take_rule(row, reading, task=name)
     given = mailbox_texts(task.get("emailReceivers"))
     addresses: list[str] = []
