@@ -38,8 +38,6 @@ from postroom.schema.findings import Place, found_problems
 from postroom.schema.quantities import did_you_mean, nearest
 from postroom.schema.written import Section
 
-READY_SETS = ("tapdata",)
-"""What ``[alerts] sets`` may name."""
 FILE, STORE = "file", "store"
 MAX_DEPTH = 20
 """Routes below routes (security limit)."""
@@ -240,11 +238,11 @@ def _reference_problems(
 ) -> Iterator[Problem]:
     receiver = route.receiver
     if receiver is not None and receiver not in rules.receivers and (receiver != "default" or not is_root):
-        yield _unknown(f"{field}.receiver", "receiver", receiver, rules.receivers)
+        yield _unknown(f"{field}.receiver", receiver, rules.receivers, code="alert-receiver")
     for setting, names in (("active", route.active), ("mute", route.mute)):
         for name in names or ():
             if name not in rules.tables:
-                yield _unknown(f"{field}.{setting}", "table", name, rules.tables)
+                yield _unknown(f"{field}.{setting}", name, rules.tables, code="alert-table")
 
 
 def _sibling_problems(routes: Sequence[AlertRoute], place: Callable[[int], str]) -> Iterator[Problem]:
@@ -258,7 +256,7 @@ def _sibling_problems(routes: Sequence[AlertRoute], place: Callable[[int], str])
 def _receiver_problems(receiver: Receiver, rules: AlertRules, field: str) -> Iterator[Problem]:
     for group in receiver.groups:
         if group not in rules.receivers:
-            yield _unknown(f"{field}.groups", "receiver", group, rules.receivers)
+            yield _unknown(f"{field}.groups", group, rules.receivers, code="alert-receiver")
     if _leads_back(receiver.name, rules.receivers):
         fix = "Leave out the one that leads back."
         yield Problem(code="alert-receiver", field=f"{field}.groups", cause="a group of itself", fix=fix)
@@ -312,10 +310,10 @@ def _type_problems(entry: AlertType, field: str) -> Iterator[Problem]:
             yield Problem(code="alert-variable", field=f"{field}.{setting}", cause=cause, fix=hint)
 
 
-def _unknown(field: str, kind: str, name: str, known: Iterable[str]) -> Problem:
-    names = list(known)
+def _unknown(field: str, name: str, known: Iterable[str], *, code: str) -> Problem:
+    kind, names = code.removeprefix("alert-"), list(known)
     fix = did_you_mean(name, names) if names else f"There is no {kind} yet: add one."
-    return Problem(code=f"alert-{kind}", field=field, cause=f"there is no {kind} {name!r}", fix=fix)
+    return Problem(code=code, field=field, cause=f"there is no {kind} {name!r}", fix=fix)
 
 
 def _missing(field: str, fix: str) -> Problem:

@@ -84,6 +84,7 @@ FIELDS: Mapping[str, str] = {
     "alert-quiet": "Quiet hours that never end.",
     "alert-receiver": "A rule of alerts names a receiver that there is not, or a group of itself.",
     "alert-route": "Routes of alerts are nested too deeply.",
+    "alert-table": "A rule of alerts names a table that there is not.",
     "alert-value": "Not a value that this verb of alerts takes; the cause says why.",
     "alert-variable": "A text of a type has a variable that its events do not bring.",
     "attachment-source": "An attachment has exactly one of `content` (base64) and `upload` (a form part).",
