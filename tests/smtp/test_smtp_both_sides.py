@@ -16,7 +16,7 @@ from smtp.server_talk import KEY, Shell, pieces
 from smtp.talk import LOGIN as ACCOUNT
 
 OFFERS = Offers(host="mail.example.com", max_size=10_000, starttls=True)
-LINES = st.lists(st.sampled_from([b".", b"..", b"", b"x", b".x", b"y" * 998])).map(
+LINES = st.lists(st.sampled_from([b".", b"..", b"", b"x", b".x", b"y" * 998]), max_size=9).map(
     lambda lines: b"".join(line + b"\r\n" for line in lines)
 )
 
