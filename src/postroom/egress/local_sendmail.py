@@ -49,6 +49,9 @@ def _is_own(program: Path) -> bool:
     """Say whether it is ours: by its name, or a script that starts us."""
     if program.name.startswith("postroom"):
         return True
-    with program.open("rb") as file:
-        head = file.read(4096)
+    try:
+        with program.open("rb") as file:
+            head = file.read(4096)
+    except PermissionError:  # a script of ours could be read
+        return False
     return head.startswith(b"#!") and b"postroom" in head

@@ -373,7 +373,7 @@ class Courier:
 
     async def _fallback(self, letter: Letter, *, cause: str) -> str:
         try:
-            said = self.writer.phrased(letter)
+            said = await asyncio.to_thread(self.writer.phrased, letter)  # draws up to 50 alerts
         except Exception:  # supervision: what finds no words is told all the same
             log.exception("an alert is told in the barest words", letter=letter.number)
             said = bare(letter)

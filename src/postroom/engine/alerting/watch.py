@@ -126,9 +126,7 @@ class Watch:
         while True:
             page = await self._alerts.list(AlertFilter(source=own.SOURCE, after=after, limit=PAGE))
             found |= {
-                (alert.key, alert.object): _reported(alert)
-                for alert in page.alerts
-                if alert.key.startswith(own.PREFIX)
+                (alert.key, alert.object): _reported(alert) for alert in page.alerts if own.is_own(alert)
             }
             after = page.after
             if after is None:

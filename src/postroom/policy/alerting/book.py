@@ -90,7 +90,8 @@ class Book:
     def counts(self) -> Counts:
         """How much there is, for metrics; walks every alert."""
         ledger = self._ledger
-        active = sum(alert.is_active for alert in ledger.alerts.values())
+        # A copy, made in one step: a look at very many alerts changes them in another thread.
+        active = sum(alert.is_active for alert in tuple(ledger.alerts.values()))
         return Counts(
             active=active,
             remembered=len(ledger.alerts) - active,
