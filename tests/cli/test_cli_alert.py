@@ -52,10 +52,19 @@ def reported(server: ScriptedServer) -> dict[str, Any]:
 def test_every_option_is_a_field(server: ScriptedServer, ask: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is given stands in the event, numbers as numbers, bytes that are no text marked."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"two\nl\xffnes\0\n")))
-    words = "disk-full --object /srv --node a --severity critical --state firing --source s1 --title T --text - --dedup d"
+    words = (
+        "disk-full --object /srv --node a --severity critical --state firing --source s1 --title T --text -"
+    )
     more = "--label team=shop --label a=b=c --value free=2 --value used=9.5 --value note=x --value lag=nan"
     code, out, _ = ask(
-        *shlex.split(words), *shlex.split(more), "--link", "https://example.com/d", "--to", "a@example.com"
+        *shlex.split(words),
+        *shlex.split(more),
+        "--link",
+        "https://example.com/d",
+        "--to",
+        "a@example.com",
+        "--dedup",
+        "d",
     )
     assert (0, f"{'0a' * 10} event 7\n") == (code, out)
     assert {
